@@ -1,0 +1,77 @@
+// Types of values: a dtype and a row-major shape whose dims are numbers or named symbols.
+import { invariant } from './diagnostic.ts'
+import { type QuantType, quantFormats } from './quant.ts'
+
+/** Element types with one scalar per element. */
+export const scalarTypes = ['f32', 'f16', 'bf16', 'i32', 'u32', 'i8', 'u8', 'bool'] as const
+export type ScalarType = (typeof scalarTypes)[number]
+export type FloatType = 'f32' | 'f16' | 'bf16'
+/** Every element type: scalars, and block-quantised weights (whose last dim is a whole number of blocks). */
+export type Dtype = ScalarType | QuantType
+
+/**
+ * A dim is a number, or a symbol that gets its value when the graph runs:
+ * `T` tokens in this step, `R` requests in this step, `L` context length of this step (tokens, the longest request),
+ * `P` pages in a cache and `M` pages per request (these two are bound once, when the model is loaded).
+ */
+export type Dim = number | DimSymbol
+export const dimSymbols = ['T', 'R', 'L', 'P', 'M'] as const
+export type DimSymbol = (typeof dimSymbols)[number]
+export type Bindings = Partial<Record<DimSymbol, number>>
+
+/**
+ * The type of a value. `state` marks memory that outlives a step (the KV cache): an op that updates it takes the old
+ * version and returns the new one.
+ */
+export interface TensorType {
+  readonly dtype: Dtype
+  readonly shape: readonly Dim[]
+  readonly state?: true
+}
+
+const scalarBytes: Record<ScalarType, number> = { f32: 4, f16: 2, bf16: 2, i32: 4, u32: 4, i8: 1, u8: 1, bool: 1 }
+
+export const tensor = (dtype: Dtype, shape: readonly Dim[]): TensorType => ({ dtype, shape })
+export const state = (dtype: Dtype, shape: readonly Dim[]): TensorType => ({ dtype, shape, state: true })
+
+export const isFloat = (dtype: Dtype): dtype is FloatType => dtype === 'f32' || dtype === 'f16' || dtype === 'bf16'
+export const isQuant = (dtype: Dtype): dtype is QuantType => Object.hasOwn(quantFormats, dtype)
+export const isScalar = (dtype: Dtype): dtype is ScalarType => Object.hasOwn(scalarBytes, dtype)
+export const isDtype = (name: string): name is Dtype => Object.hasOwn(scalarBytes, name) || Object.hasOwn(quantFormats, name)
+
+/** Bytes of `elements` consecutive elements of a row; a quantised row must be a whole number of blocks. */
+export function rowBytes(dtype: Dtype, elements: number): number {
+  if (!isQuant(dtype)) return scalarBytes[dtype] * elements
+  const { block, bytes } = quantFormats[dtype]
+  invariant(elements % block === 0, `a row of ${elements} elements is not a whole number of ${dtype} blocks`)
+  return (elements / block) * bytes
+}
+
+/** The value of a dim under bindings; an unbound symbol is our bug. */
+export function bindDim(dim: Dim, bindings: Bindings): number {
+  if (typeof dim === 'number') return dim
+  const bound = bindings[dim]
+  invariant(bound !== undefined, `dim ${dim} is not bound`)
+  return bound
+}
+
+export const bindShape = (shape: readonly Dim[], bindings: Bindings): number[] =>
+  shape.map((dim) => bindDim(dim, bindings))
+export const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1)
+export const elementCount = (type: TensorType, bindings: Bindings = {}): number => product(bindShape(type.shape, bindings))
+
+/** Bytes of a whole tensor. */
+export function byteSize(type: TensorType, bindings: Bindings = {}): number {
+  const dims = bindShape(type.shape, bindings)
+  const last = dims.at(-1) ?? 1
+  return product(dims.slice(0, -1)) * rowBytes(type.dtype, last)
+}
+
+export const sameDims = (a: readonly Dim[], b: readonly Dim[]): boolean =>
+  a.length === b.length && a.every((dim, i) => dim === b[i])
+export const sameType = (a: TensorType, b: TensorType): boolean =>
+  a.dtype === b.dtype && !!a.state === !!b.state && sameDims(a.shape, b.shape)
+
+/** `bf16[T, 2048]`; a state prints as `state f16[P, 8, 16, 128]`. */
+export const printType = (type: TensorType): string =>
+  `${type.state ? 'state ' : ''}${type.dtype}[${type.shape.join(', ')}]`
