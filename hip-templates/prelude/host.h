@@ -230,16 +230,29 @@ constexpr unsigned hiphost_max_threads = 1024;
 constexpr unsigned hiphost_wave = 0, hiphost_max_threads = 1;
 #endif
 
+template <unsigned... I>
+struct hiphost_indices {};
+#if defined(__clang__)
+template <class T, T... I>
+using hiphost_indices_of = hiphost_indices<I...>;
+template <unsigned N>
+using hiphost_count = __make_integer_seq<hiphost_indices_of, unsigned, N>;
+#else
+template <unsigned N>
+using hiphost_count = hiphost_indices<__integer_pack(N)...>;
+#endif
+
 template <auto Kernel>
 struct hiphost_entry;
 
 template <class... Args, void (*Kernel)(Args...)>
 struct hiphost_entry<Kernel> {
-  struct call {
-    call(Args... args) { Kernel(args...); }
-  };
-  // braces: the arguments are read in order
-  static void thread(void** params) { (void)params, (void)call{*static_cast<Args*>(*params++)...}; }
+  template <unsigned... I>
+  static void call(void** params, hiphost_indices<I...>) {
+    (void)params;
+    Kernel(*static_cast<Args*>(params[I])...);
+  }
+  static void thread(void** params) { call(params, hiphost_count<sizeof...(Args)>{}); }
 
   static void run(void** params, hiphost_block* block, unsigned long long first, unsigned long long last) {
     hiphost_self = block;
@@ -259,7 +272,7 @@ struct hiphost_entry<Kernel> {
 };
 
 #define HIPHOST_ENTRY(name)                                                                         \
-  extern "C" __attribute__((visibility("default"), used)) const hiphost_kernel name##__hiphost;     \
+  extern "C" __attribute__((visibility("default"))) const hiphost_kernel name##__hiphost;     \
   const hiphost_kernel name##__hiphost = hiphost_entry<&name>::kernel;
 
 #endif  // HIPHOST_ABI_ONLY
