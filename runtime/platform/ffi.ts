@@ -1,0 +1,78 @@
+// The one place that touches koffi: loads a shared library and binds C functions by name. Pointers travel as bigint,
+// out-parameters as the typed array that receives the value, sizes as plain numbers (below 2^53 by nature).
+import koffi from 'koffi'
+
+/** How a parameter crosses the border. `pointer` takes a bigint address, a typed array (its memory) or null. */
+export type NativeType = 'pointer' | 'i32' | 'u32' | 'u64' | 'size' | 'f32' | 'text'
+
+/** What a native function gives back: a 32-bit status, a C string, or an address. */
+export type NativeResult = 'status' | 'text' | 'pointer'
+
+const cTypes: Record<NativeType | NativeResult, string> = {
+  pointer: 'void *',
+  i32: 'int',
+  u32: 'unsigned int',
+  u64: 'uint64_t',
+  size: 'size_t',
+  f32: 'float',
+  text: 'str',
+  status: 'int',
+}
+
+/** A bound C function; `async` runs it on a pool thread (mind: the current device is a property of the thread). */
+export interface NativeFunction {
+  // biome-ignore lint/suspicious/noExplicitAny: the border to C, typed again by the tables that bind it
+  (...args: any[]): any
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  async(...args: any[]): void
+}
+
+/** An opened shared library. Never unloaded: GPU runtimes keep threads that outlive any handle. */
+export interface NativeLibrary {
+  readonly path: string
+  /** the function, or undefined where the library has no such symbol */
+  bind(symbol: string, returns: NativeResult, args: readonly NativeType[]): NativeFunction | undefined
+}
+
+const opened = new Map<string, NativeLibrary>()
+
+/**
+ * Opens a shared library by absolute path or plain name (searched by the loader). Throws koffi's error, whose text is
+ * the loader's own reason: callers turn it into what the user sees.
+ */
+export function openLibrary(path: string): NativeLibrary {
+  const known = opened.get(path)
+  if (known) return known
+  const handle = koffi.load(path)
+  const library: NativeLibrary = {
+    path,
+    bind(symbol, returns, args) {
+      try {
+        return handle.func(
+          symbol,
+          cTypes[returns],
+          args.map((arg) => cTypes[arg]),
+        ) as NativeFunction
+      } catch {
+        return undefined
+      }
+    },
+  }
+  opened.set(path, library)
+  return library
+}
+
+/** Address of a typed array's memory. The array must have an off-heap buffer (`new ArrayBuffer`) and stay referenced. */
+export function addressOf(view: NodeJS.TypedArray | ArrayBuffer): bigint {
+  return koffi.address(view)
+}
+
+/** Native memory seen as an ArrayBuffer, without a copy; using it after the memory is freed is undefined behaviour. */
+export function viewMemory(address: bigint, bytes: number): ArrayBuffer {
+  return koffi.view(address, bytes)
+}
+
+/** The C string at an address; '' for null. */
+export function textAt(address: bigint): string {
+  return address === 0n ? '' : koffi.decode.string(address)
+}

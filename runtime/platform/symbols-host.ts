@@ -1,0 +1,13 @@
+// The host platform's names: libhiphost exports HIP's own, so its table is HIP's but for what a CPU has no use for.
+import type { SymbolTable } from './calls.ts'
+import { amdSymbols } from './symbols-amd.ts'
+
+const read = { absent: 'what the machine is, Node knows: see hostProperties' }
+
+export const hostSymbols: SymbolTable = {
+  ...amdSymbols,
+  propertiesR0600: read,
+  propertiesOld: read,
+  uuid: read,
+  setFunctionAttribute: { absent: 'any amount of LDS is plain memory' },
+}
