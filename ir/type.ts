@@ -37,7 +37,8 @@ export const state = (dtype: Dtype, shape: readonly Dim[]): TensorType => ({ dty
 export const isFloat = (dtype: Dtype): dtype is FloatType => dtype === 'f32' || dtype === 'f16' || dtype === 'bf16'
 export const isQuant = (dtype: Dtype): dtype is QuantType => Object.hasOwn(quantFormats, dtype)
 export const isScalar = (dtype: Dtype): dtype is ScalarType => Object.hasOwn(scalarBytes, dtype)
-export const isDtype = (name: string): name is Dtype => Object.hasOwn(scalarBytes, name) || Object.hasOwn(quantFormats, name)
+export const isDtype = (name: string): name is Dtype =>
+  Object.hasOwn(scalarBytes, name) || Object.hasOwn(quantFormats, name)
 
 /** Bytes of `elements` consecutive elements of a row; a quantised row must be a whole number of blocks. */
 export function rowBytes(dtype: Dtype, elements: number): number {
@@ -58,7 +59,8 @@ export function bindDim(dim: Dim, bindings: Bindings): number {
 export const bindShape = (shape: readonly Dim[], bindings: Bindings): number[] =>
   shape.map((dim) => bindDim(dim, bindings))
 export const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1)
-export const elementCount = (type: TensorType, bindings: Bindings = {}): number => product(bindShape(type.shape, bindings))
+export const elementCount = (type: TensorType, bindings: Bindings = {}): number =>
+  product(bindShape(type.shape, bindings))
 
 /** Bytes of a whole tensor. */
 export function byteSize(type: TensorType, bindings: Bindings = {}): number {
