@@ -1,0 +1,68 @@
+// What a pass, a kernel spec or the compile service may know of a GPU: a plain record, never a query. The table of
+// known targets is in codegen/targets.ts.
+
+export type Platform = 'amd' | 'nvidia' | 'host'
+
+/** Which matrix instructions the tile primitive may lower to. */
+export type MatrixUnit = 'none' | 'mfma' | 'wmma11' | 'wmma12' | 'mma'
+
+/** Which instruction multiplies four int8 pairs into an int32. */
+export type Int8Dot = 'none' | 'sdot4' | 'sudot4' | 'dp4a'
+
+/** What bounds the waves in flight on a SIMD (of an SM quarter on NVIDIA). */
+export interface RegisterFile {
+  /** most 32-bit vector registers a lane may use */
+  readonly perWave: number
+  /** registers per lane that the waves of one SIMD share */
+  readonly perSimd: number
+  /** allocation unit, registers per lane */
+  readonly granule: number
+  /** most waves in flight on a SIMD */
+  readonly maxWaves: number
+}
+
+export interface Target {
+  /** what the compiler is asked for, without features: `gfx942`, `sm_90`; `host` for the CPU */
+  readonly name: string
+  readonly platform: Platform
+  /** for people: the products that carry this target */
+  readonly products: string
+  /** lanes of a wave (WAVE in templates) */
+  readonly wave: number
+  /** host only: plain vectorised loops with WAVE = BLOCK = 1, or a GPU's wave and block emulated by fibers */
+  readonly mode?: 'fast' | 'emulate'
+  /** most threads of a block */
+  readonly maxBlock: number
+  /** bytes of LDS that a kernel may declare statically */
+  readonly ldsBytes: number
+  /** bytes of LDS of a block when asked for at launch (NVIDIA's opt-in; the same as ldsBytes on AMD) */
+  readonly ldsMaxBytes: number
+  /** bytes of LDS that the resident blocks of a CU share (of a WGP, two CUs, on RDNA) */
+  readonly ldsPerCuBytes: number
+  /** compute units of the main product: a default for AOT work; a device reports its own */
+  readonly cus: number
+  /** SIMDs that share ldsPerCuBytes */
+  readonly simds: number
+  readonly registers?: RegisterFile
+  /** bytes of the widest load a lane can do; on the host of the widest SIMD register */
+  readonly vectorBytes: number
+  readonly int8Dot: Int8Dot
+  /** two-element dot instructions */
+  readonly dot2: { readonly f16: boolean; readonly bf16: boolean }
+  readonly matrix: MatrixUnit
+  /** encoding of the 8-bit floats that the target converts; the same byte means another number in the other */
+  readonly fp8: 'none' | 'fnuz' | 'ocp'
+  /** read bandwidth of the main product's memory, GB/s */
+  readonly memoryGBs?: number
+  /** suffix that a device reports or a user asks for, normalised: `sramecc+:xnack-` */
+  readonly features?: string
+}
+
+/**
+ * The one text form of a target: `gfx90a:sramecc+:xnack-`, `sm_90`, `host`, `host-wave64`. Two targets whose code may
+ * differ have different ids; `findTarget` of codegen/targets.ts reads it back.
+ */
+export function targetId(target: Target): string {
+  if (target.platform === 'host') return target.mode === 'emulate' ? `host-wave${target.wave}` : 'host'
+  return target.features ? `${target.name}:${target.features}` : target.name
+}
