@@ -1,0 +1,98 @@
+// Tokens that are found in the text before any merging: special tokens, and others that a vocabulary lists by hand.
+import type { SpecialMatch } from './tokenizer.ts'
+
+export interface AddedToken {
+  readonly id: number
+  readonly text: string
+  /** a control token: found only when special parsing is on */
+  readonly special: boolean
+  /** also takes the white space before or after it */
+  readonly lstrip?: boolean
+  readonly rstrip?: boolean
+  /** not inside a word */
+  readonly singleWord?: boolean
+}
+
+/** A place where a token stands; `from` and `to` include the white space that the token takes. */
+export interface AddedMatch extends SpecialMatch {
+  readonly from: number
+  readonly to: number
+}
+
+interface Branch {
+  readonly children: Map<number, Branch>
+  token?: AddedToken
+}
+
+/** Finds tokens from left to right, the longest where several begin at one place (a trie over UTF-16 units). */
+export class AddedTokenFinder {
+  readonly #root: Branch = { children: new Map() }
+  readonly size: number
+
+  constructor(tokens: Iterable<AddedToken>) {
+    let size = 0
+    for (const token of tokens) {
+      if (token.text === '') continue
+      let branch = this.#root
+      for (let at = 0; at < token.text.length; at++) {
+        const unit = token.text.charCodeAt(at)
+        const child: Branch = branch.children.get(unit) ?? { children: new Map() }
+        branch.children.set(unit, child)
+        branch = child
+      }
+      branch.token ??= token
+      size++
+    }
+    this.size = size
+  }
+
+  find(text: string): AddedMatch[] {
+    const matches: AddedMatch[] = []
+    if (this.size === 0) return matches
+    let free = 0 // end of the last match
+    for (let start = 0; start < text.length; ) {
+      const token = this.#longestAt(text, start)
+      if (!token) {
+        start++
+        continue
+      }
+      const end = start + token.text.length
+      let from = start
+      let to = end
+      if (token.lstrip) while (from > free && /\s/.test(text[from - 1]!)) from--
+      if (token.rstrip) while (to < text.length && /\s/.test(text[to]!)) to++
+      matches.push({ start, end, from, to, id: token.id })
+      free = to
+      start = to
+    }
+    return matches
+  }
+
+  #longestAt(text: string, start: number): AddedToken | undefined {
+    let longest: AddedToken | undefined
+    let branch: Branch | undefined = this.#root
+    for (let at = start; at < text.length; at++) {
+      branch = branch.children.get(text.charCodeAt(at))
+      if (!branch) break
+      const token = branch.token
+      if (token && !(token.singleWord && insideWord(text, start, at + 1))) longest = token
+    }
+    return longest
+  }
+}
+
+const insideWord = (text: string, start: number, end: number) =>
+  /[\p{L}\p{N}_]$/u.test(text.slice(Math.max(0, start - 2), start)) || /^[\p{L}\p{N}_]/u.test(text.slice(end, end + 2))
+
+/** Splits `text` at the tokens: text and ids in turn, without empty strings. */
+export function splitAtTokens(text: string, finder: AddedTokenFinder): (string | number)[] {
+  const parts: (string | number)[] = []
+  let done = 0
+  for (const { from, to, id } of finder.find(text)) {
+    if (from > done) parts.push(text.slice(done, from))
+    parts.push(id)
+    done = to
+  }
+  if (done < text.length) parts.push(text.slice(done))
+  return parts
+}
