@@ -1,0 +1,38 @@
+// What a pass is, and the runner: verify between passes, and tell what each one changed.
+import type { Graph } from '../ir/graph.ts'
+import { verify } from '../ir/verify.ts'
+
+/** -O0 … -O3 */
+export const optLevels = [0, 1, 2, 3] as const
+export type OptLevel = (typeof optLevels)[number]
+
+export interface Pass {
+  /** verb first: `fuse-swiglu` */
+  readonly name: string
+  /** what it saves */
+  readonly doc: string
+  /** `exact`: the same roundings in the same order; `rounding`: an intermediate value is no longer rounded to its dtype */
+  readonly numerics: 'exact' | 'rounding'
+  readonly run: (graph: Graph) => Graph
+}
+
+/** One pass of a run, with the graphs before and after it. */
+export interface PassRecord {
+  readonly pass: Pass
+  readonly before: Graph
+  readonly after: Graph
+  readonly ms: number
+}
+
+/** Runs passes in order; a pass that changes nothing returns its graph itself. */
+export function runPasses(graph: Graph, passes: readonly Pass[], onPass?: (record: PassRecord) => void): Graph {
+  let current = graph
+  for (const pass of passes) {
+    const start = performance.now()
+    const after = pass.run(current)
+    if (after !== current) verify(after)
+    onPass?.({ pass, before: current, after, ms: performance.now() - start })
+    current = after
+  }
+  return current
+}
