@@ -2,8 +2,11 @@
 // out-parameters as the typed array that receives the value, sizes as plain numbers (below 2^53 by nature).
 import koffi from 'koffi'
 
-/** How a parameter crosses the border. `pointer` takes a bigint address, a typed array (its memory) or null. */
-export type NativeType = 'pointer' | 'i32' | 'u32' | 'u64' | 'size' | 'f32' | 'text'
+/**
+ * How a parameter crosses the border. `pointer` takes a bigint address, a typed array (its memory) or null, `texts`
+ * an array of strings or null.
+ */
+export type NativeType = 'pointer' | 'i32' | 'u32' | 'u64' | 'size' | 'f32' | 'text' | 'texts'
 
 /** What a native function gives back: a 32-bit status, a C string, or an address. */
 export type NativeResult = 'status' | 'text' | 'pointer'
@@ -16,6 +19,7 @@ const cTypes: Record<NativeType | NativeResult, string> = {
   size: 'size_t',
   f32: 'float',
   text: 'str',
+  texts: 'const char **',
   status: 'int',
 }
 
