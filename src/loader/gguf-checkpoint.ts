@@ -1,0 +1,231 @@
+// A GGUF file as a checkpoint: weights under their own names, configuration and tokenizer from its metadata.
+import { fail } from '../../ir/diagnostic.ts'
+import type { GgufTokenizerSource } from '../tokenizer/source.ts'
+import { type CheckpointParts, dominantDtype, type OpenOptions, refuseUnknownArchitecture } from './checkpoint-parts.ts'
+import { readGgufHeader } from './gguf-header.ts'
+import { type GgufMetadata, ggufMetadata } from './gguf-metadata.ts'
+import { type ConfigFindings, defineModelConfig, type ModelConfig } from './model-config.ts'
+import { ropeStyle } from './rope-order.ts'
+import { openSourceFile } from './source-file.ts'
+import { type WeightIndex, weightIndex } from './weight-index.ts'
+
+export function openGguf(path: string, options: OpenOptions): CheckpointParts {
+  const file = openSourceFile(path)
+  try {
+    const header = readGgufHeader(file)
+    const metadata = ggufMetadata(path, header.metadata)
+    const entries = header.tensors.map((tensor) => ({ ...tensor, originalName: tensor.name, file: path }))
+    const weights = weightIndex(path, entries, [], new Map([[path, file]]))
+
+    const architecture = metadata.string('general.architecture')
+    if (!architecture) return lacks(path, 'general.architecture')
+    refuseUnknownArchitecture(path, architecture, options)
+    const tokenizer = readTokenizer(path, metadata)
+    const config = readConfig(path, architecture, metadata, tokenizer, weights)
+    return { format: 'gguf', config, weights, tokenizer, generation: { eos: config.eos }, files: [file] }
+  } catch (error) {
+    file.close()
+    throw error
+  }
+}
+
+/** Our name → the key in the file; `A.` stands for the architecture. */
+const keys = {
+  architecture: 'general.architecture',
+  name: 'general.name',
+  vocabSize: 'tokenizer.ggml.tokens',
+  hidden: 'A.embedding_length',
+  layers: 'A.block_count',
+  ffn: 'A.feed_forward_length',
+  heads: 'A.attention.head_count',
+  kvHeads: 'A.attention.head_count_kv',
+  headDim: 'A.attention.key_length',
+  contextLength: 'A.context_length',
+  normEps: 'A.attention.layer_norm_rms_epsilon',
+  ropeTheta: 'A.rope.freq_base',
+  ropeDims: 'A.rope.dimension_count',
+  ropeScaling: 'A.rope.scaling.factor',
+  freqFactors: 'rope_freqs.weight',
+  slidingWindow: 'A.attention.sliding_window',
+  bos: 'tokenizer.ggml.bos_token_id',
+  eos: 'tokenizer.ggml.eos_token_id',
+  addBos: 'tokenizer.ggml.add_bos_token',
+} as const
+
+function readConfig(
+  path: string,
+  architecture: string,
+  metadata: GgufMetadata,
+  tokenizer: GgufTokenizerSource,
+  weights: WeightIndex,
+): ModelConfig {
+  const keyOf = (name: keyof typeof keys): string => keys[name].replace(/^A\./, `${architecture}.`)
+  const number = (name: keyof typeof keys) => metadata.perLayer(keyOf(name))
+  const [heads, hidden] = [number('heads'), number('hidden')]
+  const headDim = number('headDim') ?? (Number(heads) > 0 ? Number(hidden) / Number(heads) : undefined)
+  const valueLength = metadata.number(`${architecture}.attention.value_length`)
+  if (valueLength !== undefined && valueLength !== headDim) {
+    fail({
+      code: 'bad-config',
+      message: 'heads of values and keys differ in size, which is not supported',
+      facts: [
+        ['file', path],
+        ['key', `${architecture}.attention.value_length`],
+        ['expected', `${headDim}`],
+        ['got', `${valueLength}`],
+      ],
+    })
+  }
+  const window = number('slidingWindow')
+  const findings: ConfigFindings = {
+    architecture,
+    name: metadata.string('general.name') ?? '',
+    vocabSize: tokenizer.tokens.length,
+    hidden,
+    layers: number('layers'),
+    ffn: number('ffn'),
+    heads,
+    kvHeads: number('kvHeads') ?? heads,
+    headDim,
+    contextLength: number('contextLength'),
+    normEps: number('normEps'),
+    ropeTheta: number('ropeTheta') ?? 10_000,
+    ropeDims: number('ropeDims') ?? headDim,
+    ropeScaling: readScaling(path, architecture, metadata),
+    slidingWindow: window === 0 ? undefined : window,
+    tiedEmbeddings: !weights.get('output.weight'),
+    attentionBias: !!weights.get('blk.0.attn_q.bias'),
+    qkNorm: architecture === 'qwen3' || !!weights.get('blk.0.attn_q_norm.weight'),
+    hiddenAct: 'silu',
+    bos: tokenizer.bos,
+    eos: [...new Set([...(tokenizer.eos === undefined ? [] : [tokenizer.eos]), ...(tokenizer.eot ?? [])])],
+    addBos: tokenizer.addBos,
+  }
+  return defineModelConfig(findings, {
+    file: path,
+    keys: Object.fromEntries(Object.keys(keys).map((name) => [name, keyOf(name as keyof typeof keys)])),
+    style: ropeStyle('gguf', architecture),
+    weightDtype: dominantDtype(weights),
+    freqFactors: readFreqFactors(path, weights),
+  })
+}
+
+function readScaling(path: string, architecture: string, metadata: GgufMetadata): Record<string, unknown> | undefined {
+  const kind = metadata.string(`${architecture}.rope.scaling.type`)
+  const factor =
+    metadata.number(`${architecture}.rope.scaling.factor`) ?? metadata.number(`${architecture}.rope.scale_linear`)
+  if (kind === undefined || kind === 'linear')
+    return factor === undefined || factor === 1 ? undefined : { kind: 'linear', factor }
+  if (kind === 'none') return undefined
+  return fail({
+    code: 'unsupported-rope-scaling',
+    message: `rope scaling of kind ${kind} is not supported`,
+    facts: [
+      ['file', path],
+      ['key', `${architecture}.rope.scaling.type`],
+      ['expected', 'none, linear, or the tensor rope_freqs.weight'],
+      ['got', kind],
+    ],
+  })
+}
+
+/** Llama 3 files hold the divisors of the rope frequencies as an f32 tensor. */
+function readFreqFactors(path: string, weights: WeightIndex): Float32Array | undefined {
+  const entry = weights.get('rope_freqs.weight')
+  if (!entry) return undefined
+  if (entry.dtype !== 'f32' || entry.shape.length !== 1 || entry.bytes > 2 ** 18) {
+    fail({
+      code: 'bad-weight',
+      message: 'the divisors of the rope frequencies are not a vector of f32',
+      facts: [
+        ['weight', entry.name],
+        ['file', path],
+        ['got', `${entry.dtype}[${entry.shape.join(', ')}]`],
+      ],
+    })
+  }
+  const bytes = new Uint8Array(entry.bytes)
+  weights.readSync(entry, bytes)
+  return new Float32Array(bytes.buffer)
+}
+
+function readTokenizer(path: string, metadata: GgufMetadata): GgufTokenizerSource {
+  const prefix = 'tokenizer.ggml.'
+  const tokens = metadata.strings(`${prefix}tokens`) ?? lacks(path, `${prefix}tokens`)
+  const model = metadata.string(`${prefix}model`) ?? lacks(path, `${prefix}model`)
+  if (model !== 'gpt2' && model !== 'llama') {
+    return fail({
+      code: 'unsupported-tokenizer',
+      message: `a tokenizer of kind ${model} is not supported`,
+      facts: [
+        ['file', path],
+        ['key', `${prefix}model`],
+        ['expected', 'gpt2 or llama'],
+        ['got', model],
+      ],
+    })
+  }
+  const scores = metadata.floats(`${prefix}scores`)
+  const tokenTypes = metadata.ints(`${prefix}token_type`)
+  for (const [key, list] of [
+    ['scores', scores],
+    ['token_type', tokenTypes],
+  ] as const) {
+    if (list && list.length !== tokens.length) {
+      fail({
+        code: 'bad-metadata',
+        message: 'a list does not have one element for each token',
+        facts: [
+          ['file', path],
+          ['key', prefix + key],
+          ['expected', `${tokens.length} elements`],
+          ['got', `${list.length}`],
+        ],
+      })
+    }
+  }
+  const id = (key: string): number | undefined => {
+    const found = metadata.number(`${prefix}${key}_token_id`)
+    if (found === undefined || found === 0xffffffff || found === -1) return undefined // converters write "none" so
+    if (Number.isInteger(found) && Number(found) >= 0 && Number(found) < tokens.length) return Number(found)
+    return fail({
+      code: 'bad-config',
+      message: 'the model description has an impossible value',
+      facts: [
+        ['file', path],
+        ['key', `${prefix}${key}_token_id`],
+        ['expected', `a token of the vocabulary of ${tokens.length}`],
+        ['got', `${found}`],
+      ],
+    })
+  }
+  return {
+    kind: 'gguf',
+    model,
+    pre: metadata.string(`${prefix}pre`) ?? '',
+    tokens,
+    scores,
+    tokenTypes,
+    merges: metadata.strings(`${prefix}merges`),
+    bos: id('bos'),
+    eos: id('eos'),
+    unk: id('unknown'),
+    eot: ['eot', 'eom'].map(id).filter((one) => one !== undefined),
+    addBos: metadata.boolean(`${prefix}add_bos_token`),
+    addEos: metadata.boolean(`${prefix}add_eos_token`),
+    addSpacePrefix: metadata.boolean(`${prefix}add_space_prefix`),
+    chatTemplate: metadata.string('tokenizer.chat_template'),
+  }
+}
+
+function lacks(path: string, key: string): never {
+  return fail({
+    code: 'bad-config',
+    message: 'the model description lacks a key',
+    facts: [
+      ['file', path],
+      ['key', key],
+      ['got', 'nothing'],
+    ],
+  })
+}

@@ -1,0 +1,162 @@
+// config.json of a Hugging Face folder → ModelConfig. Defaults are those of the transformers library for the
+// architecture, for keys that older checkpoints leave out.
+import { fail } from '../../ir/diagnostic.ts'
+import { dominantDtype } from './checkpoint-parts.ts'
+import { type ConfigFindings, defineModelConfig, type ModelConfig } from './model-config.ts'
+import { ropeStyle } from './rope-order.ts'
+import type { JsonObject } from './strict-json.ts'
+import type { WeightIndex } from './weight-index.ts'
+
+export interface ConfigContext {
+  /** path of config.json */
+  readonly file: string
+  readonly architecture: string
+  readonly name: string
+  readonly weights: WeightIndex
+  /** end tokens that generation_config.json adds */
+  readonly extraEos: readonly number[]
+  readonly addBos: boolean | undefined
+}
+
+/** Our name → the key in config.json. */
+const keys = {
+  architecture: 'model_type',
+  vocabSize: 'vocab_size',
+  hidden: 'hidden_size',
+  layers: 'num_hidden_layers',
+  ffn: 'intermediate_size',
+  heads: 'num_attention_heads',
+  kvHeads: 'num_key_value_heads',
+  headDim: 'head_dim',
+  contextLength: 'max_position_embeddings',
+  normEps: 'rms_norm_eps',
+  ropeTheta: 'rope_theta',
+  ropeDims: 'partial_rotary_factor',
+  ropeScaling: 'rope_scaling',
+  slidingWindow: 'sliding_window',
+  tiedEmbeddings: 'tie_word_embeddings',
+  attentionBias: 'attention_bias',
+  hiddenAct: 'hidden_act',
+  bos: 'bos_token_id',
+  eos: 'eos_token_id',
+} as const
+
+/** The name of the architecture: `model_type`, or else what `architectures` says: LlamaForCausalLM → llama. */
+export function architectureOf(config: JsonObject): string | undefined {
+  if (typeof config['model_type'] === 'string' && config['model_type']) return config['model_type']
+  const listed = config['architectures']
+  const first = Array.isArray(listed) ? listed[0] : undefined
+  return typeof first === 'string' ? first.replace(/For[A-Z]\w*$/, '').toLowerCase() : undefined
+}
+
+export function readHuggingFaceConfig(config: JsonObject, context: ConfigContext): ModelConfig {
+  const { file, architecture, weights, extraEos } = context
+  refuseQuantized(config, file)
+  const given = (key: string): unknown => config[key] ?? undefined // null means: not set
+  const rope = (given('rope_parameters') ?? given('rope_scaling')) as JsonObject | undefined
+  const heads = given(keys.heads)
+  const headDim = given(keys.headDim) ?? (Number(heads) > 0 ? Number(given(keys.hidden)) / Number(heads) : undefined)
+  const part = given('partial_rotary_factor') ?? rope?.['partial_rotary_factor'] ?? 1
+  const theta = given(keys.ropeTheta) ?? rope?.['rope_theta'] ?? 10_000
+  const eos = given(keys.eos)
+
+  const findings: ConfigFindings = {
+    architecture,
+    name: context.name,
+    vocabSize: given(keys.vocabSize),
+    hidden: given(keys.hidden),
+    layers: given(keys.layers),
+    ffn: given(keys.ffn),
+    heads,
+    kvHeads: given(keys.kvHeads) ?? heads,
+    headDim,
+    contextLength: given(keys.contextLength) ?? 2048,
+    normEps: given(keys.normEps) ?? 1e-6,
+    ropeTheta: theta,
+    ropeDims: typeof part === 'number' ? Math.floor(Number(headDim) * part) : part,
+    ropeScaling: readScaling(rope, file, config),
+    slidingWindow: slidingWindow(config, file),
+    tiedEmbeddings: given(keys.tiedEmbeddings) ?? (!weights.get('output.weight') && !weights.unusable('output.weight')),
+    attentionBias: given(keys.attentionBias) === true || architecture === 'qwen2' || !!weights.get('blk.0.attn_q.bias'),
+    qkNorm: architecture === 'qwen3' || !!weights.get('blk.0.attn_q_norm.weight'),
+    hiddenAct: given(keys.hiddenAct) ?? 'silu',
+    bos: given(keys.bos),
+    eos: [...new Set([...(eos === undefined ? [] : Array.isArray(eos) ? eos : [eos]), ...extraEos])],
+    addBos: context.addBos,
+  }
+  return defineModelConfig(findings, {
+    file,
+    keys,
+    style: ropeStyle('safetensors', architecture),
+    weightDtype: dominantDtype(weights),
+  })
+}
+
+function readScaling(rope: unknown, file: string, config: JsonObject): Record<string, unknown> | undefined {
+  if (rope === undefined) return undefined
+  const refuse = (expected: string, got: unknown): never =>
+    fail({
+      code: 'unsupported-rope-scaling',
+      message: 'this rope scaling is not supported',
+      facts: [
+        ['file', file],
+        ['key', config['rope_parameters'] ? 'rope_parameters' : 'rope_scaling'],
+        ['expected', expected],
+        ['got', JSON.stringify(got)],
+      ],
+    })
+  if (rope === null || typeof rope !== 'object' || Array.isArray(rope)) return refuse('an object', rope)
+  const { rope_type, type, factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } =
+    rope as JsonObject
+  const kind = rope_type ?? type ?? 'default'
+  if (kind === 'default') return undefined
+  if (kind === 'linear') return { kind, factor }
+  if (kind !== 'llama3') return refuse('default, linear or llama3', kind)
+  return {
+    kind,
+    factor,
+    lowFreqFactor: low_freq_factor,
+    highFreqFactor: high_freq_factor,
+    originalContext: original_max_position_embeddings ?? config['original_max_position_embeddings'],
+  }
+}
+
+/** The window where every layer has one; models that mix layers with and without are refused. */
+function slidingWindow(config: JsonObject, file: string): unknown {
+  const window = config['sliding_window'] ?? undefined
+  if (window === undefined || config['use_sliding_window'] === false) return undefined
+  const layers = Number(config['num_hidden_layers'])
+  const kinds = config['layer_types']
+  const first = config['max_window_layers'] // Qwen: layers from this one on have the window
+  const windowed = Array.isArray(kinds)
+    ? kinds.filter((kind) => kind === 'sliding_attention').length
+    : typeof first === 'number' && config['use_sliding_window'] === true
+      ? Math.max(0, layers - first)
+      : layers
+  if (windowed === 0) return undefined
+  if (windowed === layers) return window
+  return fail({
+    code: 'unsupported-sliding-window',
+    message: 'a sliding window in only some layers is not supported',
+    facts: [
+      ['file', file],
+      ['key', Array.isArray(kinds) ? 'layer_types' : 'max_window_layers'],
+      ['expected', `all ${layers} layers, or none`],
+      ['got', `${windowed} layers`],
+    ],
+  })
+}
+
+function refuseQuantized(config: JsonObject, file: string): void {
+  const found = config['quantization_config']
+  if (found === null || typeof found !== 'object' || Array.isArray(found)) return
+  fail({
+    code: 'unsupported-quantization',
+    message: 'quantised safetensors are not supported',
+    facts: [
+      ['file', file],
+      ['key', `quantization_config, quant_method ${JSON.stringify(found['quant_method'] ?? null)}`],
+    ],
+    help: 'use the f16 or bf16 weights, or a GGUF file of the model',
+  })
+}

@@ -1,0 +1,191 @@
+// What a model is, in words that depend on neither file format. Both loaders hand their findings to
+// `defineModelConfig`, which alone decides what is acceptable, and names the file's own key when it is not.
+import { z } from 'zod'
+import { fail } from '../../ir/diagnostic.ts'
+import type { Dtype } from '../../ir/type.ts'
+import { freqFactors, type RopeScaling, type RopeStyle } from './rope-order.ts'
+
+export interface RopeConfig {
+  /** base of the frequencies */
+  readonly theta: number
+  /** elements of a head that rotate, from its first; even, at most headDim (fewer: partial rotary) */
+  readonly dims: number
+  readonly style: RopeStyle
+  /** as the config gives it; `freqFactors` says the same in the form that the rope op takes */
+  readonly scaling?: RopeScaling | undefined
+  /** divisors of the dims/2 frequencies; absent when all are 1 */
+  readonly freqFactors?: Float32Array | undefined
+}
+
+export interface ModelConfig {
+  /** `llama`, `mistral`, `qwen2`, `qwen3`, or whatever the file says */
+  readonly architecture: string
+  readonly name: string
+  /** V, tokens */
+  readonly vocabSize: number
+  /** D, elements of a hidden row */
+  readonly hidden: number
+  readonly layers: number
+  /** F, elements of the feed-forward's inner row */
+  readonly ffn: number
+  /** H, query heads */
+  readonly heads: number
+  /** Hkv, key/value heads; divides `heads` */
+  readonly kvHeads: number
+  /** C, elements of a head; heads · headDim need not be `hidden` */
+  readonly headDim: number
+  /** tokens that the model was made for */
+  readonly contextLength: number
+  /** added to the mean square in rms_norm */
+  readonly normEps: number
+  readonly rope: RopeConfig
+  /** tokens that a token sees, itself included; absent: all before it */
+  readonly slidingWindow?: number | undefined
+  /** the output matrix is the embedding matrix */
+  readonly tiedEmbeddings: boolean
+  /** q, k and v projections add a bias */
+  readonly attentionBias: boolean
+  /** q and k heads are normed before rope */
+  readonly qkNorm: boolean
+  /** `silu` in all known architectures */
+  readonly hiddenAct: string
+  /** type of most weight elements */
+  readonly weightDtype: Dtype
+  /** token put before a text, if the model has one */
+  readonly bos?: number | undefined
+  /** tokens that end a text, the main one first */
+  readonly eos: readonly number[]
+  /** whether `bos` belongs before every text; absent when the file does not say */
+  readonly addBos?: boolean | undefined
+}
+
+const within = (low: number, high: number) => {
+  const error = `a whole number from ${low} to ${high}`
+  return z.int({ error }).min(low, { error }).max(high, { error })
+}
+const above0 = (error: string) => z.number({ error }).positive({ error })
+const token = within(0, 2 ** 31 - 1)
+const flag = z.boolean({ error: 'true or false' })
+const word = z.string({ error: 'a text' })
+
+const schema = z.object({
+  architecture: word.min(1, { error: 'a text' }),
+  name: word,
+  vocabSize: within(1, 2 ** 24),
+  hidden: within(1, 2 ** 20),
+  layers: within(1, 4096),
+  ffn: within(1, 2 ** 24),
+  heads: within(1, 2 ** 16),
+  kvHeads: within(1, 2 ** 16),
+  headDim: within(1, 2 ** 16),
+  contextLength: within(1, 2 ** 31 - 1),
+  normEps: above0('a number above 0').max(1, { error: 'a number up to 1' }),
+  ropeTheta: above0('a finite number above 0'),
+  ropeDims: within(2, 2 ** 16),
+  slidingWindow: within(1, 2 ** 31 - 1).optional(),
+  tiedEmbeddings: flag,
+  attentionBias: flag,
+  qkNorm: flag,
+  hiddenAct: word,
+  bos: token.optional(),
+  eos: z.array(token),
+  addBos: flag.optional(),
+})
+
+const scalingSchema = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('llama3'),
+    factor: above0('a number above 0'),
+    lowFreqFactor: above0('a number above 0'),
+    highFreqFactor: above0('a number above 0'),
+    originalContext: above0('a number above 0'),
+  }),
+  z.object({ kind: z.literal('linear'), factor: above0('a number above 0') }),
+])
+
+/** What a loader found: values not yet checked, under our names. */
+export type ConfigFindings = Partial<Record<keyof z.input<typeof schema>, unknown>> & {
+  readonly ropeScaling?: Record<string, unknown> | undefined
+}
+
+export interface ConfigSource {
+  /** path of the file that holds the keys */
+  readonly file: string
+  /** our name → the key in the file */
+  readonly keys: Partial<Record<string, string>>
+  readonly style: RopeStyle
+  readonly weightDtype: Dtype
+  /** divisors that the file itself holds */
+  readonly freqFactors?: Float32Array | undefined
+}
+
+export function defineModelConfig(findings: ConfigFindings, source: ConfigSource): ModelConfig {
+  const { ropeScaling, ...rest } = findings
+  const parsed = schema.safeParse(rest)
+  const refuse = (field: string, expected: string, got: unknown): never =>
+    fail({
+      code: 'bad-config',
+      message:
+        got === undefined ? 'the model description lacks a key' : 'the model description has an impossible value',
+      facts: [
+        ['file', source.file],
+        ['key', source.keys[field] ?? field],
+        ['expected', expected],
+        ['got', got === undefined ? 'nothing' : print(got)],
+        ...(typeof rest.architecture === 'string' ? [['for', `architecture ${rest.architecture}`] as const] : []),
+      ],
+    })
+  if (!parsed.success) {
+    const { path, message } = parsed.error.issues[0]!
+    return refuse(String(path[0]), message, rest[path[0] as keyof typeof rest])
+  }
+  const found = parsed.data
+  const { vocabSize, heads, kvHeads, headDim, ropeTheta: theta, ropeDims: dims, ...same } = found
+
+  let scaling: RopeScaling | undefined
+  if (ropeScaling) {
+    const checked = scalingSchema.safeParse(ropeScaling)
+    if (!checked.success) {
+      const { path, message } = checked.error.issues[0]!
+      return refuse('ropeScaling', [...path, message].join(': '), ropeScaling)
+    }
+    scaling = checked.data
+    if (scaling.kind === 'llama3' && scaling.highFreqFactor <= scaling.lowFreqFactor) {
+      refuse(
+        'ropeScaling',
+        `a high_freq_factor above low_freq_factor = ${scaling.lowFreqFactor}`,
+        scaling.highFreqFactor,
+      )
+    }
+  }
+  if (heads % kvHeads !== 0) refuse('kvHeads', `a divisor of the ${heads} query heads`, kvHeads)
+  if (dims % 2 !== 0) refuse('ropeDims', 'an even number', dims)
+  if (dims > headDim) refuse('ropeDims', `at most the head's ${headDim} elements`, dims)
+  const { bos, eos } = found
+  if (bos !== undefined && bos >= vocabSize) refuse('bos', `a token of the vocabulary of ${vocabSize}`, bos)
+  for (const id of eos) if (id >= vocabSize) refuse('eos', `a token of the vocabulary of ${vocabSize}`, id)
+
+  const factors = source.freqFactors ?? (scaling && freqFactors(scaling, theta, dims))
+  if (factors && factors.length !== dims / 2) refuse('freqFactors', `${dims / 2} divisors`, `${factors.length}`)
+  if (factors?.some((factor) => !(factor > 0 && Number.isFinite(factor)))) {
+    refuse(
+      'freqFactors',
+      'finite divisors above 0',
+      factors.find((factor) => !(factor > 0 && Number.isFinite(factor))),
+    )
+  }
+  return {
+    ...same,
+    vocabSize,
+    heads,
+    kvHeads,
+    headDim,
+    rope: { theta, dims, style: source.style, scaling, freqFactors: factors },
+    weightDtype: source.weightDtype,
+  }
+}
+
+const print = (value: unknown): string =>
+  typeof value === 'bigint' || typeof value === 'number'
+    ? `${value}`
+    : (JSON.stringify(value)?.slice(0, 200) ?? String(value))
