@@ -7,6 +7,7 @@ const entries = {
   index: 'src/index.ts',
   cli: 'src/cli/main.ts',
   'compile-worker': 'runtime/compile-worker.ts',
+  'device-probe': 'runtime/platform/device-probe.ts',
   'template-worker': 'src/tokenizer/template-worker.ts',
 }
 

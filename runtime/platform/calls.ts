@@ -40,9 +40,10 @@ export interface Calls {
   propertiesOld?(out: Uint8Array, device: number): Status
   errorName(code: Status): string
   errorString(code: Status): string
+  /** what the host library has to say about the last failure: a loader's text, a faulted kernel; '' for nothing */
+  lastMessage?(): string
 
   moduleLoad(out: Out64, image: Uint8Array): Status
-  moduleLoadFile?(out: Out64, path: string): Status
   moduleUnload(module: Pointer): Status
   moduleFunction(out: Out64, module: Pointer, name: string): Status
   moduleGlobal?(out: Out64, bytes: Out64, module: Pointer, name: string): Status
@@ -148,7 +149,7 @@ export const optionalCalls: ReadonlySet<CallName> = new Set<Exclude<CallName, Re
   'uuid',
   'propertiesR0600',
   'propertiesOld',
-  'moduleLoadFile',
+  'lastMessage',
   'moduleGlobal',
   'functionAttribute',
   'setFunctionAttribute',

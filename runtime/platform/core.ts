@@ -26,6 +26,17 @@ const advice: Readonly<Record<number, string>> = {
   [status.launchFailure]: 'a kernel faulted; the device is unusable in this process: start again',
 }
 
+/** calls of whose failures the host library keeps a message */
+const tellsWhy: ReadonlySet<CallName> = new Set<CallName>([
+  'moduleLoad',
+  'launch',
+  'streamSynchronize',
+  'deviceSynchronize',
+  'eventSynchronize',
+  'captureBegin',
+  'captureEnd',
+])
+
 /** Kinds of handle that are counted while alive. */
 export type HandleKind = 'device' | 'pinned' | 'module' | 'stream' | 'event' | 'graph'
 
@@ -91,11 +102,17 @@ export class DriverCore {
   failed(code: number, call: CallName, facts: readonly Fact[], by?: Labelled): never {
     const name = this.calls.errorName(code)
     const text = this.calls.errorString(code)
+    const message = tellsWhy.has(call) ? this.calls.lastMessage?.() : undefined
     if (code === status.illegalAddress || code === status.launchFailure) this.broken = true
     throw new Diagnostic({
       code: code === status.outOfMemory ? 'out-of-memory' : 'device-call',
       message: `${this.bound.symbols[call]} failed with ${name} (${code})${text && text !== name ? `: ${text}` : ''}`,
-      facts: [...this.#where(by), ['device', this.deviceName], ...facts],
+      facts: [
+        ...this.#where(by),
+        ['device', this.deviceName],
+        ...facts,
+        ...(message ? [['reason', message] as const] : []),
+      ],
       ...(advice[code] ? { help: advice[code] } : {}),
     })
   }

@@ -1,9 +1,9 @@
 // One driver for all platforms: everything the runtime asks of a device goes through this class over a symbol table.
 // Every status is checked; every handle is released with `using`; the launch path is in launch.ts.
 import { availableMemory } from 'node:process'
-import { invariant } from '../../ir/diagnostic.ts'
+import { fail, invariant } from '../../ir/diagnostic.ts'
 import { type BoundCalls, bindCalls, type Calls, type PlatformName, type SymbolTable } from './calls.ts'
-import { DriverCore, type HandleKind } from './core.ts'
+import { DriverCore, type HandleKind, status } from './core.ts'
 import { openLibrary, viewMemory } from './ffi.ts'
 import { type LaunchSpec, Module, PreparedLaunch } from './launch.ts'
 import { allocate, DeviceBuffer, type MemoryInfo, PinnedBuffer } from './memory.ts'
@@ -48,7 +48,9 @@ export class Driver implements Disposable {
     const bound: BoundCalls = options.wrapCalls ? { ...library, calls: options.wrapCalls(library.calls) } : library
     const { calls } = bound
     const start = new DriverCore(platform, bound, `${platform}:${ordinal}`, 0n)
-    start.check(calls.init(0), 'init')
+    const code = calls.init(0)
+    if (code === status.noDevice || code === status.invalidDevice) noDevice(platform, path)
+    start.check(code, 'init')
     this.platform = platform
     this.properties =
       platform === 'host'
@@ -208,17 +210,12 @@ export class Driver implements Disposable {
 
   // --- code ---------------------------------------------------------------------------------------------------
 
-  /** Loads code from memory (code object, cubin, NUL-terminated PTX) or from a file, which the host platform needs. */
-  loadModule(image: Uint8Array | { readonly file: string }): Module {
+  /** Loads code: a code object (amd), a cubin or NUL-terminated PTX (nvidia), an image of the host compiler (host). */
+  loadModule(image: Uint8Array): Module {
     const core = this.#core
     core.use()
-    if (image instanceof Uint8Array) {
-      core.check(core.calls.moduleLoad(core.out, image), 'moduleLoad', sized(image.byteLength))
-      return new Module(core, core.out[0]!, image)
-    }
-    invariant(core.calls.moduleLoadFile, 'the runtime loads modules from files')
-    core.check(core.calls.moduleLoadFile(core.out, image.file), 'moduleLoadFile', () => [['file', image.file]])
-    return new Module(core, core.out[0]!, undefined)
+    core.check(core.calls.moduleLoad(core.out, image), 'moduleLoad', sized(image.byteLength))
+    return new Module(core, core.out[0]!, image)
   }
 
   /** Packs a launch once; `enqueue` it as often as wanted. */
@@ -250,6 +247,16 @@ export class Driver implements Disposable {
     const code = core.calls.releaseContext(this.#device)
     if (code !== 0 && !core.broken) core.failed(code, 'releaseContext', [])
   }
+}
+
+/** HIP 5.2 says `invalid device` where later releases say `no device`. */
+function noDevice(platform: PlatformName, library: string): never {
+  return fail({
+    code: 'no-device',
+    message: `no ${platform === 'amd' ? 'AMD' : 'NVIDIA'} GPU is visible to this process`,
+    facts: [['library', library]],
+    help: 'rocmforge doctor says what is missing; --device host runs on the CPU',
+  })
 }
 
 const sizeOf = (memory: HostMemory): number => {

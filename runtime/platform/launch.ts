@@ -28,19 +28,19 @@ export interface LaunchSpec {
 export class Module implements Disposable {
   readonly #core: DriverCore
   readonly #handle: bigint
-  readonly #image: Uint8Array | undefined // kept: a runtime may read it until unload
+  readonly #image: Uint8Array // kept: a runtime may read it until unload
   #open = true
 
-  constructor(core: DriverCore, handle: bigint, image: Uint8Array | undefined) {
+  constructor(core: DriverCore, handle: bigint, image: Uint8Array) {
     this.#core = core
     this.#handle = handle
     this.#image = image
     core.live.module += 1
   }
 
-  /** bytes of the image this module was loaded from; 0 when it came from a file */
+  /** bytes of the image this module was loaded from */
   get imageBytes(): number {
-    return this.#image?.byteLength ?? 0
+    return this.#image.byteLength
   }
 
   /** The kernel of this name; it lives as long as the module. */

@@ -34,9 +34,9 @@ export const amdSymbols: SymbolTable = {
   propertiesOld: direct('hipGetDeviceProperties', 'pointer', 'i32'),
   errorName: { ...direct('hipGetErrorName', 'i32'), returns: 'text' },
   errorString: { ...direct('hipGetErrorString', 'i32'), returns: 'text' },
+  lastMessage: { absent: 'statuses only' },
 
   moduleLoad: direct('hipModuleLoadData', 'pointer', 'pointer'),
-  moduleLoadFile: direct('hipModuleLoad', 'pointer', 'text'),
   moduleUnload: direct('hipModuleUnload', 'pointer'),
   moduleFunction: direct('hipModuleGetFunction', 'pointer', 'pointer', 'text'),
   moduleGlobal: direct('hipModuleGetGlobal', 'pointer', 'pointer', 'pointer', 'text'),

@@ -1,5 +1,5 @@
 // The host platform's names: libhiphost exports HIP's own, so its table is HIP's but for what a CPU has no use for.
-import type { SymbolTable } from './calls.ts'
+import { direct, type SymbolTable } from './calls.ts'
 import { amdSymbols } from './symbols-amd.ts'
 
 const read = { absent: 'what the machine is, Node knows: see hostProperties' }
@@ -9,5 +9,6 @@ export const hostSymbols: SymbolTable = {
   propertiesR0600: read,
   propertiesOld: read,
   uuid: read,
+  lastMessage: { ...direct('hiphostLastMessage'), returns: 'text' },
   setFunctionAttribute: { absent: 'any amount of LDS is plain memory' },
 }

@@ -31,9 +31,9 @@ export const nvidiaSymbols: SymbolTable = {
   propertiesOld: { absent: 'the driver API has attributes only' },
   errorName: { symbol: 'cuGetErrorName', adapt: (bind) => errorText(bind, 'cuGetErrorName') },
   errorString: { symbol: 'cuGetErrorString', adapt: (bind) => errorText(bind, 'cuGetErrorString') },
+  lastMessage: { absent: 'statuses only' },
 
   moduleLoad: direct('cuModuleLoadData', 'pointer', 'pointer'),
-  moduleLoadFile: direct('cuModuleLoad', 'pointer', 'text'),
   moduleUnload: direct('cuModuleUnload', 'pointer'),
   moduleFunction: direct('cuModuleGetFunction', 'pointer', 'pointer', 'text'),
   moduleGlobal: direct('cuModuleGetGlobal_v2', 'pointer', 'pointer', 'pointer', 'text'),
