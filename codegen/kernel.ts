@@ -4,7 +4,7 @@ import { invariant } from '../ir/diagnostic.ts'
 import type { Attrs } from '../ir/graph.ts'
 import type { Op } from '../ir/op.ts'
 import type { Target } from '../ir/target.ts'
-import type { DimSymbol, TensorType } from '../ir/type.ts'
+import type { TensorType } from '../ir/type.ts'
 import type { Extent } from './extent.ts'
 import type { View } from './view.ts'
 
@@ -35,7 +35,7 @@ export interface Launch {
 export interface Stage {
   /** the `extern "C"` symbol */
   readonly entry: string
-  /** in the kernel's order: names of results and operands (pointers), of scratch buffers (pointers), or symbols (i32) */
+  /** in the kernel's order: names of results and operands (pointers), of scratch buffers (pointers), or of scalars (i32) */
   readonly args: readonly string[]
   launch(params: Params, site: Site, target: Target): Launch
 }
@@ -59,6 +59,8 @@ export interface KernelSpec {
   valid(params: Params, target: Target, site: Site): true | string
   /** device memory a call needs besides operands and results: name → bytes */
   scratch(params: Params, site: Site, target: Target): Readonly<Record<string, Extent>>
+  /** values of the i32 arguments: `{ T: types.x.shape[0] }`, a number in a graph whose T is known */
+  scalars(site: Site): Readonly<Record<string, Extent>>
   /** memory moved and arithmetic done, once symbols are bound: for the roofline and the count of bytes moved */
   cost(site: Site): { readonly bytes: Extent; readonly flops: Extent }
   /** allowed relative error against the reference, in units of the output dtype's eps */
@@ -81,6 +83,7 @@ interface Declared {
   readonly space?: KernelSpec['space']
   readonly valid?: KernelSpec['valid']
   readonly scratch?: KernelSpec['scratch']
+  readonly scalars?: KernelSpec['scalars']
   readonly cost: KernelSpec['cost']
   readonly tolerance: KernelSpec['tolerance']
 }
@@ -101,10 +104,23 @@ export function defineKernel(spec: Declared): KernelSpec {
     space: spec.space ?? (() => ({})),
     valid: spec.valid ?? (() => true),
     scratch: spec.scratch ?? (() => ({})),
+    scalars: spec.scalars ?? defaultScalars,
     cost: spec.cost,
     tolerance: spec.tolerance,
   }
 }
 
-/** Symbols that kernels take as i32 arguments. */
-export const isSymbolArg = (name: string): name is DimSymbol => /^[TRLPM]$/.test(name)
+/**
+ * T, R and L by where they stand in the types: a symbol where the graph has one, else the number in its place. T leads the
+ * first operand of rank ≥ 1; R leads a page table, or logits; L is the last dim of scores; M the last of a page table.
+ */
+export function defaultScalars({ types }: Site): Record<string, Extent> {
+  const first = Object.entries(types).find(([name, type]) => type.shape.length > 0 && !type.state && name !== 'y')?.[1]
+  const table = types.page_table
+  const scores = types.x ?? types.p ?? types.y
+  return {
+    ...(first ? { T: first.shape[0]!, R: first.shape[0]! } : {}),
+    ...(scores?.shape.length ? { L: scores.shape.at(-1)! } : {}),
+    ...(table ? { R: table.shape[0]!, M: table.shape[1]! } : {}),
+  }
+}

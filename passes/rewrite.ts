@@ -27,6 +27,7 @@ export class Rewriter implements GraphEditor {
   #at: ValueId | undefined
   #next: number
   #edited = false
+  #positions: Map<ValueId, number> | undefined
 
   constructor(graph: Graph) {
     this.graph = graph
@@ -66,6 +67,11 @@ export class Rewriter implements GraphEditor {
   /** The nodes that read a value, as it stands now. */
   readersOf(id: ValueId): Node[] {
     return [...(this.#readers.get(id) ?? [])].map((reader) => this.#changed.get(reader) ?? this.graph.nodes[reader]!)
+  }
+  /** Place of a node in the old graph's order; new nodes come last. */
+  positionOf(id: ValueId): number {
+    this.#positions ??= new Map(this.graph.order.map((node, i) => [node, i]))
+    return this.#positions.get(id) ?? this.graph.order.length
   }
   /** Ids of the nodes of the old graph, in order, that still stand. */
   *nodes(): Iterable<Node> {

@@ -1,0 +1,96 @@
+// Program: everything that runs, as plain data: kernels to compile, calls in order, buffers and their places. It prints;
+// it holds no device handle; equal graphs and targets give equal programs.
+import type { Graph, ValueId } from '../ir/graph.ts'
+import type { Target } from '../ir/target.ts'
+import { targetId } from '../ir/target.ts'
+import type { Bindings, TensorType } from '../ir/type.ts'
+import { type Extent, printExtent } from './extent.ts'
+import type { Defines, Params } from './kernel.ts'
+
+/** One compilation: a template under one list of defines. Equal sources of different calls are one. */
+export interface KernelSource {
+  /** template and defines, readable: the key within the program */
+  readonly id: string
+  readonly template: string
+  readonly defines: Defines
+  /** `extern "C"` symbols that calls use */
+  readonly entries: readonly string[]
+}
+
+export type CallArg =
+  /** address of a buffer */
+  | { readonly kind: 'buffer'; readonly name: string; readonly buffer: string }
+  /** an i32 */
+  | { readonly kind: 'scalar'; readonly name: string; readonly value: Extent }
+
+/** One launch. */
+export interface KernelCall {
+  /** the node of the graph that it computes */
+  readonly node: ValueId
+  readonly op: string
+  readonly label?: string
+  /** name of the spec */
+  readonly kernel: string
+  readonly params: Params
+  /** id of its KernelSource */
+  readonly source: string
+  readonly entry: string
+  readonly args: readonly CallArg[]
+  readonly grid: Extent
+  readonly block: number
+  readonly ldsBytes: number
+  /** bytes moved and arithmetic done; 0 for the later stages of a call with several */
+  readonly cost: { readonly bytes: Extent; readonly flops: Extent }
+}
+
+export type BufferKind = 'input' | 'state' | 'weight' | 'arena' | 'output'
+
+export interface ProgramBuffer {
+  readonly id: string
+  readonly kind: BufferKind
+  readonly type: TensorType
+  /** bytes at the limits of the program */
+  readonly bytes: number
+  /** arena only */
+  readonly offset?: number
+  /** weights only: tensors of the checkpoint that lie one behind the other in it */
+  readonly parts?: readonly {
+    readonly weight: string
+    readonly type: TensorType
+    readonly offset: number
+    readonly bytes: number
+  }[]
+}
+
+export interface Program {
+  readonly name: string
+  readonly graph: Graph
+  readonly target: Target
+  /** largest value of each symbol: what buffers are sized for */
+  readonly limits: Bindings
+  readonly kernels: readonly KernelSource[]
+  readonly calls: readonly KernelCall[]
+  readonly buffers: Readonly<Record<string, ProgramBuffer>>
+  readonly arenaBytes: number
+  /** output name → the buffer that holds it */
+  readonly outputs: readonly { readonly name: string; readonly buffer: string; readonly type: TensorType }[]
+}
+
+export const buffersOf = (program: Program, kind: BufferKind): ProgramBuffer[] =>
+  Object.values(program.buffers).filter((buffer) => buffer.kind === kind)
+
+/** The text form: one line a call. */
+export function printProgram(program: Program): string {
+  const { name, target, calls, kernels, arenaBytes, limits } = program
+  const bound = Object.entries(limits).map(([symbol, value]) => `${symbol} ≤ ${value}`)
+  const lines = calls.map((call) => {
+    const args = call.args.map((arg) => (arg.kind === 'buffer' ? arg.buffer : `${arg.name}=${printExtent(arg.value)}`))
+    const label = call.label ? `  // ${call.label}` : ''
+    return `  ${call.entry}<<<${printExtent(call.grid)}, ${call.block}>>>(${args.join(', ')})${label}`
+  })
+  return [
+    `program @${name} for ${targetId(target)}: ${calls.length} launches of ${kernels.length} kernels, arena ${arenaBytes} bytes, ${bound.join(', ')} {`,
+    ...lines,
+    '}',
+  ].join('\n')
+}

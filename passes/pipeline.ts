@@ -1,0 +1,34 @@
+// The ordered list of passes, with the reason for each position.
+import type { Graph } from '../ir/graph.ts'
+import { deadCode } from './dead-code.ts'
+import { foldConstants } from './fold-constants.ts'
+import { fuseAddRmsNorm } from './fuse-add-rms-norm.ts'
+import { fuseAttention } from './fuse-attention.ts'
+import { fuseGateSwiglu } from './fuse-gate-swiglu.ts'
+import { fuseResidual } from './fuse-residual.ts'
+import { fuseRopeKvAppend } from './fuse-rope-kv-append.ts'
+import { fuseScaleMaskSoftmax } from './fuse-scale-mask-softmax.ts'
+import { fuseSwiglu } from './fuse-swiglu.ts'
+import { mergeQkv } from './merge-qkv.ts'
+import { type OptLevel, type Pass, type PassRecord, runPasses } from './pass.ts'
+
+/** Each pass with the level from which it runs. */
+export const pipeline: readonly (readonly [from: OptLevel, pass: Pass])[] = [
+  [1, deadCode], // what nothing reads must not count as a use in the patterns below
+  [1, foldConstants], // exposes plain operands to the patterns below
+  [1, fuseRopeKvAppend],
+  [1, fuseScaleMaskSoftmax], // makes the op that fuse-attention looks for
+  [1, fuseSwiglu], // makes the op that fuse-gate-swiglu looks for
+  [2, fuseAttention],
+  [2, fuseGateSwiglu], // before merge-qkv: it takes its two matmuls, leaving no pair that looks like heads
+  [2, mergeQkv],
+  [2, fuseResidual], // before fuse-add-rms-norm: an epilogue saves a write of the product, that pass only a read
+  [3, fuseAddRmsNorm], // the sums that no matmul could take
+  [1, deadCode], // what fusion left behind
+]
+
+export const passesAt = (level: OptLevel): Pass[] => pipeline.filter(([from]) => from <= level).map(([, pass]) => pass)
+
+/** Runs the passes of a level. */
+export const optimise = (graph: Graph, level: OptLevel, onPass?: (record: PassRecord) => void): Graph =>
+  runPasses(graph, passesAt(level), onPass)
