@@ -1,0 +1,17 @@
+// dot.h: c + Σ a[i] · b[i] over four signed bytes packed in a word, by one instruction where the target has it.
+#pragma once
+#include "prelude/base.h"
+
+DEVICE i32 dot4_i8(i32 a, i32 b, i32 c) {
+#if ON_NVIDIA
+  return __dp4a(a, b, c);
+#elif ON_AMD && (defined(__GFX11__) || defined(__GFX12__))
+  return __builtin_amdgcn_sudot4(true, a, true, b, c, false);
+#elif ON_AMD && !defined(__gfx900__) && !defined(__gfx902__) && !defined(__gfx904__) && !defined(__gfx909__) && \
+    !defined(__gfx90c__) && !defined(__gfx1010__) && !defined(__gfx1013__)
+  return __builtin_amdgcn_sdot4(a, b, c, false);
+#else
+  for (int i = 0; i < 32; i += 8) c += i32(i8(a >> i)) * i32(i8(b >> i));
+  return c;
+#endif
+}

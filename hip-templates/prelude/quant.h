@@ -1,0 +1,247 @@
+// quant.h: weights in memory. One struct per format, named in P_WEIGHT:
+//   f32_w f16_w bf16_w   scalars;   q8_0_w q4_0_w q4_1_w q5_0_w q5_1_w q4_k_w q5_k_w q6_k_w   GGUF's blocks
+//
+//   W::block_elems, W::block_bytes         elements and bytes of a block
+//   W::row_bytes(K)                        bytes of a row of K elements, K a multiple of block_elems
+//   W::load<N>(row, k), W::load_nt<N>      elements k … k+N-1 as vec<float, N>; k a multiple of N, N in {8, 16, 32}
+//   W::dot<N>(acc, row, k, x)              acc += load_nt<N>(row, k) · x, lane by lane; acc and x are vec<float, N>
+//
+// Alignment: a tensor starts at 16 bytes, its rows follow each other; what of this survives in a block is ALIGN below.
+// Every element is step · code + base with one rounding at most: the same bits as the reference decoder.
+#pragma once
+#include "prelude/vec.h"
+
+// ---- N small unsigned integers: packed four to a word on GPUs, a SIMD register on the host -------------------------
+
+#if ON_HOST
+constexpr int CODES = NATIVE;  // the most that `codes` holds
+template <int N> struct codes {
+  typename simd<N>::ints v;
+};
+template <int N, int ALIGN, bool NT> DEVICE codes<N> load_codes(const u8* p) {
+  return {__builtin_convertvector(load_unaligned<typename simd<N>::ubytes>(p), typename simd<N>::ints)};
+}
+/** (a >> shift) & mask, code by code; mask has no bit that the shift could bring from a neighbour */
+template <int N> DEVICE codes<N> field(codes<N> a, int shift, u32 mask) { return {a.v >> shift & i32(mask)}; }
+/** a | b << shift */
+template <int N> DEVICE codes<N> with_bits(codes<N> a, codes<N> b, int shift) { return {a.v | b.v << shift}; }
+template <int N> DEVICE codes<N> flip(codes<N> a, u32 mask) { return {a.v ^ i32(mask)}; }
+/** code i is bit i */
+template <int N> DEVICE codes<N> spread_bits(u32 bits) {
+  typename simd<N>::ints index;
+  UNROLL for (int i = 0; i < N; i++) index[i] = i;
+  return {(typename simd<N>::ints{} + i32(bits)) >> index & 1};
+}
+template <int N> DEVICE vec<float, N> scaled(codes<N> a, float step, float base) {
+  vec<float, N> out;
+  out.v = __builtin_convertvector(a.v, typename simd<N>::floats) * step + base;
+  return out;
+}
+DEVICE u32 load_u16(const u8* p) { return load_unaligned<u16>(p); }
+template <int ALIGN> DEVICE u32 load_u32(const u8* p) { return load_unaligned<u32>(p); }
+#else
+constexpr int CODES = 16;
+template <int N> struct codes {
+  words<N / 4> q;
+};
+DEVICE u32 in_each_byte(u32 mask) { return mask * 0x01010101u; }
+template <int N, int ALIGN, bool NT> DEVICE codes<N> load_codes(const u8* p) {
+  return {load_words<N / 4, (ALIGN < N ? ALIGN : N), NT>(p)};
+}
+template <int N> DEVICE codes<N> field(codes<N> a, int shift, u32 mask) {
+  UNROLL for (int i = 0; i < N / 4; i++) a.q.w[i] = a.q.w[i] >> shift & in_each_byte(mask);
+  return a;
+}
+template <int N> DEVICE codes<N> with_bits(codes<N> a, codes<N> b, int shift) {
+  UNROLL for (int i = 0; i < N / 4; i++) a.q.w[i] |= b.q.w[i] << shift;
+  return a;
+}
+template <int N> DEVICE codes<N> flip(codes<N> a, u32 mask) {
+  UNROLL for (int i = 0; i < N / 4; i++) a.q.w[i] ^= in_each_byte(mask);
+  return a;
+}
+template <int N> DEVICE codes<N> spread_bits(u32 bits) {  // the product puts bit n of four into byte n
+  codes<N> out;
+  UNROLL for (int i = 0; i < N / 4; i++) out.q.w[i] = (bits >> (4 * i) & 15) * 0x00204081u & 0x01010101u;
+  return out;
+}
+template <int N> DEVICE vec<float, N> scaled(codes<N> a, float step, float base) {
+  vec<float, N> out;
+  UNROLL for (int i = 0; i < N; i++) out.v[i] = fma_f32(float(a.q.w[i / 4] >> (i % 4 * 8) & 255), step, base);
+  return out;
+}
+DEVICE u32 load_u16(const u8* p) { return *(const u16*)p; }
+template <int ALIGN> DEVICE u32 load_u32(const u8* p) { return load_words<1, ALIGN, false>(p).w[0]; }
+#endif
+
+/** What the elements of a group share: value = step · code + base. */
+struct group_scale {
+  float step, base;
+};
+
+// ---- formats: code<N>(block, i) and scale(block, i) for elements i … i+N-1 of a block, N ≤ 16 ----------------------
+
+struct q8_0_format {  // f16 d · i8 q[32]
+  static constexpr int block_elems = 32, block_bytes = 34, ALIGN = 2;
+  static DEVICE group_scale scale(const u8* block, int) {
+    const float d = f16_value(u16(load_u16(block)));
+    return {d, -128.f * d};
+  }
+  template <int N, bool NT> static DEVICE codes<N> code(const u8* block, int i) {
+    return flip(load_codes<N, ALIGN, NT>(block + 2 + i), 0x80);  // q + 128
+  }
+};
+
+/** Elements 0 … 15 of a block of 32 are low nibbles, 16 … 31 high ones, of the same 16 bytes. */
+template <int N, int ALIGN, bool NT> DEVICE codes<N> nibbles(const u8* p, int i) {
+  return field(load_codes<N, ALIGN, NT>(p + (i & 15)), i >> 4 << 2, 15);
+}
+
+struct q4_0_format {  // f16 d · u8 qs[16]; d · (nibble - 8)
+  static constexpr int block_elems = 32, block_bytes = 18, ALIGN = 2;
+  static DEVICE group_scale scale(const u8* block, int) {
+    const float d = f16_value(u16(load_u16(block)));
+    return {d, -8.f * d};
+  }
+  template <int N, bool NT> static DEVICE codes<N> code(const u8* block, int i) {
+    return nibbles<N, ALIGN, NT>(block + 2, i);
+  }
+};
+
+struct q4_1_format {  // f16 d · f16 m · u8 qs[16]; d · nibble + m
+  static constexpr int block_elems = 32, block_bytes = 20, ALIGN = 4;
+  static DEVICE group_scale scale(const u8* block, int) {
+    const u32 both = load_u32<ALIGN>(block);
+    return {f16_value(u16(both)), f16_value(u16(both >> 16))};
+  }
+  template <int N, bool NT> static DEVICE codes<N> code(const u8* block, int i) {
+    return nibbles<N, ALIGN, NT>(block + 4, i);
+  }
+};
+
+struct q5_0_format {  // f16 d · u32 qh · u8 qs[16]; d · (nibble + 16 · bit - 16)
+  static constexpr int block_elems = 32, block_bytes = 22, ALIGN = 2;
+  static DEVICE group_scale scale(const u8* block, int) {
+    const float d = f16_value(u16(load_u16(block)));
+    return {d, -16.f * d};
+  }
+  template <int N, bool NT> static DEVICE codes<N> code(const u8* block, int i) {
+    const u32 high = load_u32<ALIGN>(block + 2);
+    return with_bits(nibbles<N, ALIGN, NT>(block + 6, i), spread_bits<N>(high >> i), 4);
+  }
+};
+
+struct q5_1_format {  // f16 d · f16 m · u32 qh · u8 qs[16]; d · (nibble + 16 · bit) + m
+  static constexpr int block_elems = 32, block_bytes = 24, ALIGN = 8;
+  static DEVICE group_scale scale(const u8* block, int) {
+    const u32 both = load_u32<ALIGN>(block);
+    return {f16_value(u16(both)), f16_value(u16(both >> 16))};
+  }
+  template <int N, bool NT> static DEVICE codes<N> code(const u8* block, int i) {
+    const u32 high = load_u32<4>(block + 4);
+    return with_bits(nibbles<N, ALIGN, NT>(block + 8, i), spread_bits<N>(high >> i), 4);
+  }
+};
+
+/** Scale and minimum of group g of a q4_k or q5_k block: 6 bits each in 12 bytes, groups 4 … 7 in two pieces. */
+DEVICE group_scale k_scale(const u8* block, int g) {
+#if ON_HOST
+  const words<4> head = load_unaligned<words<4>>(block);
+#else
+  const words<4> head = load_words<4, 16, false>(block);
+#endif
+  const int at = (g & 3) * 8;
+  const u32 a = head.w[1] >> at, b = head.w[2] >> at, c = head.w[3] >> at;
+  const u32 step = g < 4 ? (a & 63) : (c & 15) | (a >> 2 & 48);
+  const u32 least = g < 4 ? (b & 63) : (c >> 4 & 15) | (b >> 2 & 48);
+  return {f16_value(u16(head.w[0])) * float(step), -f16_value(u16(head.w[0] >> 16)) * float(least)};
+}
+
+struct q4_k_format {  // f16 d · f16 dmin · u8 scales[12] · u8 qs[128]
+  static constexpr int block_elems = 256, block_bytes = 144, ALIGN = 16;
+  static DEVICE group_scale scale(const u8* block, int i) { return k_scale(block, i >> 5); }
+  template <int N, bool NT> static DEVICE codes<N> code(const u8* block, int i) {
+    return field(load_codes<N, ALIGN, NT>(block + 16 + (i >> 6) * 32 + (i & 31)), i >> 3 & 4, 15);
+  }
+};
+
+struct q5_k_format {  // f16 d · f16 dmin · u8 scales[12] · u8 qh[32] · u8 qs[128]
+  static constexpr int block_elems = 256, block_bytes = 176, ALIGN = 16;
+  static DEVICE group_scale scale(const u8* block, int i) { return k_scale(block, i >> 5); }
+  template <int N, bool NT> static DEVICE codes<N> code(const u8* block, int i) {
+    const codes<N> low = field(load_codes<N, ALIGN, NT>(block + 48 + (i >> 6) * 32 + (i & 31)), i >> 3 & 4, 15);
+    return with_bits(low, field(load_codes<N, ALIGN, NT>(block + 16 + (i & 31)), i >> 5, 1), 4);
+  }
+};
+
+struct q6_k_format {  // u8 ql[128] · u8 qh[64] · i8 scales[16] · f16 d
+  static constexpr int block_elems = 256, block_bytes = 210, ALIGN = 2;
+  static DEVICE group_scale scale(const u8* block, int i) {
+    const float step = f16_value(u16(load_u16(block + 208))) * float(i8(block[192 + (i >> 4)]));
+    return {step, -32.f * step};
+  }
+  template <int N, bool NT> static DEVICE codes<N> code(const u8* block, int i) {
+    const int half = i >> 7, group = i >> 5 & 3, at = i & 31;
+    const codes<N> low = field(load_codes<N, ALIGN, NT>(block + half * 64 + (group & 1) * 32 + at), group >> 1 << 2, 15);
+    return with_bits(low, field(load_codes<N, ALIGN, NT>(block + 128 + half * 32 + at), group * 2, 3), 4);
+  }
+};
+
+// ---- the weight types ----------------------------------------------------------------------------------------------
+
+/** Rows of blocks. */
+template <class Format> struct block_weight {
+  static constexpr int block_elems = Format::block_elems, block_bytes = Format::block_bytes;
+  static constexpr DEVICE size_t row_bytes(int K) { return size_t(K / block_elems) * block_bytes; }
+  static DEVICE const u8* block_at(const u8* row, int k) { return row + size_t(k / block_elems) * block_bytes; }
+
+  template <int N> static DEVICE vec<float, N> load(const u8* row, int k) {
+    return elements<N, false>(block_at(row, k), k % block_elems);
+  }
+  template <int N> static DEVICE vec<float, N> load_nt(const u8* row, int k) {
+    return elements<N, true>(block_at(row, k), k % block_elems);
+  }
+  template <int N>
+  static DEVICE void dot(vec<float, N>& acc, const u8* row, int k, const vec<float, N>& x) {
+    acc = fma(load_nt<N>(row, k), x, acc);
+  }
+
+  /** Elements i … i+N-1 of a block. */
+  template <int N, bool NT> static DEVICE vec<float, N> elements(const u8* block, int i) {
+    if constexpr (N <= CODES) {
+      const group_scale s = Format::scale(block, i);
+      return scaled(Format::template code<N, NT>(block, i), s.step, s.base);
+    } else {
+      return join(elements<N / 2, NT>(block, i), elements<N / 2, NT>(block, i + N / 2));
+    }
+  }
+};
+
+/** Rows of scalars. */
+template <class T> struct scalar_weight {
+  static constexpr int block_elems = 1, block_bytes = sizeof(T);
+  static constexpr DEVICE size_t row_bytes(int K) { return size_t(K) * sizeof(T); }
+  template <int N> static DEVICE vec<float, N> load(const u8* row, int k) { return ::load<N>((const T*)row + k); }
+  template <int N> static DEVICE vec<float, N> load_nt(const u8* row, int k) { return ::load_nt<N>((const T*)row + k); }
+  template <int N>
+  static DEVICE void dot(vec<float, N>& acc, const u8* row, int k, const vec<float, N>& x) {
+    acc = fma(load_nt<N>(row, k), x, acc);
+  }
+};
+
+struct f32_w : scalar_weight<f32_t> {};
+struct f16_w : scalar_weight<f16_t> {};
+struct bf16_w : scalar_weight<bf16_t> {};
+struct q8_0_w : block_weight<q8_0_format> {};
+struct q4_0_w : block_weight<q4_0_format> {};
+struct q4_1_w : block_weight<q4_1_format> {};
+struct q5_0_w : block_weight<q5_0_format> {};
+struct q5_1_w : block_weight<q5_1_format> {};
+struct q4_k_w : block_weight<q4_k_format> {};
+struct q5_k_w : block_weight<q5_k_format> {};
+struct q6_k_w : block_weight<q6_k_format> {};
+
+#ifndef P_WEIGHT  // format of the weights: one of the structs above
+#define P_WEIGHT f16_w
+#endif
+typedef P_WEIGHT weight_t;

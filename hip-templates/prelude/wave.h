@@ -1,0 +1,124 @@
+// wave.h: a wave's lanes together. Every lane of the wave must take part. Values are of 4 or 8 bytes.
+//   wave_shfl(v, lane) · wave_shfl_xor(v, mask) · wave_ballot(p) -> u64, bit n from lane n
+//   wave_reduce(v, Op{})      over the wave, to all lanes; vanishes at WAVE == 1
+//   group_reduce<G>(v, Op{})  over each aligned group of G lanes, to all lanes of the group
+//   wave_uniform(v)           v, where all lanes hold the same: into a scalar register on AMD
+#pragma once
+#include "prelude/base.h"
+
+struct Add { template <class T> DEVICE T operator()(T a, T b) const { return a + b; } };
+struct Max { template <class T> DEVICE T operator()(T a, T b) const { return a > b ? a : b; } };
+struct Min { template <class T> DEVICE T operator()(T a, T b) const { return a < b ? a : b; } };
+
+/** A value and where it was found. */
+struct Indexed {
+  float value;
+  i32 index;
+};
+/** The larger value; of equal ones the lower index. */
+struct ArgMax {
+  DEVICE Indexed operator()(Indexed a, Indexed b) const {
+    const bool first = a.value > b.value || (a.value == b.value && a.index < b.index);
+    return first ? a : b;
+  }
+};
+
+#if ON_AMD
+/** f of each 32-bit word of v */
+template <class T, class F> DEVICE T by_words(T v, F f) {
+  struct raw {
+    i32 w[sizeof(T) / 4];
+  };
+  raw r = bit_cast<raw>(v);
+  UNROLL for (int i = 0; i < int(sizeof(T) / 4); i++) r.w[i] = f(r.w[i]);
+  return bit_cast<T>(r);
+}
+struct FromLane {
+  i32 address;  // 4 · lane
+  DEVICE i32 operator()(i32 w) const { return __builtin_amdgcn_ds_bpermute(address, w); }
+};
+// DPP moves data between the lanes of a row of 16 within the vector unit; ds_* instructions go through the LDS unit.
+template <int CONTROL> struct Dpp {
+  DEVICE i32 operator()(i32 w) const { return __builtin_amdgcn_update_dpp(0, w, CONTROL, 0xf, 0xf, false); }
+};
+struct SwapRows {  // lane ^ 16
+  DEVICE i32 operator()(i32 w) const {
+#if defined(__GFX9__)
+    return __builtin_amdgcn_ds_swizzle(w, 0x401f);
+#else
+    return __builtin_amdgcn_permlanex16(0, w, 0x76543210, 0xfedcba98, false, false);
+#endif
+  }
+};
+template <int LANE> struct ReadLane {
+  DEVICE i32 operator()(i32 w) const { return __builtin_amdgcn_readlane(w, LANE); }
+};
+struct ReadFirstLane {
+  DEVICE i32 operator()(i32 w) const { return __builtin_amdgcn_readfirstlane(w); }
+};
+
+template <class T> DEVICE T wave_shfl(T v, int lane) { return by_words(v, FromLane{(lane & (WAVE - 1)) * 4}); }
+template <class T> DEVICE T wave_shfl_xor(T v, int mask) { return wave_shfl(v, lane_id() ^ mask); }
+template <class T> DEVICE T wave_uniform(T v) { return by_words(v, ReadFirstLane{}); }
+#if !__has_builtin(__builtin_amdgcn_ballot_w64)  // hipRTC 5
+DEVICE u64 wave_ballot(bool p) { return __ballot(p); }
+#elif defined(__GFX9__) || (defined(P_WAVE) && P_WAVE == 64)
+DEVICE u64 wave_ballot(bool p) { return __builtin_amdgcn_ballot_w64(p); }
+#else
+DEVICE u64 wave_ballot(bool p) { return __builtin_amdgcn_ballot_w32(p); }
+#endif
+
+template <int G, class T, class Op> DEVICE T group_reduce(T v, Op op) {
+  static_assert(G >= 1 && G <= WAVE && (G & (G - 1)) == 0, "a group is 1, 2, 4 … WAVE lanes");
+  if constexpr (G >= 2) v = op(v, by_words(v, Dpp<0xb1>{}));    // lane ^ 1
+  if constexpr (G >= 4) v = op(v, by_words(v, Dpp<0x4e>{}));    // lane ^ 2
+  if constexpr (G >= 8) v = op(v, by_words(v, Dpp<0x141>{}));   // lane ^ 7: the other four
+  if constexpr (G >= 16) v = op(v, by_words(v, Dpp<0x140>{}));  // lane ^ 15: the other eight
+  if constexpr (G >= 32) v = op(v, by_words(v, SwapRows{}));
+  if constexpr (G >= 64) v = op(v, wave_shfl_xor(v, 32));
+  return v;
+}
+template <class T, class Op> DEVICE T wave_reduce(T v, Op op) {
+#if defined(__GFX9__)
+  v = group_reduce<16>(v, op);  // then one value a row: four scalar reads are cheaper than two trips through LDS
+  return op(op(by_words(v, ReadLane<0>{}), by_words(v, ReadLane<16>{})),
+            op(by_words(v, ReadLane<32>{}), by_words(v, ReadLane<48>{})));
+#else
+  return group_reduce<WAVE>(v, op);
+#endif
+}
+
+#else  // NVIDIA and the host
+
+#if ON_NVIDIA
+template <class T> DEVICE T wave_shfl(T v, int lane) {
+  struct raw {
+    u32 w[sizeof(T) / 4];
+  };
+  raw r = bit_cast<raw>(v);
+  UNROLL for (int i = 0; i < int(sizeof(T) / 4); i++) r.w[i] = __shfl_sync(0xffffffffu, r.w[i], lane);
+  return bit_cast<T>(r);
+}
+template <class T> DEVICE T wave_shfl_xor(T v, int mask) {
+  struct raw {
+    u32 w[sizeof(T) / 4];
+  };
+  raw r = bit_cast<raw>(v);
+  UNROLL for (int i = 0; i < int(sizeof(T) / 4); i++) r.w[i] = __shfl_xor_sync(0xffffffffu, r.w[i], mask);
+  return bit_cast<T>(r);
+}
+DEVICE u64 wave_ballot(bool p) { return __ballot_sync(0xffffffffu, p); }
+#else
+template <class T> DEVICE T wave_shfl(T v, int lane) { return hiphost_shfl(v, lane); }
+template <class T> DEVICE T wave_shfl_xor(T v, int mask) { return hiphost_shfl_xor(v, mask); }
+DEVICE u64 wave_ballot(bool p) { return hiphost_ballot(p); }
+#endif
+template <class T> DEVICE T wave_uniform(T v) { return v; }
+
+template <int G, class T, class Op> DEVICE T group_reduce(T v, Op op) {
+  static_assert(G >= 1 && G <= WAVE && (G & (G - 1)) == 0, "a group is 1, 2, 4 … WAVE lanes");
+  UNROLL for (int mask = 1; mask < G; mask *= 2) v = op(v, wave_shfl_xor(v, mask));
+  return v;
+}
+template <class T, class Op> DEVICE T wave_reduce(T v, Op op) { return group_reduce<WAVE>(v, op); }
+#endif
