@@ -117,6 +117,13 @@ export class GraphBuilder implements GraphEditor {
     this.#uses.set(value.id, this.usesOf(value.id) + 1)
   }
 
+  /** The value that a result was named for. */
+  outputNamed(name: string): Value {
+    const output = this.#outputs.find((one) => one.name === name)
+    invariant(output, `@${this.name} has no output ${name} yet`)
+    return new Value(this, output.value)
+  }
+
   typeOf(id: ValueId): TensorType {
     const type = this.#types[id]
     invariant(type, `value ${id} is not in @${this.name}`)

@@ -33,7 +33,7 @@ const patterns = [
   ['id', /[%@][\w.-]+/y],
   ['number', /-?(?:\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|Infinity)/y],
   ['string', /"(?:[^"\\\n]|\\.)*"/y],
-  ['word', /[A-Za-z_][\w-]*/y],
+  ['word', /[A-Za-z_][\w.-]*/y],
   ['punctuation', /[(){}[\]:,=]/y],
 ] as const
 

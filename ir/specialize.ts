@@ -8,8 +8,12 @@ const isSymbol = (value: unknown): value is DimSymbol => dimSymbols.some((symbol
 export function specialize(graph: Graph, bindings: Bindings, name = graph.name): Graph {
   const bound = (dim: Dim): Dim => (typeof dim === 'string' ? (bindings[dim] ?? dim) : dim)
   const type = (t: TensorType): TensorType => ({ ...t, shape: t.shape.map(bound) })
-  const attr = (value: AttrValue | undefined) => (Array.isArray(value) ? value.map((v) => (isSymbol(v) ? bound(v) : v)) : value)
-  const node = (n: Node): Node => ({ ...n, attrs: Object.fromEntries(Object.entries(n.attrs).map(([k, v]) => [k, attr(v)])) })
+  const attr = (value: AttrValue | undefined) =>
+    Array.isArray(value) ? value.map((v) => (isSymbol(v) ? bound(v) : v)) : value
+  const node = (n: Node): Node => ({
+    ...n,
+    attrs: Object.fromEntries(Object.entries(n.attrs).map(([k, v]) => [k, attr(v)])),
+  })
   return {
     ...graph,
     name,
