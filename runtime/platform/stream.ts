@@ -23,9 +23,13 @@ export class Stream implements Disposable {
     this.#core.check(this.#core.calls.streamSynchronize(this.handle), 'streamSynchronize')
   }
 
-  /** As `synchronize`, while the event loop goes on: the wait happens on a pool thread. */
+  /**
+   * As `synchronize`, while the event loop goes on: the wait happens on a pool thread (about 0.1 ms to come back).
+   * An idle stream costs one query.
+   */
   async synchronizeAsync(): Promise<void> {
     const core = this.#core
+    if (this.idle) return
     let code = await core.bound.streamSynchronizeAsync(this.handle)
     // a pool thread has no current context; a runtime that insists on one is polled from this thread instead
     if (code === status.invalidContext) {
