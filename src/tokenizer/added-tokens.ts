@@ -13,12 +13,6 @@ export interface AddedToken {
   readonly singleWord?: boolean
 }
 
-/** A place where a token stands; `from` and `to` include the white space that the token takes. */
-export interface AddedMatch extends SpecialMatch {
-  readonly from: number
-  readonly to: number
-}
-
 interface Branch {
   readonly children: Map<number, Branch>
   token?: AddedToken
@@ -46,8 +40,8 @@ export class AddedTokenFinder {
     this.size = size
   }
 
-  find(text: string): AddedMatch[] {
-    const matches: AddedMatch[] = []
+  find(text: string): SpecialMatch[] {
+    const matches: SpecialMatch[] = []
     if (this.size === 0) return matches
     let free = 0 // end of the last match
     for (let start = 0; start < text.length; ) {

@@ -37,7 +37,7 @@ const tokenizerFile = z.looseObject({
   decoder: step,
   model: z.looseObject({
     type: z.string().optional(),
-    vocab: z.unknown(),
+    vocab: z.unknown().optional(),
     merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])).optional(),
     unk_token: z.string().nullish(),
     continuing_subword_prefix: z.string().nullish(),

@@ -112,8 +112,12 @@ const known: Readonly<Record<string, PreTokenizer>> = {
 
 export const preTokenizerNames: readonly string[] = Object.keys(known)
 
-/** The pre-tokenizer called `name`; an unknown one is an error, because a guess would give other tokens silently. */
+/**
+ * The pre-tokenizer called `name`, or `default` for a file that names none. An unknown one is an error, because a guess
+ * would give other tokens silently.
+ */
 export function preTokenizer(name: string): PreTokenizer {
+  if (name === '') return known.default!
   const found = Object.hasOwn(known, name) ? known[name] : undefined
   return (
     found ??

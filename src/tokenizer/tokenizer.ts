@@ -26,6 +26,9 @@ export interface StreamDecoder {
 export interface SpecialMatch {
   readonly start: number
   readonly end: number
+  /** as start and end, with the white space around it that the token swallows */
+  readonly from: number
+  readonly to: number
   readonly id: number
 }
 

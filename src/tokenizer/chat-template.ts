@@ -1,0 +1,124 @@
+// Renders a conversation with a model's chat template (Jinja), under limits of time, memory and output.
+import { z } from 'zod'
+import { type Fact, fail } from '../../ir/diagnostic.ts'
+import { renderInProcess, TEMPLATE_MEMORY_MB, TEMPLATE_TIMEOUT_MS } from './template-process.ts'
+import { MAX_OUTPUT } from './template-render.ts'
+
+const textPart = z.looseObject({ type: z.literal('text'), text: z.string() })
+const chatMessage = z.looseObject({
+  // Templates put the role inside of special tokens, so that it must not be free text.
+  role: z.enum(['system', 'developer', 'user', 'assistant', 'tool', 'function', 'ipython']),
+  content: z.union([z.string(), z.array(textPart)]).nullish(),
+})
+
+/** One turn; further keys (name, tool_calls, tool_call_id, …) go to the template as they are. */
+export interface ChatMessage {
+  readonly role: string
+  readonly content?: string | readonly { readonly type: 'text'; readonly text: string }[] | null | undefined
+  readonly [key: string]: unknown
+}
+
+export interface RenderChatInput {
+  readonly messages: readonly ChatMessage[]
+  /** JSON schemas of functions, as the OpenAI API has them */
+  readonly tools?: readonly unknown[] | undefined
+  /** end with the opening of the assistant's turn (default true) */
+  readonly addGenerationPrompt?: boolean | undefined
+  readonly bosToken?: string | undefined
+  readonly eosToken?: string | undefined
+  /** what strftime_now shows (default: the present) */
+  readonly now?: Date | undefined
+  /** further variables, e.g. enable_thinking */
+  readonly variables?: Readonly<Record<string, unknown>> | undefined
+}
+
+/**
+ * The text of a conversation in a model's format.
+ * Throws a Diagnostic: no-chat-template, bad-messages, template-syntax, template-raised (the template refused the
+ * messages), template-timeout, template-memory, template-recursion, template-output, template-failed.
+ */
+export async function renderChat(template: string | undefined, input: RenderChatInput): Promise<string> {
+  if (template === undefined || template === '') {
+    return fail({
+      code: 'no-chat-template',
+      message: 'this model has no chat template',
+      help: 'it was not trained to chat: use a plain prompt, or pass a chat template',
+    })
+  }
+  const variables = {
+    ...input.variables,
+    messages: readMessages(input.messages),
+    ...(input.tools?.length ? { tools: input.tools } : {}),
+    add_generation_prompt: input.addGenerationPrompt ?? true,
+    bos_token: input.bosToken ?? '',
+    eos_token: input.eosToken ?? '',
+  }
+  const outcome = await renderInProcess({ template, variables, now: (input.now ?? new Date()).getTime() })
+  switch (outcome.kind) {
+    case 'text':
+      return outcome.text
+    case 'syntax': {
+      const at: Fact[] = outcome.line === undefined ? [] : [['at', excerpt(template, outcome.line)]]
+      return fail({ code: 'template-syntax', message: `the chat template is malformed: ${outcome.message}`, facts: at })
+    }
+    case 'raised':
+      return fail({
+        code: 'template-raised',
+        message: `the chat template refuses these messages: ${outcome.message}`,
+        facts: [['roles', input.messages.map((message) => message.role).join(', ')]],
+      })
+    case 'timeout':
+      return stopped('template-timeout', 'takes too long', `${TEMPLATE_TIMEOUT_MS} ms`)
+    case 'killed':
+      return stopped('template-memory', 'takes too much memory', `${TEMPLATE_MEMORY_MB} MB`)
+    case 'too-large':
+      return stopped('template-output', `produces too much (${outcome.message})`, `${MAX_OUTPUT} characters`)
+    case 'too-deep':
+      return stopped('template-recursion', 'nests or calls itself too deeply', undefined)
+    case 'failed':
+      return fail({ code: 'template-failed', message: `the chat template failed: ${outcome.message}` })
+  }
+}
+
+function stopped(code: string, what: string, limit: string | undefined): never {
+  return fail({
+    code,
+    message: `the chat template ${what}`,
+    facts: limit === undefined ? [] : [['limit', limit]],
+    help: 'do not trust this template: pass another one, or use a plain prompt',
+  })
+}
+
+const excerpt = (template: string, line: number) =>
+  `line ${line}: ${(template.split('\n')[line - 1] ?? '').trim().slice(0, 100)}`
+
+/** Checks the messages; text parts are joined, and arguments of tool calls parsed, as templates expect them. */
+export function readMessages(messages: readonly ChatMessage[]): ChatMessage[] {
+  const parsed = z.array(chatMessage).safeParse(messages)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!
+    return fail({
+      code: 'bad-messages',
+      message: `messages: ${issue.message}`,
+      facts: [['at', `messages.${issue.path.join('.')}`]],
+      help: 'a message has a role (system, user, assistant, tool) and a text as content',
+    })
+  }
+  return parsed.data.map((message) => ({
+    ...message,
+    content: Array.isArray(message.content) ? message.content.map((part) => part.text).join('') : message.content,
+    ...(Array.isArray(message.tool_calls) ? { tool_calls: message.tool_calls.map(withParsedArguments) } : {}),
+  }))
+}
+
+function withParsedArguments(call: unknown): unknown {
+  const { function: called } = (call ?? {}) as { function?: { arguments?: unknown } }
+  if (typeof called?.arguments !== 'string') return call
+  try {
+    const parsed: unknown = JSON.parse(called.arguments)
+    if (parsed === null || typeof parsed !== 'object') return call
+    return { ...(call as object), function: { ...called, arguments: parsed } }
+  } catch {
+    return call // not JSON: the template sees the text
+  }
+}
