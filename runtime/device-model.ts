@@ -1,0 +1,183 @@
+// DeviceModel: the programs of one model on one device: kernels compiled and loaded, weights and states in memory, one
+// arena for all. Owns everything it makes, and gives it back in one call.
+
+import { buffersOf, type KernelSource, type Program } from '../codegen/program.ts'
+import { invariant } from '../ir/diagnostic.ts'
+import type { Target } from '../ir/target.ts'
+import { type Bindings, bindShape } from '../ir/type.ts'
+import { Executable } from './executable.ts'
+import type { DeviceBuffer, Driver, Kernel, Module, Stream } from './platform/driver.ts'
+import { DeviceWeights, type LoadProgress, type WeightSource } from './weights.ts'
+
+/** Turns sources into code objects; the compile service is one. */
+export interface KernelCompiler {
+  compile(
+    sources: readonly KernelSource[],
+    target: Target,
+    signal?: AbortSignal,
+  ): Promise<ReadonlyMap<string, Uint8Array>>
+}
+
+export interface DeviceModelOptions {
+  readonly driver: Driver
+  readonly compiler: KernelCompiler
+  readonly weights: WeightSource
+  /** symbols bound for good, such as P and M */
+  readonly bindings: Bindings
+  readonly onWeights?: (progress: LoadProgress) => void
+  readonly signal?: AbortSignal
+}
+
+/** Device memory that programs need, in bytes. */
+export interface MemoryNeeds {
+  readonly weights: number
+  readonly states: number
+  readonly arena: number
+  readonly inputsAndOutputs: number
+  readonly total: number
+}
+
+/** What loading these programs together takes. */
+export function memoryNeeds(programs: readonly Program[]): MemoryNeeds {
+  const parts = new Map<string, number>()
+  const states = new Map<string, number>()
+  let inputsAndOutputs = 0
+  for (const program of programs) {
+    for (const buffer of buffersOf(program, 'weight'))
+      for (const { weight, bytes } of buffer.parts!) parts.set(weight, bytes)
+    for (const buffer of buffersOf(program, 'state')) states.set(buffer.id, buffer.bytes)
+    for (const kind of ['input', 'output'] as const)
+      for (const buffer of buffersOf(program, kind)) inputsAndOutputs += buffer.bytes
+  }
+  const sum = (sizes: Iterable<number>) => [...sizes].reduce((a, b) => a + b, 0)
+  const needs = {
+    weights: sum(parts.values()),
+    states: sum(states.values()),
+    arena: Math.max(0, ...programs.map(({ arenaBytes }) => arenaBytes)),
+    inputsAndOutputs,
+  }
+  return { ...needs, total: needs.weights + needs.states + needs.arena + needs.inputsAndOutputs }
+}
+
+export class DeviceModel implements Disposable {
+  readonly stream: Stream
+  readonly #options: DeviceModelOptions
+  readonly #weights: DeviceWeights
+  readonly #modules = new Map<string, Module>()
+  readonly #kernels = new Map<string, Kernel>()
+  readonly #states = new Map<string, DeviceBuffer>()
+  readonly #executables: Executable[] = []
+  readonly #arenas: DeviceBuffer[] = []
+
+  constructor(options: DeviceModelOptions) {
+    this.#options = options
+    this.stream = options.driver.createStream()
+    this.#weights = new DeviceWeights(options.driver)
+  }
+
+  /** Loads programs that will share weights, states and arena. Nothing of it may run yet while more are loaded. */
+  async load(
+    programs: readonly { readonly program: Program; readonly feedback?: Readonly<Record<string, string>> }[],
+  ): Promise<Executable[]> {
+    const { driver, compiler, weights, signal, onWeights, bindings } = this.#options
+    const all = programs.map(({ program }) => program)
+    const images = await this.#compile(all, compiler, signal)
+    for (const [id, image] of images)
+      if (!this.#modules.has(id))
+        this.#modules.set(
+          id,
+          driver.during(`loading ${id}`, () => driver.loadModule(image)),
+        )
+    await this.#weights.load(all, weights, this.stream, onWeights, signal)
+    const arena = this.#arenaOf(Math.max(...all.map(({ arenaBytes }) => arenaBytes)))
+    for (const program of all)
+      for (const { id, bytes, type } of buffersOf(program, 'state'))
+        this.#state(id, bytes, bindShape(type.shape, program.limits).join())
+    const made = programs.map(
+      ({ program, feedback }) =>
+        new Executable(program, {
+          driver,
+          stream: this.stream,
+          arena,
+          bindings,
+          kernel: (source, entry) => this.#kernel(source, entry),
+          address: (buffer) =>
+            buffer.kind === 'weight' ? this.#weights.addressOf(buffer) : this.#states.get(buffer.id)!.address,
+          ...(feedback ? { feedback } : {}),
+        }),
+    )
+    this.#executables.push(...made)
+    return made
+  }
+
+  async #compile(
+    programs: readonly Program[],
+    compiler: KernelCompiler,
+    signal?: AbortSignal,
+  ): Promise<ReadonlyMap<string, Uint8Array>> {
+    const sources = new Map<string, KernelSource>()
+    for (const { kernels } of programs) {
+      for (const source of kernels) {
+        if (this.#modules.has(source.id)) continue
+        const entries = new Set([...(sources.get(source.id)?.entries ?? []), ...source.entries])
+        sources.set(source.id, { ...source, entries: [...entries] })
+      }
+    }
+    return sources.size ? compiler.compile([...sources.values()], programs[0]!.target, signal) : new Map()
+  }
+
+  #kernel(source: string, entry: string): Kernel {
+    const key = `${source}#${entry}`
+    const known = this.#kernels.get(key)
+    if (known) return known
+    const module = this.#modules.get(source)
+    invariant(module, `kernel ${source} is not loaded`)
+    const kernel = module.kernel(entry)
+    this.#kernels.set(key, kernel)
+    return kernel
+  }
+
+  /** Executables hold addresses in their arena, so a later, larger program gets one of its own. */
+  #arenaOf(bytes: number): bigint {
+    if (bytes === 0) return 0n
+    const { driver } = this.#options
+    const known = this.#arenas.find((arena) => arena.bytes >= bytes)
+    const arena = known ?? driver.during('the arena of intermediate values', () => driver.alloc(bytes))
+    if (!known) this.#arenas.push(arena)
+    return arena.address
+  }
+
+  #state(id: string, bytes: number, shape: string): void {
+    const known = this.#states.get(id)
+    if (known) {
+      invariant(known.bytes >= bytes, `state ${id} is [${shape}] in one program and smaller in another`)
+      return
+    }
+    const { driver } = this.#options
+    const memory = driver.during(`state ${id} [${shape}]`, () => driver.alloc(bytes))
+    this.#states.set(id, memory)
+    driver.fill(memory.address, 0, bytes, this.stream)
+  }
+
+  /** Where a state lies, and its size in bytes. */
+  state(id: string): DeviceBuffer {
+    const memory = this.#states.get(`%${id}`)
+    invariant(memory, `there is no state ${id}`)
+    return memory
+  }
+
+  [Symbol.dispose](): void {
+    for (const executable of this.#executables.splice(0)) executable[Symbol.dispose]()
+    for (const resource of [
+      ...this.#states.values(),
+      ...this.#arenas.splice(0),
+      this.#weights,
+      ...this.#modules.values(),
+      this.stream,
+    ])
+      resource?.[Symbol.dispose]()
+    this.#states.clear()
+    this.#modules.clear()
+    this.#kernels.clear()
+  }
+}
