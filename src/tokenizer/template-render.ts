@@ -8,7 +8,7 @@ export const MAX_OUTPUT = 4 * 2 ** 20
 /** numbers that one range() may list */
 const MAX_RANGE = 1_000_000
 /** nested expressions, statements and calls */
-const MAX_DEPTH = 1000
+const MAX_DEPTH = 500
 
 export interface RenderJob {
   readonly template: string
