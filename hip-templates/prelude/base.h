@@ -136,18 +136,28 @@ DEVICE float f16_value(u16 bits) {
  * is what v + 0.5 leaves in its lowest bits, rounded by the addition.
  */
 DEVICE u16 f16_bits(float v) {
+#if defined(__F16C__)
+  typedef float four __attribute__((vector_size(16)));
+  return u16(__builtin_ia32_vcvtps2ph(four{v}, 0)[0]);
+#else
   const u32 u = bit_cast<u32>(v), magnitude = u & 0x7fffffff;
   const u32 normal = (magnitude - (112u << 23) + 0xfff + (magnitude >> 13 & 1)) >> 13;
   const u32 subnormal = bit_cast<u32>(bit_cast<float>(magnitude) + 0.5f) - 0x3f000000;
   const u32 finite = magnitude < (113u << 23) ? subnormal : normal;
   const u32 special = magnitude > 0x7f800000 ? (0x7e00 | (magnitude >> 13 & 0x3ff)) : 0x7c00;
   return u16((magnitude >= 0x477ff000 ? special : finite) | (u >> 16 & 0x8000));
+#endif
 }
 /** The exponent is rebiased by a product, which also gives subnormals their value. */
 DEVICE float f16_value(u16 bits) {
+#if defined(__F16C__)
+  typedef short eight __attribute__((vector_size(16)));
+  return __builtin_ia32_vcvtph2ps(eight{short(bits)})[0];
+#else
   const u32 magnitude = u32(bits & 0x7fff) << 13;
   const u32 scaled = bit_cast<u32>(bit_cast<float>(magnitude) * bit_cast<float>(0x77800000u));
   return bit_cast<float>((magnitude >= 0x0f800000 ? (magnitude | 0x7f800000) : scaled) | u32(bits & 0x8000) << 16);
+#endif
 }
 #endif
 

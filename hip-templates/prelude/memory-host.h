@@ -8,6 +8,28 @@ template <class V> DEVICE V load_unaligned(const void* p) {
 }
 template <class V> DEVICE void store_unaligned(void* p, const V& v) { __builtin_memcpy(p, &v, sizeof(V)); }
 
+/** N bytes as integers. GCC 12 converts vectors by 4 in width lane by lane: it gets the instruction, or two steps. */
+template <int N> DEVICE typename simd<N>::ints widen_u8(const u8* p) {
+  typedef typename simd<N>::ints I;
+#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__AVX512F__)
+  if constexpr (N == 16)
+    return (I)__builtin_ia32_pmovzxbd512_mask(load_unaligned<char __attribute__((vector_size(16)))>(p), I{}, -1);
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8) {
+    typedef i64 two __attribute__((vector_size(16)));
+    typedef char sixteen __attribute__((vector_size(16)));
+    return (I)__builtin_ia32_pmovzxbd256((sixteen)two{load_unaligned<i64>(p), 0});
+  }
+#endif
+  return __builtin_convertvector(
+      __builtin_convertvector(load_unaligned<typename simd<N>::ubytes>(p), typename simd<N>::ushorts), I);
+#else
+  return __builtin_convertvector(load_unaligned<typename simd<N>::ubytes>(p), I);
+#endif
+}
+
 /** N halves to floats: by F16C or AVX-512 where present, else as f16_value does it, in SIMD. */
 template <int N> DEVICE typename simd<N>::floats widen_f16(typename simd<N>::shorts h) {
   typedef typename simd<N>::floats F;

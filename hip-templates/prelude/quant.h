@@ -19,7 +19,7 @@ template <int N> struct codes {
   typename simd<N>::ints v;
 };
 template <int N, int ALIGN, bool NT> DEVICE codes<N> load_codes(const u8* p) {
-  return {__builtin_convertvector(load_unaligned<typename simd<N>::ubytes>(p), typename simd<N>::ints)};
+  return {widen_u8<N>(p)};
 }
 /** (a >> shift) & mask, code by code; mask has no bit that the shift could bring from a neighbour */
 template <int N> DEVICE codes<N> field(codes<N> a, int shift, u32 mask) { return {a.v >> shift & i32(mask)}; }
