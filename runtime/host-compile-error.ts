@@ -12,7 +12,9 @@ export interface CompileFailure {
   readonly output: string
   /** `was stopped after 180 s`; empty when it reported errors by itself */
   readonly outcome: string
+  /** of the request; those that stand at the head of the source are added */
   readonly defines: readonly string[]
+  readonly source: string
   /** program and flags, without defines, input and output */
   readonly command: readonly string[]
   readonly link: readonly string[]
@@ -35,18 +37,29 @@ export function compilerErrors(output: string): string[] {
   return rest.slice(0, shown)
 }
 
+/** `#define P_BLOCK 1` at the head of a flattened source, as `P_BLOCK=1`. */
+function headDefines(source: string): string[] {
+  const names: string[] = []
+  for (const line of source.split('\n')) {
+    const [, name, value] = /^#define (\w+)(?: (.*))?$/.exec(line) ?? []
+    if (!name) break
+    names.push(value ? `${name}=${value}` : name)
+  }
+  return names
+}
+
 const quote = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)
 
 export function kernelCompileError(failure: CompileFailure): Diagnostic {
   const errors = compilerErrors(failure.output)
   const templates = join(packageRoot(), 'hip-templates')
-  const defines = failure.defines.map((text) => `-D${text}`)
+  const defines = [...headDefines(failure.source), ...failure.defines].map((text) => `-D${text}`)
   const input = ['-I', templates, '-x', 'c++', join(templates, failure.template)]
   const command = [...failure.command, ...defines, ...input, '-o', 'kernel.so', ...failure.link]
   const facts: Fact[] = [
     ...errors.slice(0, shown).map((text) => ['at', text] as const),
     ...(errors.length > shown ? [['', `and ${errors.length - shown} more`] as const] : []),
-    ['with', defines.join(' ') || 'no defines'],
+    ['with', defines.map(quote).join(' ') || 'no defines'],
     ['command', command.map(quote).join(' ')],
   ]
   return new Diagnostic({

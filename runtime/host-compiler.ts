@@ -224,6 +224,7 @@ function compileError(
         ? `died of ${result.signal}`
         : '',
     defines: request.defines,
+    source: request.source,
     command: [...compiler.command, ...flags],
     link: linkFlags(request.sanitize ?? false),
   })

@@ -37,14 +37,8 @@ const library: Recipe = {
 
 const runner: Recipe = {
   source: 'runner.cpp',
-  flags: [
-    '-O1',
-    '-g1',
-    '-fsanitize=address,undefined',
-    '-fno-sanitize-recover=all',
-    '-fno-omit-frame-pointer',
-    '-rdynamic',
-  ],
+  // the address sanitizer alone: kernels bring the other, and the runner compiles in half the time
+  flags: ['-O1', '-fsanitize=address', '-fno-omit-frame-pointer', '-rdynamic'],
   name: 'hiphost-runner',
   suffix: '',
 }
