@@ -2,6 +2,7 @@
 // Arguments: platform, library, `memory` to ask for free memory too. Answers with one marked line on standard output,
 // since runtimes print there as well.
 import { writeSync } from 'node:fs'
+import { Diagnostic } from '../../ir/diagnostic.ts'
 import { bindCalls, type Calls } from './calls.ts'
 import { status } from './core.ts'
 import { symbolTables } from './driver.ts'
@@ -74,7 +75,8 @@ function answer(): ProbeAnswer {
   try {
     return probe(platform === 'amd' ? 'amd' : 'nvidia', path ?? '', memory === 'memory')
   } catch (error) {
-    return { status: 'failed', detail: error instanceof Error ? error.message : String(error) }
+    const detail = error instanceof Diagnostic ? error.summary : error instanceof Error ? error.message : String(error)
+    return { status: 'failed', detail }
   }
 }
 

@@ -1,6 +1,7 @@
 // The one place that touches koffi: loads a shared library and binds C functions by name. Pointers travel as bigint,
 // out-parameters as the typed array that receives the value, sizes as plain numbers (below 2^53 by nature).
-import koffi from 'koffi'
+import koffi, { type LibraryHandle } from 'koffi'
+import { fail } from '../../ir/diagnostic.ts'
 
 /**
  * How a parameter crosses the border. `pointer` takes a bigint address, a typed array (its memory) or null, `texts`
@@ -40,14 +41,11 @@ export interface NativeLibrary {
 
 const opened = new Map<string, NativeLibrary>()
 
-/**
- * Opens a shared library by absolute path or plain name (searched by the loader). Throws koffi's error, whose text is
- * the loader's own reason: callers turn it into what the user sees.
- */
+/** Opens a shared library by absolute path or plain name. Diagnostic `library-load` with the loader's own reason. */
 export function openLibrary(path: string): NativeLibrary {
   const known = opened.get(path)
   if (known) return known
-  const handle = koffi.load(path)
+  const handle = load(path)
   const library: NativeLibrary = {
     path,
     bind(symbol, returns, args) {
@@ -64,6 +62,22 @@ export function openLibrary(path: string): NativeLibrary {
   }
   opened.set(path, library)
   return library
+}
+
+function load(path: string): LibraryHandle {
+  try {
+    return koffi.load(path)
+  } catch (error) {
+    const reason = (error instanceof Error ? error.message : String(error)).replace(
+      'Failed to load shared library: ',
+      '',
+    )
+    return fail({
+      code: 'library-load',
+      message: `cannot load ${path}: ${reason}`,
+      help: 'install what the loader misses, or name the folder of a complete installation in ROCMFORGE_ROCM_PATH',
+    })
+  }
 }
 
 /** Address of a typed array's memory. The array must have an off-heap buffer (`new ArrayBuffer`) and stay referenced. */

@@ -1,7 +1,7 @@
 // Run-time compilers: hipRTC and NVRTC, which have the same calls, and comgr's list of targets. Only child processes
 // use this file: hipRTC may abort its process on a source or target it does not like.
 import { dirname, join } from 'node:path'
-import { Diagnostic, fail } from '../../ir/diagnostic.ts'
+import { fail } from '../../ir/diagnostic.ts'
 import type { FoundLibrary, HipLibraries } from './discovery.ts'
 import { type NativeLibrary, type NativeResult, type NativeType, openLibrary, textAt } from './ffi.ts'
 import { systemFiles } from './file-view.ts'
@@ -42,23 +42,6 @@ function need(library: NativeLibrary, symbol: string, returns: NativeResult, ...
     message: `${library.path} has no ${symbol}`,
     help: 'this is not the library its name says, or of an unknown release',
   })
-}
-
-/** Loads a library, or says in a Diagnostic `library-load` why the loader refused. */
-export function loadLibrary(path: string, purpose: string): NativeLibrary {
-  try {
-    return openLibrary(path)
-  } catch (error) {
-    throw new Diagnostic({
-      code: 'library-load',
-      message: `cannot load ${path}`,
-      facts: [
-        ['loader', error instanceof Error ? error.message : String(error)],
-        ['for', purpose],
-      ],
-      help: 'install what the loader misses, or name the folder of a complete installation in ROCMFORGE_ROCM_PATH',
-    })
-  }
 }
 
 const outPointer = (): BigUint64Array => new BigUint64Array(new ArrayBuffer(8))
@@ -137,8 +120,8 @@ export function openHipRtc(libraries: HipLibraries): RunTimeCompiler {
       help: 'install the ROCm run-time compiler (libhiprtc and libamd_comgr), or name its folder in ROCMFORGE_ROCM_PATH',
     })
   }
-  loadLibrary(comgr.path, 'code generation behind hipRTC')
-  return bindCompiler(loadLibrary(compiler.path, 'compiling HIP kernels'), 'hiprtc')
+  openLibrary(comgr.path)
+  return bindCompiler(openLibrary(compiler.path), 'hiprtc')
 }
 
 export interface Nvrtc extends RunTimeCompiler {
@@ -155,8 +138,8 @@ export function openNvrtc(found: FoundLibrary): Nvrtc {
   const builtins = systemFiles()
     .list(folder)
     .find((name) => /^(lib)?nvrtc-builtins(64_\d+)?\.(so|dll)/.test(name))
-  if (builtins) loadLibrary(join(folder, builtins), 'the built-ins of NVRTC')
-  const library = loadLibrary(found.path, 'compiling CUDA kernels')
+  if (builtins) openLibrary(join(folder, builtins))
+  const library = openLibrary(found.path)
   const [major, minor] = [new Int32Array(new ArrayBuffer(8)), new Int32Array(new ArrayBuffer(8))]
   need(library, 'nvrtcVersion', 'status', 'pointer', 'pointer')(major, minor)
   const count = new Int32Array(new ArrayBuffer(8))
@@ -174,7 +157,7 @@ const isaPrefix = 'amdgcn-amd-amdhsa--'
 
 /** The targets that comgr's compiler knows, sorted: `gfx90a`, `gfx1100`, … without generic ones. */
 export function comgrTargets(comgr: FoundLibrary): string[] {
-  const library = loadLibrary(comgr.path, 'listing the targets that hipRTC knows')
+  const library = openLibrary(comgr.path)
   const count = need(library, 'amd_comgr_get_isa_count', 'status', 'pointer')
   const nameAt = need(library, 'amd_comgr_get_isa_name', 'status', 'size', 'pointer')
   const value = outPointer()
@@ -191,7 +174,7 @@ export function comgrTargets(comgr: FoundLibrary): string[] {
 
 /** Version of the HIP runtime as `major·10⁷ + minor·10⁵ + patch`; needs no GPU. Undefined where the file has no such call. */
 export function hipRuntimeVersion(runtime: FoundLibrary): number | undefined {
-  const version = loadLibrary(runtime.path, 'asking its version').bind('hipRuntimeGetVersion', 'status', ['pointer'])
+  const version = openLibrary(runtime.path).bind('hipRuntimeGetVersion', 'status', ['pointer'])
   const value = new Int32Array(new ArrayBuffer(8))
   return version?.(value) === 0 ? value[0] : undefined
 }
