@@ -23,10 +23,10 @@ static_assert(BLOCK == 1, "a block is one thread; gemm.hip is for others");
 constexpr int SPAN = 2 * VEC;                   // columns of a register tile
 constexpr int GROUP = VEC == 16 ? 12 : 6;       // tokens of a register tile: 24 of AVX-512's 32 registers, 12 of AVX2's 16
 constexpr int TILE_TOKENS = P_TILE_TOKENS, TILE_ROWS = P_TILE_ROWS, SPANS = TILE_ROWS / SPAN;
-constexpr int TILE_COLUMNS = TILE_ROWS / PARTS, COLUMN_TILES = ceil_div(N, TILE_COLUMNS);
+constexpr int TILE_COLUMNS = TILE_ROWS / PARTS, COLUMN_TILES = (N + TILE_COLUMNS - 1) / TILE_COLUMNS;
 constexpr int DEPTH = P_DEPTH < K ? P_DEPTH : K;
 constexpr int CHUNK = QUANT ? 32 : VEC;         // elements decoded at a time
-constexpr int STRIDE = ceil_div(DEPTH, CHUNK) * CHUNK;
+constexpr int STRIDE = (DEPTH + CHUNK - 1) / CHUNK * CHUNK;
 static_assert(TILE_ROWS % (SPAN * PARTS) == 0, "a tile is a whole number of register tiles");
 static_assert(P_DEPTH % CHUNK == 0, "a slice is a whole number of chunks");
 

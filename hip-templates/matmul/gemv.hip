@@ -89,7 +89,7 @@ DEVICE void gemv_strip(const matmul_call& call, int first, int token) {
     }
 }
 
-constexpr int TILE_COLUMNS = WAVES * ROWS * STRIPS, COLUMN_TILES = ceil_div(N, TILE_COLUMNS);
+constexpr int TILE_COLUMNS = WAVES * ROWS * STRIPS, COLUMN_TILES = (N + TILE_COLUMNS - 1) / TILE_COLUMNS;
 
 DEVICE void gemv_tile(int tile, const matmul_call& call) {
   const int from = tile % COLUMN_TILES * TILE_COLUMNS + wave_id() * (ROWS * STRIPS);
