@@ -32,6 +32,20 @@ template <int N> DEVICE codes<N> spread_bits(u32 bits) {
   UNROLL for (int i = 0; i < N; i++) index[i] = i;
   return {(typename simd<N>::ints{} + i32(bits)) >> index & 1};
 }
+/** The values of 16 nibbles, each in the low bits of a lane, looked up: one instruction with AVX-512. */
+constexpr bool LOOKUP = NATIVE == 16;
+DEVICE vec<float, 16> looked_up(simd<16>::ints q, float step, float base) {
+  const simd<16>::floats each = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  vec<float, 16> out;
+#if defined(__AVX512F__) && defined(__clang__)
+  out.v = __builtin_ia32_permvarsf512(each * step + base, q);
+#elif defined(__AVX512F__)
+  out.v = __builtin_shuffle(each * step + base, q);
+#else
+  out = splat<16>(0.f);
+#endif
+  return out;
+}
 template <int N> DEVICE vec<float, N> scaled(codes<N> a, float step, float base) {
   vec<float, N> out;
   out.v = __builtin_convertvector(a.v, typename simd<N>::floats) * step + base;
@@ -41,6 +55,7 @@ DEVICE u32 load_u16(const u8* p) { return load_unaligned<u16>(p); }
 template <int ALIGN> DEVICE u32 load_u32(const u8* p) { return load_unaligned<u32>(p); }
 #else
 constexpr int CODES = 16;
+constexpr bool LOOKUP = false;
 template <int N> struct codes {
   words<N / 4> q;
 };
@@ -83,6 +98,7 @@ struct group_scale {
 
 struct q8_0_format {  // f16 d · i8 q[32]
   static constexpr int block_elems = 32, block_bytes = 34, ALIGN = 2;
+  static constexpr bool NIBBLES = false;
   static DEVICE group_scale scale(const u8* block, int) {
     const float d = f16_value(u16(load_u16(block)));
     return {d, -128.f * d};
@@ -99,6 +115,7 @@ template <int N, int ALIGN, bool NT> DEVICE codes<N> nibbles(const u8* p, int i)
 
 struct q4_0_format {  // f16 d · u8 qs[16]; d · (nibble - 8)
   static constexpr int block_elems = 32, block_bytes = 18, ALIGN = 2;
+  static constexpr bool NIBBLES = true;
   static DEVICE group_scale scale(const u8* block, int) {
     const float d = f16_value(u16(load_u16(block)));
     return {d, -8.f * d};
@@ -110,6 +127,7 @@ struct q4_0_format {  // f16 d · u8 qs[16]; d · (nibble - 8)
 
 struct q4_1_format {  // f16 d · f16 m · u8 qs[16]; d · nibble + m
   static constexpr int block_elems = 32, block_bytes = 20, ALIGN = 4;
+  static constexpr bool NIBBLES = true;
   static DEVICE group_scale scale(const u8* block, int) {
     const u32 both = load_u32<ALIGN>(block);
     return {f16_value(u16(both)), f16_value(u16(both >> 16))};
@@ -121,6 +139,7 @@ struct q4_1_format {  // f16 d · f16 m · u8 qs[16]; d · nibble + m
 
 struct q5_0_format {  // f16 d · u32 qh · u8 qs[16]; d · (nibble + 16 · bit - 16)
   static constexpr int block_elems = 32, block_bytes = 22, ALIGN = 2;
+  static constexpr bool NIBBLES = false;
   static DEVICE group_scale scale(const u8* block, int) {
     const float d = f16_value(u16(load_u16(block)));
     return {d, -16.f * d};
@@ -133,6 +152,7 @@ struct q5_0_format {  // f16 d · u32 qh · u8 qs[16]; d · (nibble + 16 · bit 
 
 struct q5_1_format {  // f16 d · f16 m · u32 qh · u8 qs[16]; d · (nibble + 16 · bit) + m
   static constexpr int block_elems = 32, block_bytes = 24, ALIGN = 8;
+  static constexpr bool NIBBLES = false;
   static DEVICE group_scale scale(const u8* block, int) {
     const u32 both = load_u32<ALIGN>(block);
     return {f16_value(u16(both)), f16_value(u16(both >> 16))};
@@ -146,19 +166,21 @@ struct q5_1_format {  // f16 d · f16 m · u32 qh · u8 qs[16]; d · (nibble + 1
 /** Scale and minimum of group g of a q4_k or q5_k block: 6 bits each in 12 bytes, groups 4 … 7 in two pieces. */
 DEVICE group_scale k_scale(const u8* block, int g) {
 #if ON_HOST
-  const words<4> head = load_unaligned<words<4>>(block);
+  const u32 a = block[4 + (g & 3)], b = block[8 + (g & 3)], c = block[12 + (g & 3)];
+  const u32 both = load_u32<16>(block);
 #else
   const words<4> head = load_words<4, 16, false>(block);
-#endif
   const int at = (g & 3) * 8;
-  const u32 a = head.w[1] >> at, b = head.w[2] >> at, c = head.w[3] >> at;
+  const u32 a = head.w[1] >> at & 255, b = head.w[2] >> at & 255, c = head.w[3] >> at & 255, both = head.w[0];
+#endif
   const u32 step = g < 4 ? (a & 63) : (c & 15) | (a >> 2 & 48);
-  const u32 least = g < 4 ? (b & 63) : (c >> 4 & 15) | (b >> 2 & 48);
-  return {f16_value(u16(head.w[0])) * float(step), -f16_value(u16(head.w[0] >> 16)) * float(least)};
+  const u32 least = g < 4 ? (b & 63) : c >> 4 | (b >> 2 & 48);
+  return {f16_value(u16(both)) * float(i32(step)), -f16_value(u16(both >> 16)) * float(i32(least))};
 }
 
 struct q4_k_format {  // f16 d · f16 dmin · u8 scales[12] · u8 qs[128]
   static constexpr int block_elems = 256, block_bytes = 144, ALIGN = 16;
+  static constexpr bool NIBBLES = true;
   static DEVICE group_scale scale(const u8* block, int i) { return k_scale(block, i >> 5); }
   template <int N, bool NT> static DEVICE codes<N> code(const u8* block, int i) {
     return field(load_codes<N, ALIGN, NT>(block + 16 + (i >> 6) * 32 + (i & 31)), i >> 3 & 4, 15);
@@ -167,6 +189,7 @@ struct q4_k_format {  // f16 d · f16 dmin · u8 scales[12] · u8 qs[128]
 
 struct q5_k_format {  // f16 d · f16 dmin · u8 scales[12] · u8 qh[32] · u8 qs[128]
   static constexpr int block_elems = 256, block_bytes = 176, ALIGN = 16;
+  static constexpr bool NIBBLES = false;
   static DEVICE group_scale scale(const u8* block, int i) { return k_scale(block, i >> 5); }
   template <int N, bool NT> static DEVICE codes<N> code(const u8* block, int i) {
     const codes<N> low = field(load_codes<N, ALIGN, NT>(block + 48 + (i >> 6) * 32 + (i & 31)), i >> 3 & 4, 15);
@@ -176,6 +199,7 @@ struct q5_k_format {  // f16 d · f16 dmin · u8 scales[12] · u8 qh[32] · u8 q
 
 struct q6_k_format {  // u8 ql[128] · u8 qh[64] · i8 scales[16] · f16 d
   static constexpr int block_elems = 256, block_bytes = 210, ALIGN = 2;
+  static constexpr bool NIBBLES = false;
   static DEVICE group_scale scale(const u8* block, int i) {
     const float step = f16_value(u16(load_u16(block + 208))) * float(i8(block[192 + (i >> 4)]));
     return {step, -32.f * step};
@@ -193,13 +217,13 @@ struct q6_k_format {  // u8 ql[128] · u8 qh[64] · i8 scales[16] · f16 d
 template <class Format> struct block_weight {
   static constexpr int block_elems = Format::block_elems, block_bytes = Format::block_bytes;
   static constexpr DEVICE size_t row_bytes(int K) { return size_t(K / block_elems) * block_bytes; }
-  static DEVICE const u8* block_at(const u8* row, int k) { return row + size_t(k / block_elems) * block_bytes; }
+  static DEVICE const u8* block_at(const u8* row, int k) { return row + size_t(u32(k) / block_elems) * block_bytes; }
 
   template <int N> static DEVICE vec<float, N> load(const u8* row, int k) {
-    return elements<N, false>(block_at(row, k), k % block_elems);
+    return elements<N, false>(block_at(row, k), int(u32(k) % block_elems));
   }
   template <int N> static DEVICE vec<float, N> load_nt(const u8* row, int k) {
-    return elements<N, true>(block_at(row, k), k % block_elems);
+    return elements<N, true>(block_at(row, k), int(u32(k) % block_elems));
   }
   template <int N>
   static DEVICE void dot(vec<float, N>& acc, const u8* row, int k, const vec<float, N>& x) {
@@ -208,6 +232,20 @@ template <class Format> struct block_weight {
 
   /** Elements i … i+N-1 of a block. */
   template <int N, bool NT> static DEVICE vec<float, N> elements(const u8* block, int i) {
+#if ON_HOST
+    if constexpr (LOOKUP && N == 32 && Format::NIBBLES) {
+      const group_scale s = Format::scale(block, i);
+      if constexpr (block_elems == 32) {
+        const auto pairs = widen_u8<16>(block + block_bytes - 16);
+        return join(looked_up(pairs, s.step, s.base), looked_up(pairs >> 4, s.step, s.base));
+      } else {
+        const u8* at = block + 16 + (i >> 6) * 32;
+        const int shift = i >> 3 & 4;
+        return join(looked_up(widen_u8<16>(at) >> shift, s.step, s.base),
+                    looked_up(widen_u8<16>(at + 16) >> shift, s.step, s.base));
+      }
+    } else
+#endif
     if constexpr (N <= CODES) {
       const group_scale s = Format::scale(block, i);
       return scaled(Format::template code<N, NT>(block, i), s.step, s.base);
