@@ -142,13 +142,14 @@ export function kernelFlags(compiler: HostCompiler, request: Pick<HostKernelRequ
     '-fvisibility=hidden',
     '-fno-stack-protector',
     '-fno-asynchronous-unwind-tables',
-    '-fno-diagnostics-show-caret', // it would quote a file that the text does not come from
     '-fdiagnostics-color=never',
     '-w',
   ]
   if (compiler.kind === 'gcc')
     flags.push('-fno-gnu-unique', '-pipe') // unique symbols would keep dlclose from unloading
   else flags.push('-ferror-limit=5')
+  // without the source line, which would be quoted from a file that the text does not come from
+  flags.push(compiler.kind === 'gcc' ? '-fno-diagnostics-show-caret' : '-fno-caret-diagnostics')
   if (request.sanitize)
     flags.push('-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer')
   return flags

@@ -386,8 +386,8 @@ class Block {
 #else
   void* main_ = nullptr;
 #endif
-  const void* main_bottom_ = nullptr;
-  size_t main_size_ = 0;
+  [[maybe_unused]] const void* main_bottom_ = nullptr;  // the scheduler's stack, for the address sanitizer
+  [[maybe_unused]] size_t main_size_ = 0;
 };
 
 Block& this_thread_block() {
