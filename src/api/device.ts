@@ -1,0 +1,93 @@
+// A device that is open for work: its driver, its target, a compile service with the kernel cache; or the reference
+// executor, which needs none of them.
+import { findTarget, hostTarget } from '../../codegen/targets.ts'
+import { Diagnostic } from '../../ir/diagnostic.ts'
+import type { Target } from '../../ir/target.ts'
+import {
+  type CompiledKernel,
+  type CompileProgress,
+  type CompileService,
+  createCompileService,
+} from '../../runtime/compile-service.ts'
+import type { KernelCompiler } from '../../runtime/device-model.ts'
+import { openKernelCache } from '../../runtime/kernel-cache.ts'
+import { kernelCompiler } from '../../runtime/kernel-compiler.ts'
+import { openDriver, resolveDevice } from '../../runtime/platform/devices.ts'
+import type { Driver } from '../../runtime/platform/driver.ts'
+
+export interface ReferenceDevice extends Disposable {
+  readonly kind: 'reference'
+  readonly id: string
+  readonly name: string
+  /** why nothing faster is used, where that was not the user's choice */
+  readonly reason?: string
+}
+
+export interface ComputeDevice extends Disposable {
+  readonly kind: 'device'
+  /** `amd:0`, `host` */
+  readonly id: string
+  readonly name: string
+  readonly driver: Driver
+  readonly target: Target
+  readonly service: CompileService
+  readonly compiler: KernelCompiler
+}
+
+export type Device = ReferenceDevice | ComputeDevice
+
+export interface OpenDeviceOptions {
+  readonly onProgress?: (progress: CompileProgress) => void
+  readonly onCompiled?: (kernels: readonly CompiledKernel[]) => void
+  readonly saveTemps?: string
+}
+
+/**
+ * Opens what `spec` names: `auto`, `amd:0`, `nvidia:1`, `gfx1100`, `sm_90`, a UUID, `host`, `reference`; also `host-wave32` and
+ * `host-wave64`, the CPU emulating blocks and waves of a GPU. `auto` on a machine with neither GPU nor C++ compiler gives
+ * the reference executor and its reason; a device asked for by name is never replaced by another.
+ */
+export async function openDevice(spec: string, options: OpenDeviceOptions = {}): Promise<Device> {
+  const emulated = /^host-wave(32|64)$/.exec(spec)
+  const report = await resolveDevice(emulated ? 'host' : spec)
+  if (report.platform === 'reference') return referenceDevice()
+  let driver: Driver
+  try {
+    driver = await openDriver(report)
+  } catch (error) {
+    const noCompiler = error instanceof Diagnostic && error.code === 'no-host-compiler'
+    if (spec === 'auto' && noCompiler)
+      return referenceDevice(`${report.reason ?? 'no GPU can be used'}, and ${error.summary}`)
+    throw error
+  }
+  const target = emulated
+    ? hostTarget({ mode: 'emulate', wave: emulated[1] === '64' ? 64 : 32 })
+    : report.platform === 'host'
+      ? hostTarget()
+      : findTarget(driver.properties.targetId)
+  const service = createCompileService({
+    cache: openKernelCache(),
+    ...(options.saveTemps ? { saveTemps: options.saveTemps } : {}),
+  })
+  return {
+    kind: 'device',
+    id: report.id,
+    name: driver.properties.name,
+    driver,
+    target,
+    service,
+    compiler: kernelCompiler(service, options),
+    [Symbol.dispose]() {
+      service[Symbol.dispose]()
+      driver[Symbol.dispose]()
+    },
+  }
+}
+
+const referenceDevice = (reason?: string): ReferenceDevice => ({
+  kind: 'reference',
+  id: 'reference',
+  name: 'reference executor',
+  ...(reason ? { reason } : {}),
+  [Symbol.dispose]() {},
+})
