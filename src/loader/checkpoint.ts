@@ -9,6 +9,7 @@ import { openGguf } from './gguf-checkpoint.ts'
 import { openHuggingFace } from './hugging-face-folder.ts'
 import type { ModelConfig } from './model-config.ts'
 import { isRegularFile, kindOfPath, openSourceFile } from './source-file.ts'
+import { firstBytes, refuseStranger } from './stranger-files.ts'
 import type { WeightIndex } from './weight-index.ts'
 
 export type { GenerationDefaults, OpenOptions } from './checkpoint-parts.ts'
@@ -56,34 +57,16 @@ function openParts(path: string, options: OpenOptions): CheckpointParts {
   })
 }
 
-/** How files start that people mistake for models (white space and case aside), and what to say. */
-const strangers: readonly (readonly [starts: readonly string[], what: string, help: string])[] = [
-  [['version https://git-lfs'], 'a Git LFS pointer, not the file itself', 'fetch the file: git lfs pull'],
-  [
-    ['<!doctype', '<html', '<head', '<?xml'],
-    'a web page, not a model',
-    'download the file itself, not the page about it',
-  ],
-  [['pk\x03\x04'], 'a zip archive (perhaps a PyTorch checkpoint)', 'unpack it, or convert the weights to safetensors'],
-  [['\x1f\x8b'], 'a gzip archive', 'unpack it first'],
-  [['\x80\x02', '\x80\x04'], 'a Python pickle', 'convert the weights to safetensors'],
-  [['fugg'], 'a big-endian GGUF file', 'convert the model for a little-endian machine'],
-  [
-    ['lmgg', 'tjgg', 'fmgg', 'algg'],
-    'a file of a format older than GGUF',
-    'convert the model again with a tool of today',
-  ],
-]
-
 function openFile(path: string, options: OpenOptions): CheckpointParts {
-  const start = firstBytes(path, 64)
-  if (start.startsWith('GGUF')) return openGguf(path, options)
-  const plain = start.trimStart().toLowerCase()
-  const stranger = strangers.find(([starts]) => starts.some((one) => plain.startsWith(one)))
-  if (stranger) {
-    const [, what, help] = stranger
-    return fail({ code: 'not-a-checkpoint', message: `this is ${what}`, facts: [['file', path]], help })
+  const file = openSourceFile(path)
+  let start: string
+  try {
+    start = firstBytes(file)
+    refuseStranger(file)
+  } finally {
+    file.close()
   }
+  if (start.startsWith('GGUF')) return openGguf(path, options)
   if (path.endsWith('.safetensors') || start[8] === '{') return openHuggingFace(dirname(path), path, options)
   if (path.endsWith('.gguf')) return openGguf(path, options) // says what is wrong with it
   return fail({
@@ -95,16 +78,4 @@ function openFile(path: string, options: OpenOptions): CheckpointParts {
       ['got', start ? `a file that starts with ${JSON.stringify(start.slice(0, 16))}` : 'an empty file'],
     ],
   })
-}
-
-/** The first bytes of a file, as Latin-1. */
-function firstBytes(path: string, count: number): string {
-  const file = openSourceFile(path)
-  try {
-    const bytes = Buffer.alloc(Math.min(count, file.size))
-    file.readSync(bytes, 0)
-    return bytes.toString('latin1')
-  } finally {
-    file.close()
-  }
 }

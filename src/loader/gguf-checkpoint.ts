@@ -61,36 +61,22 @@ function readConfig(
 ): ModelConfig {
   const keyOf = (name: keyof typeof keys): string => keys[name].replace(/^A\./, `${architecture}.`)
   const number = (name: keyof typeof keys) => metadata.perLayer(keyOf(name))
-  const [heads, hidden] = [number('heads'), number('hidden')]
-  const headDim = number('headDim') ?? (Number(heads) > 0 ? Number(hidden) / Number(heads) : undefined)
-  const valueLength = metadata.number(`${architecture}.attention.value_length`)
-  if (valueLength !== undefined && valueLength !== headDim) {
-    fail({
-      code: 'bad-config',
-      message: 'heads of values and keys differ in size, which is not supported',
-      facts: [
-        ['file', path],
-        ['key', `${architecture}.attention.value_length`],
-        ['expected', `${headDim}`],
-        ['got', `${valueLength}`],
-      ],
-    })
-  }
+  const heads = number('heads')
   const window = number('slidingWindow')
   const findings: ConfigFindings = {
     architecture,
     name: metadata.string('general.name') ?? '',
     vocabSize: tokenizer.tokens.length,
-    hidden,
+    hidden: number('hidden'),
     layers: number('layers'),
     ffn: number('ffn'),
     heads,
     kvHeads: number('kvHeads') ?? heads,
-    headDim,
+    headDim: number('headDim'),
     contextLength: number('contextLength'),
     normEps: number('normEps'),
     ropeTheta: number('ropeTheta') ?? 10_000,
-    ropeDims: number('ropeDims') ?? headDim,
+    ropeDims: number('ropeDims'),
     ropeScaling: readScaling(path, architecture, metadata),
     slidingWindow: window === 0 ? undefined : window,
     tiedEmbeddings: !weights.get('output.weight'),
@@ -101,12 +87,30 @@ function readConfig(
     eos: [...new Set([...(tokenizer.eos === undefined ? [] : [tokenizer.eos]), ...(tokenizer.eot ?? [])])],
     addBos: tokenizer.addBos,
   }
-  return defineModelConfig(findings, {
+  const config = defineModelConfig(findings, {
     file: path,
     keys: Object.fromEntries(Object.keys(keys).map((name) => [name, keyOf(name as keyof typeof keys)])),
     style: ropeStyle('gguf', architecture),
     weightDtype: dominantDtype(weights),
     freqFactors: readFreqFactors(path, weights),
+  })
+  refuseUnequalHeads(path, metadata, config)
+  return config
+}
+
+function refuseUnequalHeads(path: string, metadata: GgufMetadata, { architecture, headDim }: ModelConfig): void {
+  const key = `${architecture}.attention.value_length`
+  const got = metadata.number(key)
+  if (got === undefined || got === headDim) return
+  fail({
+    code: 'bad-config',
+    message: 'heads of values and keys differ in size, which is not supported',
+    facts: [
+      ['file', path],
+      ['key', key],
+      ['expected', `${headDim}`],
+      ['got', `${got}`],
+    ],
   })
 }
 

@@ -32,6 +32,7 @@ const keys = {
   normEps: 'rms_norm_eps',
   ropeTheta: 'rope_theta',
   ropeDims: 'partial_rotary_factor',
+  ropePart: 'partial_rotary_factor',
   ropeScaling: 'rope_scaling',
   slidingWindow: 'sliding_window',
   tiedEmbeddings: 'tie_word_embeddings',
@@ -55,8 +56,7 @@ export function readHuggingFaceConfig(config: JsonObject, context: ConfigContext
   const given = (key: string): unknown => config[key] ?? undefined // null means: not set
   const rope = (given('rope_parameters') ?? given('rope_scaling')) as JsonObject | undefined
   const heads = given(keys.heads)
-  const headDim = given(keys.headDim) ?? (Number(heads) > 0 ? Number(given(keys.hidden)) / Number(heads) : undefined)
-  const part = given('partial_rotary_factor') ?? rope?.['partial_rotary_factor'] ?? 1
+  const part = given('partial_rotary_factor') ?? rope?.['partial_rotary_factor']
   const theta = given(keys.ropeTheta) ?? rope?.['rope_theta'] ?? 10_000
   const eos = given(keys.eos)
 
@@ -69,11 +69,11 @@ export function readHuggingFaceConfig(config: JsonObject, context: ConfigContext
     ffn: given(keys.ffn),
     heads,
     kvHeads: given(keys.kvHeads) ?? heads,
-    headDim,
+    headDim: given(keys.headDim),
     contextLength: given(keys.contextLength) ?? 2048,
     normEps: given(keys.normEps) ?? 1e-6,
     ropeTheta: theta,
-    ropeDims: typeof part === 'number' ? Math.floor(Number(headDim) * part) : part,
+    ropePart: part,
     ropeScaling: readScaling(rope, file, config),
     slidingWindow: slidingWindow(config, file),
     tiedEmbeddings: given(keys.tiedEmbeddings) ?? (!weights.get('output.weight') && !weights.unusable('output.weight')),

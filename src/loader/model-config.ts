@@ -77,11 +77,14 @@ const schema = z.object({
   ffn: within(1, 2 ** 24),
   heads: within(1, 2 ** 16),
   kvHeads: within(1, 2 ** 16),
-  headDim: within(1, 2 ** 16),
+  /** absent: hidden / heads */
+  headDim: within(1, 2 ** 16).optional(),
   contextLength: within(1, 2 ** 31 - 1),
   normEps: above0('a number above 0').max(1, { error: 'a number up to 1' }),
   ropeTheta: above0('a finite number above 0'),
-  ropeDims: within(2, 2 ** 16),
+  /** absent: the whole head, or `ropePart` of it */
+  ropeDims: within(2, 2 ** 16).optional(),
+  ropePart: above0('a number above 0').max(1, { error: 'a number up to 1' }).optional(),
   slidingWindow: within(1, 2 ** 31 - 1).optional(),
   tiedEmbeddings: flag,
   attentionBias: flag,
@@ -140,7 +143,11 @@ export function defineModelConfig(findings: ConfigFindings, source: ConfigSource
     return refuse(String(path[0]), message, rest[path[0] as keyof typeof rest])
   }
   const found = parsed.data
-  const { vocabSize, heads, kvHeads, headDim, ropeTheta: theta, ropeDims: dims, ...same } = found
+  const { vocabSize, hidden, heads, kvHeads, ropeTheta: theta, ropeDims, ropePart = 1, ...same } = found
+  if (found.headDim === undefined && hidden % heads !== 0)
+    refuse('heads', `a divisor of the ${hidden} of a hidden row`, heads)
+  const headDim = found.headDim ?? hidden / heads
+  const dims = ropeDims ?? Math.floor(headDim * ropePart)
 
   let scaling: RopeScaling | undefined
   if (ropeScaling) {
@@ -160,7 +167,7 @@ export function defineModelConfig(findings: ConfigFindings, source: ConfigSource
   }
   if (heads % kvHeads !== 0) refuse('kvHeads', `a divisor of the ${heads} query heads`, kvHeads)
   if (dims % 2 !== 0) refuse('ropeDims', 'an even number', dims)
-  if (dims > headDim) refuse('ropeDims', `at most the head's ${headDim} elements`, dims)
+  if (dims < 2 || dims > headDim) refuse('ropeDims', `2 to ${headDim}, the elements of a head`, dims)
   const { bos, eos } = found
   if (bos !== undefined && bos >= vocabSize) refuse('bos', `a token of the vocabulary of ${vocabSize}`, bos)
   for (const id of eos) if (id >= vocabSize) refuse('eos', `a token of the vocabulary of ${vocabSize}`, id)
@@ -177,6 +184,7 @@ export function defineModelConfig(findings: ConfigFindings, source: ConfigSource
   return {
     ...same,
     vocabSize,
+    hidden,
     heads,
     kvHeads,
     headDim,

@@ -3,6 +3,7 @@
 import { type Fact, fail } from '../../ir/diagnostic.ts'
 import type { Dtype } from '../../ir/type.ts'
 import type { SourceFile } from './source-file.ts'
+import { refuseStranger } from './stranger-files.ts'
 import { type JsonObject, parseJsonObject } from './strict-json.ts'
 
 /** Bytes; a limit of the format itself. */
@@ -48,6 +49,7 @@ export interface StoredTensor {
 }
 
 export function readSafetensorsHeader(file: SourceFile): StoredTensor[] {
+  refuseStranger(file)
   const length = readLength(file)
   const json = Buffer.alloc(length)
   file.readSync(json, 8)

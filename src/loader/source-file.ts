@@ -52,16 +52,26 @@ export function openSourceFile(path: string): SourceFile {
     }
     return done + count
   }
+  const requireOpen = (): void => {
+    if (!open)
+      fail({
+        code: 'disposed',
+        message: 'the checkpoint was disposed of, and its files are closed',
+        facts: [['file', path]],
+      })
+  }
   return {
     path,
     size,
     readSync(into, position) {
+      requireOpen()
       for (let done = 0; done < into.length; ) {
         const count = attempt(path, () => readSync(fd, into, done, into.length - done, position + done))
         done = progress(done, count, position, into.length)
       }
     },
     async read(into, position) {
+      requireOpen()
       for (let done = 0; done < into.length; ) {
         const { bytesRead } = await readAsync(fd, into, done, into.length - done, position + done).catch((error) =>
           refuse(path, error),
