@@ -15,16 +15,22 @@
 #ifndef P_STRIPS
 #define P_STRIPS 1  // times ROWS columns that a wave makes one after another
 #endif
+#ifndef P_CHUNK
+#define P_CHUNK 8  // elements of a row that a lane takes at a time, where a wave has several lanes
+#endif
 #ifndef P_DEPTH
 #define P_DEPTH 2  // chunks of each row in flight
 #endif
 #include "matmul/operands.h"
 
-constexpr int ROWS = P_ROWS, TOKENS = P_TOKENS, STRIPS = P_STRIPS, DEPTH = P_DEPTH;
+constexpr int ROWS = P_ROWS, TOKENS = P_TOKENS, STRIPS = P_STRIPS;
 
-/** Elements that a lane takes at a time: whole SIMD registers, or 16 bytes of f16 where K's divisors allow. */
-constexpr int CHUNK = WAVE == 1 ? (QUANT ? 32 : VEC) : K % 8 == 0 ? 8 : K % 4 == 0 ? 4 : K % 2 == 0 ? 2 : 1;
+/** Elements that a lane takes at a time: SIMD registers where it is alone, else what aligned loads of x allow. */
+constexpr int CHUNK = WAVE == 1 ? (QUANT ? 32 : VEC) : K % P_CHUNK == 0 ? P_CHUNK : K % 4 == 0 ? 4 : K % 2 == 0 ? 2 : 1;
+/** Elements between the chunks of a lane. */
 constexpr int STEP = WAVE * CHUNK;
+/** Chunks of a row that are in flight: of a lone lane whole blocks, whose scales are then read once. */
+constexpr int FLIGHT = WAVE == 1 && weight_t::block_elems > CHUNK * P_DEPTH ? weight_t::block_elems / CHUNK : P_DEPTH;
 
 /** A running sum: one number a lane, or a SIMD register where a wave is one lane. */
 typedef vec<float, WAVE == 1 ? VEC : 1> partial_t;
@@ -45,16 +51,19 @@ struct gemv_rows {
   const x_t* x[TOKENS];
   partial_t sum[ROWS * PARTS][TOKENS];
 
-  /** Adds the products of D chunks of every row, from element k. */
+  /** Adds the products of D chunks of every row, from element k. A lone lane's k starts a block: its offsets are known. */
   template <int D> DEVICE void add(int k) {
-    vec<float, CHUNK> weights[D][ROWS * PARTS];
-    UNROLL for (int d = 0; d < D; d++)
-      UNROLL for (int r = 0; r < ROWS * PARTS; r++) weights[d][r] = weight_t::template load_nt<CHUNK>(w[r], k + d * STEP);
-    UNROLL for (int d = 0; d < D; d++)
+    const size_t start = WAVE == 1 ? weight_t::row_bytes(k) : 0;
+    const int at = WAVE == 1 ? 0 : k;
+    UNROLL for (int d = 0; d < D; d++) {
+      vec<float, CHUNK> weights[ROWS * PARTS];
+      UNROLL for (int r = 0; r < ROWS * PARTS; r++)
+        weights[r] = weight_t::template load_nt<CHUNK>(w[r] + start, at + d * STEP);
       UNROLL for (int t = 0; t < TOKENS; t++) {
         const vec<float, CHUNK> chunk = load<CHUNK>(x[t] + k + d * STEP);
-        UNROLL for (int r = 0; r < ROWS * PARTS; r++) accumulate(sum[r][t], weights[d][r], chunk);
+        UNROLL for (int r = 0; r < ROWS * PARTS; r++) accumulate(sum[r][t], weights[r], chunk);
       }
+    }
   }
 
   /** Adds the products of the last n < CHUNK elements; only where a wave is one lane. */
@@ -76,7 +85,7 @@ DEVICE void gemv_strip(const matmul_call& call, int first, int token) {
     UNROLL for (int t = 0; t < TOKENS; t++) rows.sum[r][t] = splat<WAVE == 1 ? VEC : 1>(0.f);
 
   int k = lane_id() * CHUNK;
-  for (; k + (DEPTH - 1) * STEP + CHUNK <= K; k += DEPTH * STEP) rows.add<DEPTH>(k);
+  for (; k + (FLIGHT - 1) * STEP + CHUNK <= K; k += FLIGHT * STEP) rows.add<FLIGHT>(k);
   for (; k + CHUNK <= K; k += STEP) rows.add<1>(k);
   if constexpr (K % CHUNK != 0) rows.add_tail(k, K - k);
 
