@@ -142,6 +142,8 @@ export interface BoundCalls {
   readonly symbols: Readonly<Record<CallName, string>>
   /** `calls.streamSynchronize` on a pool thread, so that the event loop goes on */
   readonly streamSynchronizeAsync: (stream: bigint) => Promise<number>
+  /** `calls.eventSynchronize` on a pool thread */
+  readonly eventSynchronizeAsync: (event: bigint) => Promise<number>
 }
 
 /** calls that a driver can do without: it says so where it matters (graphs, stream-ordered memory) */
@@ -192,13 +194,18 @@ export function bindCalls(library: NativeLibrary, table: SymbolTable): BoundCall
       help: 'the library is older than HIP 5.0 or not the runtime it claims to be: name another folder in ROCMFORGE_ROCM_PATH',
     })
   }
-  const synchronize = bind((table.streamSynchronize as Direct).symbols, ['pointer'])
+  /** a call with one handle, on a pool thread */
+  const onPoolThread = (entry: unknown) => {
+    const call = bind((entry as Direct).symbols, ['pointer'])
+    return (handle: bigint): Promise<number> =>
+      new Promise((resolve, reject) => {
+        call!.async(handle, (error: unknown, status: number) => (error ? reject(error) : resolve(status)))
+      })
+  }
   return {
     calls: calls as unknown as Calls,
     symbols,
-    streamSynchronizeAsync: (stream) =>
-      new Promise((resolve, reject) => {
-        synchronize!.async(stream, (error: unknown, status: number) => (error ? reject(error) : resolve(status)))
-      }),
+    streamSynchronizeAsync: onPoolThread(table.streamSynchronize),
+    eventSynchronizeAsync: onPoolThread(table.eventSynchronize),
   }
 }
