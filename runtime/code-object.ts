@@ -76,6 +76,9 @@ const SIZED = 4
 const FRAME_BYTES = 0x11
 const REGISTERS = 0x2f
 
+/** from sm_90 on, the section of a kernel's shared memory includes what the system takes of each block */
+const reservedShared = 1024
+
 function cubin(elf: Elf): CodeObject {
   const symbols = elf.symbols()
   const byKernel = (kind: number): Map<string, number> => {
@@ -98,13 +101,14 @@ function cubin(elf: Elf): CodeObject {
     .filter(({ name }) => elf.sections.some((section) => section.name === `.nv.constant0.${name}`)) // entries only
   // the architecture's place in e_flags moved with the cubin's ABI version; CUDA 13 writes version 8
   const sm = elf.abiVersion >= 8 ? (elf.flags >> 8) & 0xff : elf.flags & 0xff
+  const sharedOf = (name: string) => elf.sections.find((section) => section.name === `.nv.shared.${name}`)?.size ?? 0
   return {
     format: 'cubin',
     target: `sm_${sm}`,
     kernels: kernels.map(({ text, name }) => ({
       name,
       ...numbersOf({ vgprs: registers.get(name), scratchBytes: frames.get(name) }),
-      ldsBytes: elf.sections.find((section) => section.name === `.nv.shared.${name}`)?.size ?? 0,
+      ldsBytes: Math.max(0, sharedOf(name) - (sm >= 90 ? reservedShared : 0)),
       waveSize: 32,
       codeBytes: text.size,
     })),

@@ -4,7 +4,7 @@
 import { availableParallelism, freemem } from 'node:os'
 import { join } from 'node:path'
 import type { Defines } from '../codegen/kernel.ts'
-import { defineValue, emitSource, type SourceRequest } from '../codegen/source.ts'
+import { defineValue } from '../codegen/source.ts'
 import { Diagnostic, invariant } from '../ir/diagnostic.ts'
 import { packageRoot } from '../ir/package-root.ts'
 import { type Target, targetId } from '../ir/target.ts'
@@ -117,10 +117,11 @@ export function createCompileService(options: CompileServiceOptions): CompileSer
   let jobIds = 0
 
   function poolOf(toolchain: Toolchain): CompilePool {
-    let pool = pools.get(toolchain.identity)
+    const key = [...toolchain.launcher, toolchain.identity].join(' ') // one release may be installed and unpacked too
+    let pool = pools.get(key)
     if (!pool) {
       pool = new CompilePool({ entry, launcher: toolchain.launcher, timeoutMs })
-      pools.set(toolchain.identity, pool)
+      pools.set(key, pool)
     }
     return pool
   }
@@ -229,7 +230,7 @@ export function createCompileService(options: CompileServiceOptions): CompileSer
       onProgress?.({ ...progress, label })
     }
     const results = new Map<string, CompiledKernel | Diagnostic>()
-    await Promise.all(
+    const ended = await Promise.allSettled(
       [...unique].map(async ([key, { job, plan }]) => {
         try {
           const kernel = await compileOne(job, plan, started, signal)
@@ -243,6 +244,8 @@ export function createCompileService(options: CompileServiceOptions): CompileSer
         }
       }),
     )
+    // only now: whoever gets the error finds every child ended and every lock released
+    for (const end of ended) if (end.status === 'rejected') throw end.reason
     return jobs.map((job, index) => {
       const result = results.get(keyOf(plans[index]!.keyInput))!
       return result instanceof Diagnostic ? result : { ...result, job }
@@ -304,7 +307,7 @@ export function rtcOptions(
     `--offload-arch=${targetId(target)}`,
     '-std=c++17',
     '-mcode-object-version=5', // newer compilers write version 6, which runtimes before 6.3 refuse
-    ...(bare ? ['--hiprtc-no-builtin-header', '-DROCMFORGE_NO_BUILTIN_HEADER=1'] : []),
+    ...(bare ? ['--hiprtc-no-builtin-header', '-nogpuinc', '-DROCMFORGE_NO_BUILTIN_HEADER=1'] : []),
     ...own,
   ]
 }
@@ -314,20 +317,6 @@ export const defineList = (defines: Readonly<Record<string, number | string>>): 
   Object.entries(defines)
     .map(([name, value]) => `${name}=${defineValue(name, value)}`)
     .sort()
-
-/** The job of a template under defines; `kernels` are those of it that calls use. */
-export function templateJob(
-  {
-    template,
-    defines,
-    entries,
-    headers,
-  }: SourceRequest & { readonly defines: Defines; readonly entries: readonly string[] },
-  target: Target,
-): CompileJob {
-  const source = emitSource({ template, defines, ...(headers ? { headers } : {}) })
-  return { source, kernels: entries, target, label: template, defines }
-}
 
 function unsupportedTarget(target: string, toolchain: Toolchain, known: readonly string[]): Diagnostic {
   return new Diagnostic({

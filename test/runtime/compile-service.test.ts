@@ -184,8 +184,8 @@ describe('with a scripted compiler', () => {
   test('an abort stops the children and leaves the cache usable', async () => {
     using compiler = scripted()
     const stop = new AbortController()
-    const running = compiler.compileAll([job('hang'), job('fine')], { signal: stop.signal })
-    setTimeout(() => stop.abort(), 200)
+    const onProgress = () => stop.abort() // when `fine` is done
+    const running = compiler.compileAll([job('hang'), job('fine')], { signal: stop.signal, onProgress })
     await expect(running).rejects.toThrow(/abort/i)
     expect(readdirSync(join(root, 'gfx1100')).filter((name) => name.includes('.lock'))).toEqual([])
     expect((await compiler.compileAll([job('fine')]))[0]).toMatchObject({ fromCache: true })
