@@ -29,18 +29,8 @@ export class Stream implements Disposable {
    */
   async synchronizeAsync(): Promise<void> {
     const core = this.#core
-    if (this.idle) return
-    let code = await core.bound.streamSynchronizeAsync(this.handle)
-    // a pool thread has no current context; a runtime that insists on one is polled from this thread instead
-    if (code === status.invalidContext) {
-      for (let wait = 0; ; wait = Math.min(wait + 0.1, 2)) {
-        core.use()
-        code = core.calls.streamQuery(this.handle)
-        if (code !== status.notReady) break
-        await sleep(wait)
-      }
-    }
-    core.check(code, 'streamSynchronize')
+    const { streamSynchronizeAsync } = core.bound
+    core.check(await waitAsync(core, streamSynchronizeAsync, core.calls.streamQuery, this.handle), 'streamSynchronize')
   }
 
   /** Has everything enqueued run? Never blocks. */
@@ -115,6 +105,23 @@ export class Stream implements Disposable {
   }
 }
 
+/** Waits on a pool thread; that has no current context, and a runtime that insists on one is polled from this thread. */
+async function waitAsync(
+  core: DriverCore,
+  wait: (handle: bigint) => Promise<number>,
+  query: (handle: bigint) => number,
+  handle: bigint,
+): Promise<number> {
+  const code = await wait(handle)
+  if (code !== status.invalidContext) return code
+  for (let pause = 0; ; pause = Math.min(pause + 0.1, 2)) {
+    core.use()
+    const now = query(handle)
+    if (now !== status.notReady) return now
+    await sleep(pause)
+  }
+}
+
 /** A captured and instantiated piece of work. Never updated: changing values live in device buffers. */
 export class Graph implements Disposable {
   readonly #core: DriverCore
@@ -170,6 +177,13 @@ export class TimingEvent implements Disposable {
   synchronize(): void {
     this.#core.use()
     this.#core.check(this.#core.calls.eventSynchronize(this.handle), 'eventSynchronize')
+  }
+
+  /** As `synchronize`, while the event loop goes on. */
+  async synchronizeAsync(): Promise<void> {
+    const core = this.#core
+    const { eventSynchronizeAsync } = core.bound
+    core.check(await waitAsync(core, eventSynchronizeAsync, core.calls.eventQuery, this.handle), 'eventSynchronize')
   }
 
   /** Has the stream reached this event? */
