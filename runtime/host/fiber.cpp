@@ -68,6 +68,23 @@ constexpr size_t stack_bytes = 128 << 10;
 constexpr size_t lds_limit = 1 << 20;
 constexpr u64 canary = 0x726f636d666f7267;
 
+#ifndef HIPHOST_UCONTEXT
+/** What hiphost_switch takes to call `begin`, which must not return, on a fresh stack that ends at `end`. */
+void* first_frame(char* end, void (*begin)()) {
+  void** top = reinterpret_cast<void**>(uintptr_t(end) & ~uintptr_t(63));
+#if defined(__x86_64__)
+  *--top = nullptr;                               // the call's alignment: rsp % 16 == 8 on entry
+  *--top = reinterpret_cast<void*>(begin);        // popped by ret
+  for (int i = 0; i < 6; i++) *--top = nullptr;   // registers
+#else
+  top -= 20;
+  memset(top, 0, 160);
+  top[11] = reinterpret_cast<void*>(begin);  // x30
+#endif
+  return top;
+}
+#endif
+
 enum State : unsigned char { ready, at_wave, at_barrier, returned };
 
 struct Fiber {
@@ -214,17 +231,7 @@ class Block {
     __asan_unpoison_memory_region(stack(t), stack_bytes);  // of a fiber that was abandoned there
 #endif
     // offset by a cache line per thread: equal offsets in equal pages would share the sets of the L1 cache
-    void** top = reinterpret_cast<void**>(stack(t) + stack_bytes - 64 - (t % 32) * 64);
-#if defined(__x86_64__)
-    *--top = nullptr;                                 // the call's alignment: rsp % 16 == 8 on entry
-    *--top = reinterpret_cast<void*>(&begin);         // popped by ret
-    for (int i = 0; i < 6; i++) *--top = nullptr;     // registers
-#else
-    top -= 20;
-    memset(top, 0, 160);
-    top[11] = reinterpret_cast<void*>(&begin);  // x30
-#endif
-    f.sp = top;
+    f.sp = first_frame(stack(t) + stack_bytes - 64 - (t % 32) * 64, &begin);
 #endif
   }
 
@@ -414,6 +421,35 @@ hiphost_block* thread_block(u32 lds_bytes) {
   block.prepare(lds_bytes);
   return &block.shared;
 }
+
+#if defined(HIPHOST_UCONTEXT) || defined(HIPHOST_ASAN)
+void on_large_stack(void (*fn)(void*), void* arg) { fn(arg); }
+#else
+namespace {
+struct {
+  void (*fn)(void*);
+  void* arg;
+  void *caller, *inside;
+  char* stack;
+} large;
+}  // namespace
+
+void on_large_stack(void (*fn)(void*), void* arg) {
+  constexpr size_t bytes = kernel_stack_bytes;
+  if (!large.stack) {
+    void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) return fn(arg);
+    large.stack = static_cast<char*>(p);
+  }
+  large.fn = fn, large.arg = arg;
+  large.inside = first_frame(large.stack + bytes, [] {
+    large.fn(large.arg);
+    hiphost_switch(&large.inside, large.caller);
+    abort();
+  });
+  hiphost_switch(&large.caller, large.inside);
+}
+#endif
 
 void set_fault(std::string text) {
   std::lock_guard lock(fault_mutex);

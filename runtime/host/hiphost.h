@@ -5,6 +5,7 @@
 #define HIPHOST_ABI_ONLY
 #include "../../hip-templates/prelude/host.h"
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,7 +15,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -97,6 +97,9 @@ int result(int error);
 
 // pool.cpp
 constexpr int spin_us = 50;  // how long an idle thread watches for work: more than the gap between two kernels
+/** Kernels of fast mode keep their LDS on the stack; some systems give a thread only 128 KiB. */
+constexpr size_t kernel_stack_bytes = 8 << 20;
+pthread_t start_thread(void* (*main)(void*), void* arg);
 void pause_cpu();
 u64 now_ns();
 int thread_count();
@@ -107,6 +110,8 @@ void parallel(u64 total, void (*fn)(void* arg, u64 first, u64 last), void* arg);
 // fiber.cpp
 extern const hiphost_services services;
 extern std::atomic<u64> order_seed;  // not 0: fibers run in a random order
+/** Calls fn(arg) on a stack of kernel_stack_bytes. Only for one thread at a time: whoever drives the queue. */
+void on_large_stack(void (*fn)(void*), void* arg);
 /** LDS and block state of this OS thread, ready for a launch. */
 hiphost_block* thread_block(u32 lds_bytes);
 /** Ends the launch that runs now; the first message wins. */

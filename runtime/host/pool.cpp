@@ -2,6 +2,7 @@
 // n-1 workers. Ranges of blocks are claimed from one atomic word (generation, ranges left): a claim that succeeds proves
 // that its job is the current one and keeps it alive until the claimant reports back.
 
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,16 @@ u64 now_ns() {
   timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return u64(t.tv_sec) * 1000000000u + u64(t.tv_nsec);
+}
+
+pthread_t start_thread(void* (*main)(void*), void* arg) {
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, kernel_stack_bytes);
+  pthread_t thread;
+  if (pthread_create(&thread, &attributes, main, arg) != 0) abort();
+  pthread_attr_destroy(&attributes);
+  return thread;
 }
 
 namespace {
@@ -134,7 +145,8 @@ class Pool {
   void start(int n) {
     size_ = n > 1024 ? 1024 : n;
     stop_ = false;
-    for (int i = 1; i < size_; i++) workers_.emplace_back([this] { worker(); });
+    for (int i = 1; i < size_; i++)
+      workers_.push_back(start_thread([](void* pool) -> void* { return static_cast<Pool*>(pool)->worker(), nullptr; }, this));
     size_known_.store(true, std::memory_order_release);
   }
 
@@ -144,14 +156,14 @@ class Pool {
       stop_ = true;
       wake_.notify_all();
     }
-    for (auto& worker : workers_) worker.join();
+    for (pthread_t worker : workers_) pthread_join(worker, nullptr);
     workers_.clear();
   }
 
   std::mutex mutex_;
   int size_ = 0;
   std::atomic<bool> size_known_{false}, stop_{false};
-  std::vector<std::thread> workers_;
+  std::vector<pthread_t> workers_;
   Job job_{};
   u32 generation_ = 0;
   alignas(64) std::atomic<u64> claim_{0};

@@ -79,7 +79,7 @@ class Queue {
     std::unique_lock lock(mutex_);
     if (!started_) {
       started_ = true;
-      std::thread([this] { dispatch(); }).detach();
+      pthread_detach(start_thread([](void* queue) -> void* { return static_cast<Queue*>(queue)->dispatch(), nullptr; }, this));
     }
     // a caller far ahead of the machine waits, so that memory stays bounded
     while (operations_.size() >= 16384) {
@@ -101,7 +101,12 @@ class Queue {
   void wait(u64 number) {
     while (!done(number)) {
       if (take_role()) {
-        drain(number);
+        // an FFI may have called us on a stack of its own: koffi's have 128 KiB
+        struct Until {
+          Queue* queue;
+          u64 number;
+        } until{this, number};
+        on_large_stack([](void* arg) { static_cast<Until*>(arg)->queue->drain(static_cast<Until*>(arg)->number); }, &until);
         release_role();
         continue;
       }

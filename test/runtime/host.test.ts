@@ -2,6 +2,7 @@
 import { cpSync, mkdtempSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { hostLibraryPath } from '../../runtime/host-library.ts'
 import { compileText, type Host, loadHost, packParams } from './host-harness.ts'
@@ -25,6 +26,12 @@ extern "C" __global__ void lds(int* out, int n) {
   int sum = 0;
   for (int i = 0; i < n; i++) sum += scratch[i];
   out[blockIdx.x] = sum;
+}
+// 512 KiB of LDS
+extern "C" __global__ void deep(int* out) {
+  HIPHOST_LDS(int, lds, 131072);
+  for (int i = 0; i < 131072; i++) lds[i] = i + out[0];
+  hiphost_atomic_add(out + 1 + blockIdx.x, lds[131071 - blockIdx.x]);
 }
 struct wide { double a, b; };
 extern "C" __global__ void takes_a_struct(wide) {}
@@ -139,6 +146,18 @@ test('arguments of every type arrive; LDS is there', () => {
   ok(host.launch(kernels['lds']!, 8, 1, [sums, { i32: 1000 }], stream, 4000))
   ok(hip.streamSynchronize(stream))
   expect(ints(sums, 8)).toEqual(Array.from({ length: 8 }, (_, b) => 499500 + 1000 * b))
+})
+
+test('a kernel has stack enough for its LDS, whoever waits for it', async () => {
+  const { hip, ok } = host
+  const out = host.upload(new Int32Array(9))
+  type Async = { async: (stream: bigint, done: (error: unknown, status: number) => void) => void }
+  const wait = promisify((hip.streamSynchronize as unknown as Async).async)
+  for (let i = 0; i < 20; i++) {
+    ok(host.launch(kernels['deep']!, 1 + (i % 8), 1, [out], stream))
+    expect(await wait(stream)).toBe(0)
+  }
+  expect(ints(out, 2)).toEqual([0, 131071 * 20])
 })
 
 test('a stream runs in order: 20000 launches', () => {
