@@ -1,0 +1,108 @@
+// Graphs of the matmul family and seeded values for them, run on a device and on the reference executor.
+import { expect } from 'vitest'
+import { GraphBuilder } from '../../../ir/builder.ts'
+import { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from '../../../ir/half.ts'
+import { matmul, matmulAdd, matmulSwiglu } from '../../../ir/ops/index.ts'
+import { encodeValues } from '../../../ir/tensor-bytes.ts'
+import { type Dim, type Dtype, type FloatType, isQuant, tensor } from '../../../ir/type.ts'
+import { compileGraph } from '../../../src/api/compile-graph.ts'
+import { quantize } from '../../quantize.ts'
+
+export interface Case {
+  readonly op: 'matmul' | 'matmul_bias' | 'matmul_add' | 'matmul_add_bias' | 'matmul_swiglu'
+  readonly w: Dtype
+  readonly x: FloatType
+  /** of y where the op lets it be chosen, else of the residual */
+  readonly y?: FloatType
+  readonly K: number
+  readonly N: number
+}
+
+export const nameOf = ({ op, w, x, y = x, K, N }: Case): string => `${op} ${x}·${w}→${y} K=${K} N=${N}`
+
+/** Uniform in ±1, the same for the same seed. */
+export function noise(seed: number, n: number): Float32Array {
+  let state = (seed * 2654435761 + 1) >>> 0
+  return Float32Array.from({ length: n }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return state / 2 ** 31 - 1
+  })
+}
+
+const rounding: Record<FloatType, (v: number) => number> = {
+  f32: Math.fround,
+  f16: (v) => f16ToNumber(numberToF16(v)),
+  bf16: (v) => bf16ToNumber(numberToBf16(v)),
+}
+export const rounded = (dtype: FloatType, values: Float32Array): Float32Array => values.map(rounding[dtype])
+
+const epsilon: Record<FloatType, number> = { f32: 2 ** -23, f16: 2 ** -10, bf16: 2 ** -7 }
+
+/** One graph that holds every case side by side, so that their kernels compile at the same time. */
+function graphOf(cases: readonly Case[], T: Dim) {
+  const graph = new GraphBuilder('matmuls')
+  cases.forEach(({ op, w, x, y = x, K, N }, i) => {
+    const operands = {
+      x: graph.input(`x${i}`, tensor(x, [T, K])),
+      w: graph.weight(`w${i}`, w, [op === 'matmul_swiglu' ? 2 * N : N, K]),
+    }
+    const bias = op.endsWith('bias') ? { bias: graph.weight(`b${i}`, 'f32', [N]) } : {}
+    if (op === 'matmul_swiglu') graph.output(`y${i}`, matmulSwiglu(operands))
+    else if (op.startsWith('matmul_add')) {
+      const residual = graph.input(`r${i}`, tensor(y, [T, N]))
+      graph.output(`y${i}`, matmulAdd({ ...operands, residual, ...bias }))
+    } else graph.output(`y${i}`, matmul({ ...operands, ...bias }, { dtype: y }))
+  })
+  return graph.build()
+}
+
+const weightBytes = (dtype: Dtype, values: Float32Array): Uint8Array =>
+  isQuant(dtype) ? quantize(dtype, values) : encodeValues(dtype, values)
+
+/**
+ * Runs the cases with each number of tokens and holds every element to the reference: within 2·eps·√K of the output's
+ * type, relative to the element or to the output's mean magnitude, whichever is larger (a sum may cancel).
+ * @param T tokens of the graph: a number compiles kernels for just that many
+ */
+export async function checkCases(
+  device: string,
+  cases: readonly Case[],
+  T: Dim,
+  tokens: readonly number[],
+  scale = 1,
+): Promise<string[]> {
+  const weights: Record<string, { bytes: Uint8Array }> = {}
+  cases.forEach(({ op, w, K, N }, i) => {
+    const rows = op === 'matmul_swiglu' ? 2 * N : N
+    weights[`w${i}`] = {
+      bytes: weightBytes(
+        w,
+        noise(100 + i, rows * K).map((v) => v * scale),
+      ),
+    }
+    if (op.endsWith('bias')) weights[`b${i}`] = { bytes: weightBytes('f32', noise(200 + i, N)) }
+  })
+  const options = { weights, optLevel: 0, limits: { T: Math.max(...tokens, 1) } } as const
+  await using ours = await compileGraph(graphOf(cases, T), { ...options, device })
+  await using reference = await compileGraph(graphOf(cases, T), { ...options, device: 'reference' })
+  for (const count of tokens) {
+    const inputs: Record<string, Float32Array> = {}
+    cases.forEach(({ op, x, y = x, K, N }, i) => {
+      inputs[`x${i}`] = rounded(x, noise(300 + i, count * K))
+      if (op.startsWith('matmul_add')) inputs[`r${i}`] = rounded(y, noise(400 + i, count * N))
+    })
+    const bindings = typeof T === 'string' ? { [T]: count } : {}
+    const [got, want] = [await ours.run(inputs, bindings), await reference.run(inputs, bindings)]
+    cases.forEach((each, i) => {
+      const [a, b] = [got[`y${i}`]!.data, want[`y${i}`]!.data]
+      expect(a.length).toBe(b.length)
+      const mean = Math.sqrt(b.reduce((sum, v) => sum + v * v, 0) / b.length)
+      const allowed = 2 * epsilon[each.y ?? each.x] * Math.sqrt(each.K) * (each.op === 'matmul_swiglu' ? 2 : 1)
+      for (let at = 0; at < b.length; at++) {
+        if (Math.abs(a[at]! - b[at]!) <= allowed * Math.max(Math.abs(b[at]!), mean)) continue
+        expect.fail(`${nameOf(each)} T=${count}: y[${at}] is ${a[at]}, the reference has ${b[at]}`)
+      }
+    })
+  }
+  return ours.program?.calls.map((call) => call.kernel) ?? []
+}
