@@ -105,13 +105,19 @@ export class Stream implements Disposable {
   }
 }
 
-/** Waits on a pool thread; that has no current context, and a runtime that insists on one is polled from this thread. */
+/**
+ * Waits on a pool thread (about 0.1 ms to come back), unless there is nothing to wait for. That thread has no current
+ * context; a runtime that insists on one is polled from this thread.
+ */
 async function waitAsync(
   core: DriverCore,
   wait: (handle: bigint) => Promise<number>,
   query: (handle: bigint) => number,
   handle: bigint,
 ): Promise<number> {
+  core.use()
+  const first = query(handle)
+  if (first !== status.notReady) return first
   const code = await wait(handle)
   if (code !== status.invalidContext) return code
   for (let pause = 0; ; pause = Math.min(pause + 0.1, 2)) {

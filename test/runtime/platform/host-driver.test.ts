@@ -212,13 +212,14 @@ describe('launches', () => {
     expect(driver.live).toEqual({ ...nothingLive, stream: 1, graph: 1 })
   })
 
-  test('events time the work between them', () => {
+  test('events time the work between them', async () => {
     const driver = open()
     using stream = driver.createStream()
     using start = driver.createEvent()
     using stop = driver.createEvent()
     start.record(stream)
     stop.record(stream)
+    await stop.synchronizeAsync()
     stop.synchronize()
     expect(stop.reached).toBe(true)
     expect(stop.millisecondsSince(start)).toBeGreaterThanOrEqual(0)
