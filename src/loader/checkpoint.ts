@@ -1,6 +1,5 @@
 // Opens a model on disk, whatever its format, as one thing: configuration, places of the weights, tokenizer, sampling
 // defaults. Reads headers only; nothing of a weight is read until someone asks for it.
-import { readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fail } from '../../ir/diagnostic.ts'
 import type { TokenizerSource } from '../tokenizer/source.ts'
@@ -8,7 +7,7 @@ import type { CheckpointParts, GenerationDefaults, OpenOptions } from './checkpo
 import { openGguf } from './gguf-checkpoint.ts'
 import { openHuggingFace } from './hugging-face-folder.ts'
 import type { ModelConfig } from './model-config.ts'
-import { isRegularFile, kindOfPath, openSourceFile } from './source-file.ts'
+import { isRegularFile, kindOfPath, namesIn, openSourceFile } from './source-file.ts'
 import { firstBytes, refuseStranger } from './stranger-files.ts'
 import type { WeightIndex } from './weight-index.ts'
 
@@ -43,7 +42,7 @@ export async function openCheckpoint(path: string, options: OpenOptions = {}): P
 function openParts(path: string, options: OpenOptions): CheckpointParts {
   if (kindOfPath(path) === 'file') return openFile(path, options)
   if (isRegularFile(join(path, 'config.json'))) return openHuggingFace(path, undefined, options)
-  const ggufs = readdirSync(path).filter((name) => name.endsWith('.gguf'))
+  const ggufs = namesIn(path).filter((name) => name.endsWith('.gguf'))
   if (ggufs.length === 1) return openFile(join(path, ggufs[0]!), options)
   return fail({
     code: 'not-a-checkpoint',

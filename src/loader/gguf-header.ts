@@ -1,17 +1,11 @@
 // Reads what stands before the weights in a GGUF file, version 2 or 3: metadata, and name, type, shape and place of
 // every tensor. Checks every rule of the format that a reader could fall over, in the order in which the file states
 // things: magic, byte order, version, counts, keys, types, lengths, alignment, dims, row lengths, places.
-import { type Fact, fail } from '../../ir/diagnostic.ts'
+import { fail } from '../../ir/diagnostic.ts'
 import { quantFormats } from '../../ir/quant.ts'
 import { type Dtype, isQuant, rowBytes } from '../../ir/type.ts'
-import {
-  foreignTensorTypes,
-  type GgufNumericType,
-  type GgufValueType,
-  numericBytes,
-  tensorDtypes,
-  valueTypes,
-} from './gguf-types.ts'
+import { foreignTensorTypes, tensorDtypes } from './gguf-types.ts'
+import { type GgufValue, readGgufValue, refuseGguf } from './gguf-values.ts'
 import { type HeaderReader, headerReader } from './header-reader.ts'
 import type { SourceFile } from './source-file.ts'
 
@@ -22,30 +16,8 @@ const limits = {
   tensors: 1_000_000,
   tensorNameBytes: 256,
   dims: 4,
-  arrayElements: 4_000_000,
-  arrayNesting: 4,
-  stringBytes: 10_000_000,
   alignment: 1 << 20,
 } as const
-
-export type GgufArray = { readonly type: 'array'; readonly items: GgufValueType; readonly value: GgufItems }
-export type GgufItems =
-  | Uint8Array
-  | Int8Array
-  | Uint16Array
-  | Int16Array
-  | Uint32Array
-  | Int32Array
-  | Float32Array
-  | Float64Array
-  | BigUint64Array
-  | BigInt64Array
-  | readonly string[]
-  | readonly GgufArray[] // prettier-ignore
-/** A metadata value with the type that the file gives it; 64-bit integers beyond 2^53 stay bigint. */
-export type GgufValue =
-  | GgufArray
-  | { readonly type: Exclude<GgufValueType, 'array'>; readonly value: number | bigint | boolean | string }
 
 export interface GgufTensor {
   readonly name: string
@@ -77,9 +49,9 @@ export function readGgufHeader(file: SourceFile): GgufHeader {
   for (let n = 1; n <= keyCount; n++) {
     reader.at = `metadata key ${n} of ${keyCount}`
     const key = name(reader, file, 'a key', limits.keyBytes)
-    if (metadata.has(key)) refuse(file, 'a metadata key occurs twice', ['key', key])
+    if (metadata.has(key)) refuseGguf(file, 'a metadata key occurs twice', ['key', key])
     reader.at = `metadata key ${n} of ${keyCount}, ${key}`
-    metadata.set(key, value(reader, file, key, valueType(reader, file, key)))
+    metadata.set(key, readGgufValue(reader, file, key))
   }
   const alignment = readAlignment(metadata, file)
   refuseSplit(metadata, file)
@@ -90,10 +62,10 @@ export function readGgufHeader(file: SourceFile): GgufHeader {
   for (let n = 1; n <= tensorCount; n++) {
     reader.at = `tensor ${n} of ${tensorCount}`
     const tensor = readTensor(reader, file)
-    if (seen.has(tensor.name)) refuse(file, 'a tensor occurs twice', ['tensor', tensor.name])
+    if (seen.has(tensor.name)) refuseGguf(file, 'a tensor occurs twice', ['tensor', tensor.name])
     seen.add(tensor.name)
     if (tensor.place !== end) {
-      refuse(
+      refuseGguf(
         file,
         'a tensor does not start where the one before it ends',
         ['tensor', tensor.name],
@@ -129,10 +101,10 @@ function readVersion(reader: HeaderReader, file: SourceFile): number {
   reader.at = 'magic number and version'
   const found = reader.u32()
   const version = reader.u32()
-  if (found !== magic) refuse(file, 'this is not a GGUF file', ['expected', 'magic GGUF'], ['got', hex(found)])
+  if (found !== magic) refuseGguf(file, 'this is not a GGUF file', ['expected', 'magic GGUF'], ['got', hex(found)])
   if (version === 2 || version === 3) return version
   if (version !== 0 && (version & 0xffff) === 0) {
-    refuse(
+    refuseGguf(
       file,
       'the file has the byte order of a big-endian machine',
       ['expected', 'a little-endian file'],
@@ -155,7 +127,7 @@ function readVersion(reader: HeaderReader, file: SourceFile): number {
 function boundedCount(reader: HeaderReader, file: SourceFile, what: string, most: number, least: number): number {
   const count = reader.count(what)
   if (count > most)
-    refuse(file, `the ${what} is beyond any model`, ['expected', `at most ${most}`], ['got', `${count}`])
+    refuseGguf(file, `the ${what} is beyond any model`, ['expected', `at most ${most}`], ['got', `${count}`])
   reader.require(count * least, `${count} (${what})`)
   return count
 }
@@ -163,7 +135,7 @@ function boundedCount(reader: HeaderReader, file: SourceFile, what: string, most
 function name(reader: HeaderReader, file: SourceFile, what: string, most: number): string {
   const length = reader.count(`the length of ${what}`)
   if (length === 0 || length > most) {
-    refuse(
+    refuseGguf(
       file,
       'a name has an impossible length',
       ['at', reader.at],
@@ -174,104 +146,16 @@ function name(reader: HeaderReader, file: SourceFile, what: string, most: number
   return reader.text(length, what)
 }
 
-function valueType(reader: HeaderReader, file: SourceFile, key: string): GgufValueType {
-  const id = reader.u32()
-  return (
-    valueTypes[id] ??
-    refuse(
-      file,
-      'a metadata value has an unknown type',
-      ['key', key],
-      ['expected', `0 to ${valueTypes.length - 1}`],
-      ['got', `${id}`],
-    )
-  )
-}
-
-function value(reader: HeaderReader, file: SourceFile, key: string, type: GgufValueType): GgufValue {
-  if (type === 'string') return { type, value: string(reader, file, key) }
-  if (type === 'array') return array(reader, file, key, 1)
-  const items = numbers(reader, type, 1)
-  const one = items[0]!
-  if (type === 'bool') {
-    if (one !== 0 && one !== 1) refuse(file, 'a truth value is neither 0 nor 1', ['key', key], ['got', `${one}`])
-    return { type, value: one === 1 }
-  }
-  return { type, value: typeof one === 'bigint' && Number.isSafeInteger(Number(one)) ? Number(one) : one }
-}
-
-function string(reader: HeaderReader, file: SourceFile, key: string): string {
-  const length = reader.count(`the length of a text`)
-  reader.require(length, 'a text')
-  if (length > limits.stringBytes) {
-    refuse(
-      file,
-      'a text is far too long',
-      ['key', key],
-      ['expected', `at most ${limits.stringBytes} bytes`],
-      ['got', `${length} bytes`],
-    )
-  }
-  return reader.text(length, 'a text')
-}
-
-function array(reader: HeaderReader, file: SourceFile, key: string, depth: number): GgufArray {
-  if (depth > limits.arrayNesting) refuse(file, `arrays nest deeper than ${limits.arrayNesting}`, ['key', key])
-  const items = valueType(reader, file, key)
-  const count = reader.count('the length of an array')
-  // an element takes at least: a text its length, an array its type and length
-  reader.require(count * (items === 'string' ? 8 : items === 'array' ? 12 : numericBytes[items]), `${count} elements`)
-  if (count > limits.arrayElements) {
-    refuse(
-      file,
-      'an array is far too long',
-      ['key', key],
-      ['expected', `at most ${limits.arrayElements} elements`],
-      ['got', `${count}`],
-    )
-  }
-  if (items === 'string') {
-    const out: string[] = []
-    for (let i = 0; i < count; i++) out.push(string(reader, file, key))
-    return { type: 'array', items, value: out }
-  }
-  if (items === 'array') {
-    const out: GgufArray[] = []
-    for (let i = 0; i < count; i++) out.push(array(reader, file, key, depth + 1))
-    return { type: 'array', items, value: out }
-  }
-  return { type: 'array', items, value: numbers(reader, items, count) }
-}
-
-const views = {
-  u8: Uint8Array,
-  i8: Int8Array,
-  u16: Uint16Array,
-  i16: Int16Array,
-  u32: Uint32Array,
-  i32: Int32Array,
-  f32: Float32Array,
-  bool: Uint8Array,
-  u64: BigUint64Array,
-  i64: BigInt64Array,
-  f64: Float64Array,
-} as const // prettier-ignore
-
-/** Numbers as the file holds them; like every typed array they are of the machine's order, which is little-endian. */
-function numbers(reader: HeaderReader, type: GgufNumericType, count: number) {
-  return new views[type](reader.bytes(count * numericBytes[type], `${count} numbers`).buffer)
-}
-
 function readAlignment(metadata: ReadonlyMap<string, GgufValue>, file: SourceFile): number {
   const key = 'general.alignment'
   const found = metadata.get(key)
   if (!found) return 32
   const { type, value: alignment } = found
   if (type !== 'u32')
-    return refuse(file, 'the alignment has the wrong type', ['key', key], ['expected', 'u32'], ['got', type])
+    return refuseGguf(file, 'the alignment has the wrong type', ['key', key], ['expected', 'u32'], ['got', type])
   const whole = alignment as number
   if (whole < 1 || whole > limits.alignment || (whole & (whole - 1)) !== 0) {
-    refuse(
+    refuseGguf(
       file,
       'the alignment is impossible',
       ['key', key],
@@ -301,7 +185,7 @@ function readTensor(reader: HeaderReader, file: SourceFile) {
   reader.at += `, ${tensor}`
   const rank = reader.u32()
   if (rank > limits.dims)
-    refuse(
+    refuseGguf(
       file,
       'a tensor has too many dims',
       ['tensor', tensor],
@@ -327,7 +211,7 @@ function readTensor(reader: HeaderReader, file: SourceFile) {
   }
   const row = shape.at(-1) ?? 1
   if (isQuant(dtype) && row % quantFormats[dtype].block !== 0) {
-    refuse(
+    refuseGguf(
       file,
       'a row is not a whole number of blocks',
       ['tensor', tensor],
@@ -337,7 +221,7 @@ function readTensor(reader: HeaderReader, file: SourceFile) {
   }
   const bytes = shape.slice(0, -1).reduce((product, dim) => product * dim, 1) * rowBytes(dtype, row)
   if (!(bytes <= file.size)) {
-    refuse(
+    refuseGguf(
       file,
       'a tensor is larger than the file',
       ['tensor', tensor],
@@ -351,7 +235,3 @@ function readTensor(reader: HeaderReader, file: SourceFile) {
 
 const roundUp = (size: number, step: number): number => Math.ceil(size / step) * step
 const hex = (word: number): string => `0x${word.toString(16).padStart(8, '0')}`
-
-function refuse(file: SourceFile, message: string, ...facts: Fact[]): never {
-  return fail({ code, message, facts: [['file', file.path], ...facts] })
-}

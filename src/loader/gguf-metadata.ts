@@ -1,8 +1,8 @@
 // Typed access to GGUF metadata: a key is either of the type that its reader expects or a Diagnostic, so that nothing
 // further in can take an array of bytes for scores.
 import { fail } from '../../ir/diagnostic.ts'
-import type { GgufValue } from './gguf-header.ts'
 import type { GgufValueType } from './gguf-types.ts'
+import type { GgufValue } from './gguf-values.ts'
 
 export interface GgufMetadata {
   has(key: string): boolean

@@ -17,7 +17,7 @@ export const valueTypes = [
   'u64',
   'i64',
   'f64',
-] as const // prettier-ignore
+] as const
 export type GgufValueType = (typeof valueTypes)[number]
 
 export const numericBytes = {

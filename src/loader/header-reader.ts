@@ -11,17 +11,11 @@ const headerLimit = 128 * 2 ** 20
 export interface HeaderReader {
   /** bytes read so far, from the start of the file */
   readonly position: number
-  /** bytes that the header can still have */
-  readonly left: number
   /** what is being read, for messages: `metadata key 3 of 20` */
   at: string
-  u8(): number
-  u16(): number
   u32(): number
   /** a u64 up to 2^53, for lengths and counts; a larger one is refused */
   count(what: string): number
-  /** 8 bytes as an unsigned integer */
-  u64(): bigint
   /** `length` bytes, copied */
   bytes(length: number, what: string): Uint8Array<ArrayBuffer>
   /** `length` bytes as UTF-8; a bad sequence becomes U+FFFD */
@@ -81,14 +75,8 @@ export function headerReader(file: SourceFile, code: string): HeaderReader {
     get position() {
       return start + next
     },
-    get left() {
-      return end - start - next
-    },
     at: 'header',
-    u8: () => buffer.readUInt8(take(1, 'a number')),
-    u16: () => buffer.readUInt16LE(take(2, 'a number')),
     u32: () => buffer.readUInt32LE(take(4, 'a number')),
-    u64: () => buffer.readBigUInt64LE(take(8, 'a number')),
     count(what) {
       const at = take(8, what)
       const value = buffer.readUInt32LE(at) + buffer.readUInt32LE(at + 4) * 2 ** 32

@@ -1,9 +1,8 @@
 // The weights of a Hugging Face folder: one safetensors file, or the shards that model.safetensors.index.json lists.
-import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fail } from '../../ir/diagnostic.ts'
 import { readSafetensorsHeader, type StoredTensor } from './safetensors-header.ts'
-import { isRegularFile, openSourceFile, readSmallFile, type SourceFile } from './source-file.ts'
+import { isRegularFile, namesIn, openSourceFile, readSmallFile, type SourceFile } from './source-file.ts'
 import { parseJsonObject } from './strict-json.ts'
 import { type UnusableWeight, type WeightEntry, type WeightIndex, weightIndex } from './weight-index.ts'
 import { canonicalName } from './weight-names.ts'
@@ -24,7 +23,7 @@ function singleFile(folder: string): string | undefined {
   const usual = join(folder, 'model.safetensors')
   if (isRegularFile(usual)) return usual
   if (isRegularFile(join(folder, indexName))) return undefined
-  const files = readdirSync(folder)
+  const files = namesIn(folder)
   const candidates = files.filter((name) => name.endsWith('.safetensors'))
   if (candidates.length === 1) return join(folder, candidates[0]!)
   const others = files.filter((name) => /\.(bin|pt|pth|ckpt|h5|msgpack|onnx)$/.test(name))

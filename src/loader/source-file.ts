@@ -1,6 +1,15 @@
 // Files that we did not write, opened for reading: only regular files (a pipe would block for ever), every read
 // bounded by the size seen at opening, and every failure a Diagnostic that names the file.
-import { closeSync, constants, fstatSync, openSync, read as readCallback, readSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  read as readCallback,
+  readdirSync,
+  readSync,
+  statSync,
+} from 'node:fs'
 import { promisify } from 'node:util'
 import { Diagnostic, fail } from '../../ir/diagnostic.ts'
 
@@ -94,7 +103,11 @@ export function kindOfPath(path: string): 'file' | 'folder' {
 }
 
 /** Whether a regular file lies at `path`. */
-export const isRegularFile = (path: string): boolean => !!statSync(path, { throwIfNoEntry: false })?.isFile()
+export const isRegularFile = (path: string): boolean =>
+  attempt(path, () => !!statSync(path, { throwIfNoEntry: false })?.isFile())
+
+/** Names of what a folder holds. */
+export const namesIn = (folder: string): string[] => attempt(folder, () => readdirSync(folder))
 
 /** A whole small file; one larger than `limit` bytes is refused before anything is allocated. */
 export function readSmallFile(path: string, limit: number): Buffer {
