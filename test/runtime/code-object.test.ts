@@ -75,29 +75,27 @@ const kernel = {
 
 describe('AMD code objects', () => {
   test('tell target, version and resources', () => {
-    expect(readCodeObject(amdObject([kernel, { ...kernel, '.name': 'other', '.agpr_count': 0 }]))).toEqual(
-      {
-        format: 'amd',
-        target: 'gfx90a:xnack-',
-        version: 5,
-        kernels: [
-          {
-            name: 'softmax',
-            vgprs: 20,
-            agprs: 4,
-            sgprs: 28,
-            vgprSpills: 0,
-            sgprSpills: 0,
-            ldsBytes: 40_000,
-            scratchBytes: 0,
-            waveSize: 64,
-            maxBlock: 256,
-            kernargBytes: 280,
-          },
-          expect.objectContaining({ name: 'other', agprs: 0 }),
-        ],
-      },
-    )
+    expect(readCodeObject(amdObject([kernel, { ...kernel, '.name': 'other', '.agpr_count': 0 }]))).toEqual({
+      format: 'amd',
+      target: 'gfx90a:xnack-',
+      version: 5,
+      kernels: [
+        {
+          name: 'softmax',
+          vgprs: 20,
+          agprs: 4,
+          sgprs: 28,
+          vgprSpills: 0,
+          sgprSpills: 0,
+          ldsBytes: 40_000,
+          scratchBytes: 0,
+          waveSize: 64,
+          maxBlock: 256,
+          kernargBytes: 280,
+        },
+        expect.objectContaining({ name: 'other', agprs: 0 }),
+      ],
+    })
   })
 
   test('cut or damaged anywhere are no code objects, or others, but never an exception', () => {
