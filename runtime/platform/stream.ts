@@ -30,6 +30,7 @@ export class Stream implements Disposable {
   async synchronizeAsync(): Promise<void> {
     const core = this.#core
     const { streamSynchronizeAsync } = core.bound
+    if (this.idle) return
     core.check(await waitAsync(core, streamSynchronizeAsync, core.calls.streamQuery, this.handle), 'streamSynchronize')
   }
 
