@@ -12,7 +12,7 @@
 
 // ---- contract with libhiphost --------------------------------------------------------------------------------------
 
-#define HIPHOST_ABI 1  // changes with any change of the structs below
+#define HIPHOST_ABI 2  // changes with any change of the structs below
 
 struct hiphost_dim3 {
   unsigned x, y, z;
@@ -25,6 +25,7 @@ struct hiphost_block {
   void* dynamic_lds;                 // as many bytes as the launch asked for
   unsigned long long serial;         // grows with each block that this OS thread runs: says when static LDS is stale
   const struct hiphost_services* services;
+  void* library;                     // the library's own view of this block
 };
 
 /** What the library does for a kernel in emulation mode. */

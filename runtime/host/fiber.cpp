@@ -120,6 +120,7 @@ class Block {
 
   void prepare(u32 lds_bytes) {
     shared.services = &services;
+    shared.library = this;
     // exactly as large as asked for in sanitized runs, so that an overrun is seen
 #ifdef HIPHOST_ASAN
     constexpr bool exact = true;
@@ -405,15 +406,17 @@ Block& Block::self() { return this_thread_block(); }
 
 }  // namespace
 
+static Block& of(hiphost_block* block) { return *static_cast<Block*>(block->library); }
+
 const hiphost_services services = {
-    [](hiphost_block*, void (*thread)(void**), void** params, unsigned wave) { this_thread_block().run(thread, params, wave); },
-    [](hiphost_block*) { this_thread_block().barrier(); },
-    [](hiphost_block*, unsigned operation, unsigned long long value, unsigned long long* participants) {
-      return this_thread_block().meet(operation, value, participants);
+    [](hiphost_block* b, void (*thread)(void**), void** params, unsigned wave) { of(b).run(thread, params, wave); },
+    [](hiphost_block* b) { of(b).barrier(); },
+    [](hiphost_block* b, unsigned operation, unsigned long long value, unsigned long long* participants) {
+      return of(b).meet(operation, value, participants);
     },
-    [](hiphost_block*, unsigned long long bytes) { return this_thread_block().lds(bytes); },
-    [](hiphost_block*) { this_thread_block().yield(); },
-    [](hiphost_block*, const char* message) { this_thread_block().fail(message); },
+    [](hiphost_block* b, unsigned long long bytes) { return of(b).lds(bytes); },
+    [](hiphost_block* b) { of(b).yield(); },
+    [](hiphost_block* b, const char* message) { of(b).fail(message); },
 };
 
 hiphost_block* thread_block(u32 lds_bytes) {
