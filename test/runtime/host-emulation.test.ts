@@ -113,21 +113,24 @@ describe.each([32, 64])('waves of %i', (wave) => {
     run = await emulated(wave)
   })
 
-  test.each([32, 64, 128, 256, 512, 1024].filter((block) => block >= wave))('a block of %i threads reduces through shuffles and LDS', (block) => {
-    const blocks = 5
-    const data = Float32Array.from({ length: blocks * block }, (_, i) => ((i * 7919) % 97) - 48)
-    const input = host.upload(data)
-    const output = host.upload(new Float32Array(blocks))
-    const expected = Array.from({ length: blocks }, (_, b) =>
-      data.slice(b * block, (b + 1) * block).reduce((sum, v) => sum + v, 0),
-    )
-    for (const seed of [0, 1, 2]) {
-      host.ok(host.hip.setSeed(seed))
-      host.ok(run('block_sum', blocks, block, [output, input]))
-      expect([...host.download(new Float32Array(blocks), output)]).toEqual(expected)
-    }
-    host.ok(host.hip.setSeed(0))
-  })
+  test.each([32, 64, 128, 256, 512, 1024].filter((block) => block >= wave))(
+    'a block of %i threads reduces through shuffles and LDS',
+    (block) => {
+      const blocks = 5
+      const data = Float32Array.from({ length: blocks * block }, (_, i) => ((i * 7919) % 97) - 48)
+      const input = host.upload(data)
+      const output = host.upload(new Float32Array(blocks))
+      const expected = Array.from({ length: blocks }, (_, b) =>
+        data.slice(b * block, (b + 1) * block).reduce((sum, v) => sum + v, 0),
+      )
+      for (const seed of [0, 1, 2]) {
+        host.ok(host.hip.setSeed(seed))
+        host.ok(run('block_sum', blocks, block, [output, input]))
+        expect([...host.download(new Float32Array(blocks), output)]).toEqual(expected)
+      }
+      host.ok(host.hip.setSeed(0))
+    },
+  )
 
   test.each([1, 17, 64, 1000])('barriers order LDS accesses of %i threads', (block) => {
     const data = Int32Array.from({ length: 4 * block }, (_, i) => i)
