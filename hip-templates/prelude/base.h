@@ -44,6 +44,13 @@ static_assert(sizeof(u16) == 2 && sizeof(u32) == 4 && sizeof(u64) == 8, "an ILP3
 #define DEVICE inline __attribute__((always_inline))
 #endif
 
+/** For functions that constants are computed with: GPU compilers evaluate those as host code. */
+#if ON_AMD || ON_NVIDIA
+#define CONSTANT __host__ __device__ constexpr
+#else
+#define CONSTANT constexpr
+#endif
+
 /** The same bits as another type of the same size. */
 template <class To, class From>
 DEVICE constexpr To bit_cast(const From& v) {
@@ -184,7 +191,7 @@ typedef P_ELEM elem_t;
 
 // ---- small integers ------------------------------------------------------------------------------------------------
 
-template <class T> DEVICE constexpr T min_int(T a, T b) { return b < a ? b : a; }
-template <class T> DEVICE constexpr T max_int(T a, T b) { return a < b ? b : a; }
+template <class T> CONSTANT T min_int(T a, T b) { return b < a ? b : a; }
+template <class T> CONSTANT T max_int(T a, T b) { return a < b ? b : a; }
 /** ceil(a / b) for a ≥ 0, b > 0 */
-template <class T> DEVICE constexpr T ceil_div(T a, T b) { return (a + b - 1) / b; }
+template <class T> CONSTANT T ceil_div(T a, T b) { return (a + b - 1) / b; }
