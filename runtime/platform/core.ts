@@ -17,6 +17,7 @@ export const status = {
   launchOutOfResources: 701,
   launchFailure: 719,
   notSupported: 801,
+  unknown: 999,
 } as const
 
 const advice: Readonly<Record<number, string>> = {
@@ -103,12 +104,12 @@ export class DriverCore {
     const name = this.calls.errorName(code)
     const text = this.calls.errorString(code)
     const message = tellsWhy.has(call) ? this.calls.lastMessage?.() : undefined
-    if (code === status.illegalAddress || code === status.launchFailure) this.broken = true
+    if (code === status.illegalAddress || code === status.launchFailure || code === status.unknown) this.broken = true
     throw new Diagnostic({
       code: code === status.outOfMemory ? 'out-of-memory' : 'device-call',
       message: `${this.bound.symbols[call]} failed with ${name} (${code})${text && text !== name ? `: ${text}` : ''}`,
       facts: [
-        ...this.#where(by),
+        ...this.#where(code, by),
         ['device', this.deviceName],
         ...facts,
         ...(message ? [['reason', message] as const] : []),
@@ -117,10 +118,12 @@ export class DriverCore {
     })
   }
 
-  #where(by: Labelled | undefined): Fact[] {
+  #where(code: number, by: Labelled | undefined): Fact[] {
     if (by) return [['at', by.label]]
     if (this.operation !== undefined) return [['at', this.operation]]
-    return this.lastLaunch ? [['after', `${this.lastLaunch.label} (the last launch enqueued)`]] : []
+    // a fault shows in whatever call comes next; other failures have nothing to do with earlier launches
+    const fault = code >= status.illegalAddress && code < status.notSupported
+    return fault && this.lastLaunch ? [['after', `${this.lastLaunch.label} (the last launch enqueued)`]] : []
   }
 
   /** Releases a handle through `call`; silent once the driver is closed or its context is lost. */

@@ -1,7 +1,7 @@
 // Modules, their kernels, and launches that are packed once and enqueued many times: a launch is one call across the
 // border, with nothing allocated.
 import { invariant } from '../../ir/diagnostic.ts'
-import { type DriverCore, status } from './core.ts'
+import { type DriverCore, type Labelled, status } from './core.ts'
 import { addressOf } from './ffi.ts'
 import type { Stream } from './stream.ts'
 
@@ -112,14 +112,13 @@ export class Kernel {
   }
 
   /** Opts in to dynamic LDS beyond the default limit, where the platform wants that. */
-  allowLds(bytes: number): void {
+  allowLds(bytes: number, by?: Labelled): void {
     const { setFunctionAttribute } = this.#core.calls
     if (!setFunctionAttribute || bytes <= this.#ldsAllowed) return
     this.#core.use()
-    this.#core.check(setFunctionAttribute(this.handle, attribute.maxDynamicLds, bytes), 'setFunctionAttribute', () => [
-      ['kernel', this.name],
-      ['LDS', `${bytes} bytes`],
-    ])
+    const facts = () => [['kernel', this.name] as const, ['LDS', `${bytes} bytes`] as const]
+    const code = setFunctionAttribute(this.handle, attribute.maxDynamicLds, bytes)
+    this.#core.check(code, 'setFunctionAttribute', facts, by)
     this.#ldsAllowed = bytes
   }
 }
@@ -170,7 +169,7 @@ export class PreparedLaunch {
       this.#u64[args.length + i] = base + BigInt(i * 8)
       this.setArg(i, arg.kind === 'pointer' ? arg.address : arg.value)
     }
-    fn.allowLds(ldsBytes)
+    fn.allowLds(ldsBytes, this)
   }
 
   /** Replaces one argument's value; its kind stays. */

@@ -3,6 +3,8 @@ import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Diagnostic } from '../../../ir/diagnostic.ts'
 import { compileHostKernel } from '../../../runtime/host-compiler.ts'
 import { hostLibraryPath } from '../../../runtime/host-library.ts'
+import type { Calls } from '../../../runtime/platform/calls.ts'
+import { openDriver, resolveDevice } from '../../../runtime/platform/devices.ts'
 import { Driver, type DriverOptions, type LaunchSpec } from '../../../runtime/platform/driver.ts'
 import { failingAllocation } from './failing-calls.ts'
 
@@ -50,6 +52,14 @@ const caught = (run: () => unknown): Diagnostic => {
 }
 
 const text = (driver: Driver, error: Diagnostic): string => error.message.replace(driver.properties.name, 'CPU')
+
+test('the host is found by name and opened', async () => {
+  using driver = await openDriver(await resolveDevice('host'))
+  expect(driver.platform).toBe('host')
+  expect(driver.version.runtime).toBeGreaterThan(0)
+  expect(driver.memoryInfo().freeBytes).toBeGreaterThan(0)
+  driver.synchronize()
+})
 
 describe('memory', () => {
   test('copies there, within and back, and fills', () => {
@@ -272,6 +282,26 @@ describe('failures', () => {
         launch grid 1×1×1, block 100000×1×1
         reason kernel increment runs blocks of at most 1 threads"
     `)
+  })
+
+  test('a fault names the launch before it, and releasing afterwards stays silent', () => {
+    const wrapCalls = (calls: Calls): Calls => ({
+      ...calls,
+      streamSynchronize: () => 700,
+      streamDestroy: (stream) => (calls.streamDestroy(stream) === 0 ? 700 : 1),
+    })
+    const driver = open({ wrapCalls })
+    using module = driver.loadModule(image)
+    using counter = driver.alloc(4)
+    const stream = driver.createStream()
+    const args = [{ kind: 'pointer', address: counter.address }] as const
+    driver
+      .prepareLaunch({ fn: module.kernel('increment'), grid: [1], block: [1], args, label: '%44 wild' })
+      .enqueue(stream)
+    const error = caught(() => stream.synchronize())
+    expect(error.facts[0]).toEqual(['after', '%44 wild (the last launch enqueued)'])
+    expect(error.help).toContain('outside its buffers')
+    expect(() => stream[Symbol.dispose]()).not.toThrow()
   })
 
   test("a GPU's code object is refused", () => {
