@@ -11,7 +11,7 @@ DEVICE i32 dot4_i8(i32 a, i32 b, i32 c) {
     !defined(__gfx90c__) && !defined(__gfx1010__) && !defined(__gfx1013__)
   return __builtin_amdgcn_sdot4(a, b, c, false);
 #else
-  for (int i = 0; i < 32; i += 8) c += i32(i8(a >> i)) * i32(i8(b >> i));
+  UNROLL for (int i = 0; i < 32; i += 8) c += i32(i8(a >> i)) * i32(i8(b >> i));
   return c;
 #endif
 }

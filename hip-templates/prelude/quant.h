@@ -55,7 +55,6 @@ DEVICE u32 load_u16(const u8* p) { return load_unaligned<u16>(p); }
 template <int ALIGN> DEVICE u32 load_u32(const u8* p) { return load_unaligned<u32>(p); }
 #else
 constexpr int CODES = 16;
-constexpr bool LOOKUP = false;
 template <int N> struct codes {
   words<N / 4> q;
 };
