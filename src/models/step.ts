@@ -144,7 +144,7 @@ export class Step {
     for (let layer = 0; layer < config.layers; layer++) {
       x = graph.within(`blk.${layer}`, () => architecture.layer(this, x, layer))
     }
-    if (options.result === 'token') this.#remember()
+    if (options.result === 'token' || options.result === 'none') this.#remember()
     if (options.result !== 'none') this.#head(x, table)
     return graph.build()
   }

@@ -1,0 +1,9 @@
+// The ops that passes make.
+
+export { addRmsNorm } from './add-rms-norm.ts'
+export { attention } from './attention.ts'
+export { matmulAdd } from './matmul-add.ts'
+export { matmulSwiglu } from './matmul-swiglu.ts'
+export { ropeKvAppend } from './rope-kv-append.ts'
+export { scaleMaskSoftmax } from './scale-mask-softmax.ts'
+export { swiglu } from './swiglu.ts'

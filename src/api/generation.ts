@@ -1,0 +1,42 @@
+// Generation: the pieces of a text as they come, and what came of it in the end.
+import type { GeneratedPiece, GenerationResult } from '../engine/generate.ts'
+
+export type { FinishReason, GeneratedPiece, GenerationResult, Timings } from '../engine/generate.ts'
+
+/**
+ * Iterate it for the pieces, or await `text()` or `result()` for the whole. Nothing runs before either is asked for; a
+ * loop that is left early ends the generation.
+ */
+export class Generation implements AsyncIterable<GeneratedPiece> {
+  readonly #start: () => Promise<AsyncGenerator<GeneratedPiece, GenerationResult>>
+  #iterator: AsyncGenerator<GeneratedPiece, void> | undefined
+  #result: GenerationResult | undefined
+
+  constructor(start: () => Promise<AsyncGenerator<GeneratedPiece, GenerationResult>>) {
+    this.#start = start
+  }
+
+  /** A generation runs once: every call gives the same iterator. */
+  [Symbol.asyncIterator](): AsyncGenerator<GeneratedPiece, void> {
+    this.#iterator ??= this.#run()
+    return this.#iterator
+  }
+
+  async *#run(): AsyncGenerator<GeneratedPiece, void> {
+    this.#result = yield* await this.#start()
+  }
+
+  /** Runs to the end; pieces that nobody took are part of it. Undefined parts: none. */
+  async result(): Promise<GenerationResult> {
+    for await (const _ of this) {
+      // the result holds them all
+    }
+    if (!this.#result) throw new Error('internal: a generation ended without a result, please report')
+    return this.#result
+  }
+
+  /** The whole text. */
+  async text(): Promise<string> {
+    return (await this.result()).text
+  }
+}

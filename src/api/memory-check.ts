@@ -1,0 +1,35 @@
+// Before anything is loaded: does the model fit into the device's free memory? If not, say what would.
+import { fail } from '../../ir/diagnostic.ts'
+import { memoryNeeds } from '../../runtime/device-model.ts'
+import type { Checkpoint } from '../loader/checkpoint.ts'
+import type { ModelPlan } from './compile.ts'
+import type { ComputeDevice } from './device.ts'
+
+const gib = (bytes: number): string =>
+  bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(1)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`
+/** left free for the runtime's own use */
+const reserve = 64 * 2 ** 20
+
+/** Throws the Diagnostic `out-of-memory`, whose help names the context that fits. */
+export function checkMemory(plan: ModelPlan, device: ComputeDevice, checkpoint: Checkpoint): void {
+  const { freeBytes, totalBytes } = device.driver.memoryInfo()
+  const needs = memoryNeeds(plan.programs.slice(0, 3))
+  if (needs.total + reserve <= freeBytes) return
+  const perToken = needs.states / plan.context
+  const left = freeBytes - reserve - needs.weights - needs.arena - needs.inputsAndOutputs
+  const fits = Math.floor(left / perToken / plan.pageSize) * plan.pageSize
+  fail({
+    code: 'out-of-memory',
+    message: `the model needs ${gib(needs.total)}, ${device.name} has ${gib(freeBytes)} free of ${gib(totalBytes)}`,
+    facts: [
+      ['weights', gib(needs.weights)],
+      ['cache', `${gib(needs.states)} for ${plan.context} tokens`],
+      ['arena', gib(needs.arena + needs.inputsAndOutputs)],
+      ['model', checkpoint.path],
+    ],
+    help:
+      fits >= plan.pageSize
+        ? `--context ${fits} fits; a KV cache of f16 takes half of f32`
+        : 'the weights alone do not fit: use a more strongly quantised file, or a device with more memory',
+  })
+}

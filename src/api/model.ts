@@ -1,0 +1,235 @@
+// Model: a compiled checkpoint, ready to generate.
+import type { Program } from '../../codegen/program.ts'
+import { printProgram } from '../../codegen/program.ts'
+import { fail } from '../../ir/diagnostic.ts'
+import type { Graph } from '../../ir/graph.ts'
+import { printGraph } from '../../ir/print.ts'
+import {
+  type GeneratedPiece,
+  type GenerationRequest,
+  type GenerationResult,
+  generate,
+  type Sequencer,
+} from '../engine/generate.ts'
+import { PageAllocator } from '../engine/page-allocator.ts'
+import type { StepGraph, StepKind } from '../engine/programs.ts'
+import type { Stepper } from '../engine/stepper.ts'
+import type { Checkpoint } from '../loader/checkpoint.ts'
+import { type GenerateOptions, type GenerateSettings, generateOptions, readOptions } from '../options.ts'
+import type { ChatMessage } from '../tokenizer/chat-template.ts'
+import { encodeChat } from '../tokenizer/encode-chat.ts'
+import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import type { Device } from './device.ts'
+import { Generation } from './generation.ts'
+
+export interface ModelParts {
+  readonly checkpoint: Checkpoint
+  readonly device: Device
+  readonly tokenizer: Tokenizer
+  readonly stepper: Stepper
+  readonly graphs: Readonly<Record<StepKind, StepGraph>>
+  readonly programs: readonly Program[]
+  readonly context: number
+  /** released with the model, the last first */
+  readonly owned: readonly (Disposable | AsyncDisposable)[]
+}
+
+/** A prompt: text, or token ids as they are. */
+export type Prompt = string | { readonly tokens: readonly number[] }
+export type GenerateCall = GenerateOptions & { readonly signal?: AbortSignal | undefined }
+
+/** The graph of a model, before and after the passes. */
+export class ModelGraph {
+  readonly #graphs: ModelParts['graphs']
+  readonly #programs: readonly Program[]
+  constructor(graphs: ModelParts['graphs'], programs: readonly Program[]) {
+    this.#graphs = graphs
+    this.#programs = programs
+  }
+  /** as the front end wrote it */
+  source(kind: StepKind = 'decode'): Graph {
+    return this.#graphs[kind].source
+  }
+  /** after the passes */
+  fused(kind: StepKind = 'decode'): Graph {
+    return this.#graphs[kind].graph
+  }
+  /** kernels and launches; none on the reference executor */
+  program(kind: StepKind = 'decode'): Program | undefined {
+    return this.#programs.find(({ name }) => name === kind)
+  }
+  /** The text of the fused graph (`stage: 'source'`: of the one before the passes, `'program'`: of the launches). */
+  print(options: { readonly kind?: StepKind; readonly stage?: 'source' | 'fused' | 'program' } = {}): string {
+    const { kind = 'decode', stage = 'fused' } = options
+    if (stage === 'source') return printGraph(this.source(kind))
+    if (stage === 'fused') return printGraph(this.fused(kind))
+    const program = this.program(kind)
+    return program
+      ? printProgram(program)
+      : fail({ code: 'no-program', message: 'the reference executor has no program', help: 'compile for a device' })
+  }
+}
+
+export class Model implements AsyncDisposable {
+  readonly graph: ModelGraph
+  readonly #parts: ModelParts
+  readonly #sequencer: Sequencer
+  #tail: Promise<unknown> = Promise.resolve()
+  #disposed = false
+
+  constructor(parts: ModelParts) {
+    this.#parts = parts
+    this.graph = new ModelGraph(parts.graphs, parts.programs)
+    this.#sequencer = {
+      stepper: parts.stepper,
+      pages: new PageAllocator(parts.stepper.pages),
+      tokenizer: parts.tokenizer,
+      context: parts.context,
+      eosIds: new Set([...parts.tokenizer.eosIds, ...parts.checkpoint.config.eos, ...parts.checkpoint.generation.eos]),
+      exclusive: (run) => this.#exclusive(run),
+    }
+  }
+
+  get device(): Device {
+    return this.#parts.device
+  }
+  get tokenizer(): Tokenizer {
+    return this.#parts.tokenizer
+  }
+  get config(): Checkpoint['config'] {
+    return this.#parts.checkpoint.config
+  }
+  get path(): string {
+    return this.#parts.checkpoint.path
+  }
+  /** tokens that a prompt and its continuation may have together */
+  get context(): number {
+    return this.#parts.context
+  }
+  /** what the model's authors would sample with */
+  get generationDefaults(): Checkpoint['generation'] {
+    return this.#parts.checkpoint.generation
+  }
+
+  /** Continues a text. `for await (const piece of model.generate('Once')) process.stdout.write(piece.text)` */
+  generate(prompt: Prompt, options: GenerateCall = {}): Generation {
+    const { signal, ...rest } = options
+    const settings = readOptions(generateOptions, rest)
+    return new Generation(async () => {
+      const promptIds = typeof prompt === 'string' ? this.tokenizer.encode(prompt) : [...prompt.tokens]
+      return this.#run(promptIds, settings, true, signal)
+    })
+  }
+
+  /** Answers a conversation, by the model's chat template. */
+  chat(messages: readonly ChatMessage[], options: GenerateCall & { readonly chatTemplate?: string } = {}): Generation {
+    const { signal, chatTemplate, ...rest } = options
+    const settings = readOptions(generateOptions, rest)
+    return new Generation(async () => {
+      const promptIds = await encodeChat(this.tokenizer, messages, chatTemplate === undefined ? {} : { chatTemplate })
+      return this.#run(promptIds, settings, false, signal)
+    })
+  }
+
+  /** Logits f32[V] behind the last of `tokens`; with `all`, f32[tokens · V] behind each. */
+  async logits(tokens: readonly number[], options: { readonly all?: boolean } = {}): Promise<Float32Array> {
+    this.#alive()
+    const { stepper, pages, tokenizer } = this.#sequencer
+    const wrong = tokens.find((id) => !Number.isInteger(id) || id < 0 || id >= tokenizer.vocabSize)
+    if (tokens.length === 0 || wrong !== undefined || tokens.length > this.context) {
+      fail({
+        code: tokens.length > this.context ? 'context-full' : 'bad-token',
+        message:
+          tokens.length === 0
+            ? 'there are no tokens'
+            : wrong === undefined
+              ? `${tokens.length} tokens do not fit into a context of ${this.context}`
+              : `token ${wrong} is outside the vocabulary of ${tokenizer.vocabSize}`,
+      })
+    }
+    const taken = pages.take(Math.ceil(tokens.length / stepper.pageSize))
+    const sampler = { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 0 }
+    const parts: Float32Array[] = []
+    try {
+      for (let at = 0; at < tokens.length; at += stepper.chunk) {
+        const step = { tokens: tokens.slice(at, at + stepper.chunk), position: at, pages: taken, sampler }
+        const isLast = at + stepper.chunk >= tokens.length
+        if (options.all) parts.push(await this.#exclusive(() => stepper.allLogits(step)))
+        else if (isLast) return await this.#exclusive(() => stepper.logits(step))
+        else await this.#exclusive(() => stepper.absorb(step))
+      }
+      const all = new Float32Array(parts.reduce((n, part) => n + part.length, 0))
+      let at = 0
+      for (const part of parts) {
+        all.set(part, at)
+        at += part.length
+      }
+      return all
+    } finally {
+      pages.give(taken)
+    }
+  }
+
+  #run(
+    promptIds: readonly number[],
+    settings: GenerateSettings,
+    continues: boolean,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<GeneratedPiece, GenerationResult> {
+    this.#alive()
+    const { generation } = this.#parts.checkpoint
+    // what was asked for; else, if sampling was asked for at all, what the authors say; else greedy
+    const temperature = settings.temperature ?? 0
+    const request: GenerationRequest = {
+      promptIds,
+      maxTokens: settings.maxTokens,
+      sampler: {
+        temperature,
+        topK: settings.topK ?? generation.topK ?? 0,
+        topP: settings.topP ?? generation.topP ?? 1,
+        minP: settings.minP ?? generation.minP ?? 0,
+        repeatPenalty: settings.repeatPenalty ?? generation.repetitionPenalty ?? 1,
+        seed: settings.seed ?? Math.floor(Math.random() * 2 ** 32),
+      },
+      stop: typeof settings.stop === 'string' ? [settings.stop] : settings.stop,
+      ignoreEos: settings.ignoreEos,
+      continues,
+      signal,
+    }
+    return generate(this.#sequencer, request)
+  }
+
+  /** Steps of several generations take turns. */
+  #exclusive<T>(run: () => Promise<T>): Promise<T> {
+    const turn = this.#tail.then(() => {
+      this.#alive()
+      return run()
+    })
+    this.#tail = turn.catch(() => {})
+    return turn
+  }
+
+  #alive(): void {
+    if (this.#disposed)
+      fail({
+        code: 'disposed',
+        message: 'the model was disposed of',
+        facts: [['model', this.path]],
+        help: 'compile it again',
+      })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#disposed) return
+    await this.#tail
+    this.#disposed = true
+    for (const resource of [...this.#parts.owned].reverse()) {
+      await (Symbol.asyncDispose in resource ? resource[Symbol.asyncDispose]() : resource[Symbol.dispose]())
+    }
+  }
+
+  /** The same as leaving an `await using` block. */
+  dispose(): Promise<void> {
+    return this[Symbol.asyncDispose]()
+  }
+}

@@ -1,0 +1,172 @@
+// One generation: prompt in chunks, then token after token, until something ends it. Text comes out in whole characters;
+// a stop string never does, not even in part.
+import { fail } from '../../ir/diagnostic.ts'
+import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import type { PageAllocator } from './page-allocator.ts'
+import type { SamplerSettings, Stepper } from './stepper.ts'
+import { StopStrings } from './stop-strings.ts'
+
+/** Why a generation ended: a token that ends texts, a stop string, the number of tokens asked for, a full context, abort. */
+export type FinishReason = 'eos' | 'stop' | 'length' | 'context' | 'aborted'
+
+export interface GenerationRequest {
+  readonly promptIds: readonly number[]
+  readonly maxTokens: number
+  readonly sampler: SamplerSettings
+  readonly stop: readonly string[]
+  readonly ignoreEos: boolean
+  /** text goes on behind other text: a leading space of the first token is kept */
+  readonly continues: boolean
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Timings {
+  readonly promptTokens: number
+  /** prompt read, up to the first token */
+  readonly prefillMs: number
+  readonly decodedTokens: number
+  /** all tokens after the first */
+  readonly decodeMs: number
+}
+
+export interface GenerationResult {
+  readonly promptIds: readonly number[]
+  readonly tokenIds: readonly number[]
+  readonly text: string
+  readonly reason: FinishReason
+  readonly seed: number
+  readonly timings: Timings
+}
+
+/** A token and the text that it completed, which may be empty. */
+export interface GeneratedPiece {
+  readonly id: number
+  readonly text: string
+}
+
+export interface Sequencer {
+  readonly stepper: Stepper
+  readonly pages: PageAllocator
+  readonly tokenizer: Tokenizer
+  /** most tokens of a sequence */
+  readonly context: number
+  readonly eosIds: ReadonlySet<number>
+  /** runs one step at a time, in the order asked for */
+  readonly exclusive: <T>(run: () => Promise<T>) => Promise<T>
+}
+
+/** Yields pieces; returns what came of it. The caller may stop early (`return`), which frees everything too. */
+export async function* generate(
+  s: Sequencer,
+  request: GenerationRequest,
+): AsyncGenerator<GeneratedPiece, GenerationResult> {
+  const { promptIds, sampler, signal } = request
+  checkPrompt(s, promptIds)
+  const room = s.context - promptIds.length
+  const budget = Math.min(request.maxTokens, room)
+  const pages = s.pages.take(Math.ceil(Math.min(s.context, promptIds.length + budget) / s.stepper.pageSize))
+  const decoder = s.tokenizer.streamDecoder({ continues: request.continues })
+  const stops = new StopStrings(request.stop)
+  const tokenIds: number[] = []
+  let text = ''
+  let reason: FinishReason = budget < request.maxTokens ? 'context' : 'length'
+  const start = performance.now()
+  let firstAt = start
+  const source = tokens(s, { promptIds, pages, sampler }, budget, signal)
+  try {
+    for await (const id of source) {
+      if (tokenIds.length === 0) firstAt = performance.now()
+      const isEnd = s.eosIds.has(id) && !request.ignoreEos
+      if (isEnd) {
+        reason = 'eos'
+        break
+      }
+      tokenIds.push(id)
+      const ready = stops.push(decoder.push(id))
+      text += ready
+      yield { id, text: ready }
+      if (stops.found) {
+        reason = 'stop'
+        break
+      }
+      if (signal?.aborted) {
+        reason = 'aborted'
+        break
+      }
+    }
+    if (signal?.aborted) reason = 'aborted'
+    const rest = stops.found ? '' : stops.push(decoder.end()) + stops.end()
+    if (rest && !stops.found) {
+      text += rest
+      yield { id: tokenIds.at(-1) ?? -1, text: rest }
+    }
+  } finally {
+    await source.return(undefined)
+    s.pages.give(pages)
+  }
+  const end = performance.now()
+  const timings = {
+    promptTokens: promptIds.length,
+    prefillMs: firstAt - start,
+    decodedTokens: Math.max(0, tokenIds.length - 1),
+    decodeMs: end - firstAt,
+  }
+  return { promptIds, tokenIds, text, reason, seed: sampler.seed, timings }
+}
+
+/** The tokens themselves: the prompt in chunks, then one by one. */
+async function* tokens(
+  s: Sequencer,
+  { promptIds, pages, sampler }: { promptIds: readonly number[]; pages: readonly number[]; sampler: SamplerSettings },
+  budget: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<number, void> {
+  if (budget <= 0 || signal?.aborted) return
+  const { stepper } = s
+  const step = (from: number, to: number) => ({ tokens: promptIds.slice(from, to), position: from, pages, sampler })
+  let at = 0
+  for (; promptIds.length - at > stepper.chunk; at += stepper.chunk) {
+    await s.exclusive(() => stepper.absorb(step(at, at + stepper.chunk)))
+    if (signal?.aborted) return
+  }
+  let token = await s.exclusive(() => stepper.sample(step(at, promptIds.length)))
+  yield token
+  let made = 1
+  while (made < budget && !signal?.aborted) {
+    const position = promptIds.length + made - 1
+    const decoding = stepper.decode({ tokens: [token], position, pages, sampler }, budget - made)
+    try {
+      // Another generation may take the device between two tokens, which stops this decoding; it then starts again
+      // behind the last token that was read. The sampler's counter is the position, so the text stays the same.
+      while (made < budget) {
+        const next = await s.exclusive(async () => (decoding.stopped ? undefined : decoding.next()))
+        if (next === undefined) break
+        token = next
+        made++
+        yield token
+        if (signal?.aborted) return
+      }
+    } finally {
+      await s.exclusive(() => decoding.stop())
+    }
+  }
+}
+
+function checkPrompt(s: Sequencer, promptIds: readonly number[]): void {
+  if (promptIds.length === 0)
+    fail({
+      code: 'empty-prompt',
+      message: 'the prompt has no tokens',
+      help: 'give a text, or a model that begins with a bos token',
+    })
+  const wrong = promptIds.find((id) => !Number.isInteger(id) || id < 0 || id >= s.tokenizer.vocabSize)
+  if (wrong !== undefined)
+    fail({ code: 'bad-token', message: `token ${wrong} is outside the vocabulary of ${s.tokenizer.vocabSize}` })
+  if (promptIds.length >= s.context) {
+    fail({
+      code: 'context-full',
+      message: `the prompt has ${promptIds.length} tokens, the context holds ${s.context}`,
+      help: 'shorten the prompt, or load the model with a larger context',
+    })
+  }
+}

@@ -1,0 +1,38 @@
+// The graphs that serving one model takes, all of them one step seen from different sides.
+import type { Graph } from '../../ir/graph.ts'
+import { specialize } from '../../ir/specialize.ts'
+import { verify } from '../../ir/verify.ts'
+import type { OptLevel, PassRecord } from '../../passes/pass.ts'
+import { optimise } from '../../passes/pipeline.ts'
+import type { Checkpoint } from '../loader/checkpoint.ts'
+import { lowerStep } from '../models/index.ts'
+import type { StepOptions, StepResult } from '../models/step.ts'
+
+/**
+ * - `absorb`: a chunk of a prompt that is not its last: no head
+ * - `sample`: the last chunk of a prompt: logits and a token
+ * - `decode`: the same for one token, whose every launch is the same at each step
+ * - `score`: logits of every token of a chunk
+ */
+export type StepKind = 'absorb' | 'sample' | 'decode' | 'score'
+
+const results: Record<StepKind, StepResult> = { absorb: 'none', sample: 'token', decode: 'token', score: 'all-logits' }
+
+export interface StepGraph {
+  /** as the front end wrote it */
+  readonly source: Graph
+  /** after the passes */
+  readonly graph: Graph
+}
+
+export function stepGraph(
+  checkpoint: Pick<Checkpoint, 'config' | 'weights'>,
+  kind: StepKind,
+  options: Omit<StepOptions, 'result'>,
+  level: OptLevel,
+  onPass?: (record: PassRecord) => void,
+): StepGraph {
+  const lowered = lowerStep(checkpoint.config, checkpoint.weights, { ...options, result: results[kind] })
+  const source = verify(specialize(lowered, kind === 'decode' ? { R: 1, T: 1 } : { R: 1 }, kind))
+  return { source, graph: optimise(source, level, onPass) }
+}

@@ -1,0 +1,102 @@
+// Steps on the reference executor: slow, exact, needs neither GPU nor compiler.
+import type { Graph } from '../../ir/graph.ts'
+import { type HostTensor, hostTensor } from '../../ir/host-tensor.ts'
+import { executeReference } from '../../ir/reference.ts'
+import { product, type TensorType } from '../../ir/type.ts'
+import type { Decoding, StepInput, Stepper } from './stepper.ts'
+
+export interface ReferenceStepperParts {
+  readonly graphs: { readonly absorb: Graph; readonly sample: Graph; readonly score: Graph }
+  readonly weight: (name: string, type: TensorType) => HostTensor
+  readonly chunk: number
+  readonly pageSize: number
+  readonly pages: number
+}
+
+export class ReferenceStepper implements Stepper {
+  readonly chunk: number
+  readonly pageSize: number
+  readonly pages: number
+  readonly #parts: ReferenceStepperParts
+  readonly #states = new Map<string, HostTensor>()
+
+  constructor(parts: ReferenceStepperParts) {
+    this.#parts = parts
+    this.chunk = parts.chunk
+    this.pageSize = parts.pageSize
+    this.pages = parts.pages
+  }
+
+  async absorb(step: StepInput): Promise<void> {
+    await this.#run(this.#parts.graphs.absorb, step)
+  }
+
+  async sample(step: StepInput): Promise<number> {
+    return (await this.#run(this.#parts.graphs.sample, step)).token!.data[0]!
+  }
+
+  async logits(step: StepInput): Promise<Float32Array> {
+    return (await this.#run(this.#parts.graphs.sample, step)).logits!.data as Float32Array
+  }
+
+  async allLogits(step: StepInput): Promise<Float32Array> {
+    return (await this.#run(this.#parts.graphs.score, step)).logits!.data as Float32Array
+  }
+
+  decode(step: StepInput): Decoding {
+    let [token, position] = [step.tokens[0]!, step.position]
+    return {
+      stopped: false,
+      next: async () => {
+        token = await this.sample({ ...step, tokens: [token], position: position++ })
+        return token
+      },
+      stop: async () => {},
+    }
+  }
+
+  async #run(graph: Graph, step: StepInput): Promise<Record<string, HostTensor>> {
+    await new Promise((resolve) => setImmediate(resolve)) // a step takes long: let the event loop turn between two
+    const { tokens, position, pages, sampler } = step
+    const per = (dtype: 'f32' | 'i32' | 'u32', value: number) => hostTensor(dtype, [1], [value])
+    const given: Record<string, HostTensor> = {
+      tokens: hostTensor('i32', [tokens.length], tokens),
+      positions: hostTensor(
+        'i32',
+        [tokens.length],
+        tokens.map((_, i) => position + i),
+      ),
+      seq: hostTensor(
+        'i32',
+        [tokens.length],
+        tokens.map(() => 0),
+      ),
+      page_table: hostTensor('i32', [1, pages.length], pages),
+      last: per('i32', tokens.length - 1),
+      temperature: per('f32', sampler.temperature),
+      top_k: per('i32', sampler.topK),
+      top_p: per('f32', sampler.topP),
+      min_p: per('f32', sampler.minP),
+      seed: per('u32', sampler.seed >>> 0),
+      repeat_penalty: per('f32', sampler.repeatPenalty),
+    }
+    const inputs = Object.fromEntries(
+      graph.inputs.map((id) => [id.slice(1), graph.types[id]!.state ? this.#state(id, graph) : given[id.slice(1)]!]),
+    )
+    return executeReference(graph, { inputs, weight: this.#parts.weight, bindings: { L: position + tokens.length } })
+  }
+
+  #state(id: string, graph: Graph): HostTensor {
+    const known = this.#states.get(id)
+    if (known) return known
+    const { dtype, shape } = graph.types[id]!
+    const dims = shape.map((dim) => (typeof dim === 'number' ? dim : this.pages))
+    const made = hostTensor(dtype, dims, new Float32Array(product(dims)))
+    this.#states.set(id, made)
+    return made
+  }
+
+  [Symbol.dispose](): void {
+    this.#states.clear()
+  }
+}

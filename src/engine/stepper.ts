@@ -1,0 +1,57 @@
+// Stepper: how the engine runs steps of a model, on a device or on the reference executor. It knows tokens, positions and
+// pages; it knows no text and no stop conditions.
+
+/** Settings of the sampler, as ops of the graph read them. */
+export interface SamplerSettings {
+  /** 0: greedy */
+  readonly temperature: number
+  /** keep the k most likely; 0: all */
+  readonly topK: number
+  /** keep the smallest set whose probability reaches this; 1: all */
+  readonly topP: number
+  /** keep tokens at least this fraction as likely as the likeliest; 0: all */
+  readonly minP: number
+  /** divides the logits of tokens among the last 64; 1: none */
+  readonly repeatPenalty: number
+  /** u32: the same seed gives the same text */
+  readonly seed: number
+}
+
+/** Consecutive tokens of one sequence. */
+export interface StepInput {
+  readonly tokens: readonly number[]
+  /** of the first token */
+  readonly position: number
+  /** pages of the sequence, in order */
+  readonly pages: readonly number[]
+  readonly sampler: SamplerSettings
+}
+
+/** Tokens one after the other, each sampled behind the one before. */
+export interface Decoding {
+  /** by `stop`, or because other steps needed the device */
+  readonly stopped: boolean
+  /** the next token; the device may already work on later ones */
+  next(): Promise<number>
+  /** waits until the device is done with what was started in advance */
+  stop(): Promise<void>
+}
+
+export interface Stepper extends Disposable {
+  /** most tokens of one step */
+  readonly chunk: number
+  /** tokens a page */
+  readonly pageSize: number
+  /** pages of the cache */
+  readonly pages: number
+  /** tokens join the cache, nothing comes back */
+  absorb(step: StepInput): Promise<void>
+  /** as absorb, and the token sampled behind the last */
+  sample(step: StepInput): Promise<number>
+  /** starts behind `step.tokens`, which is the one token sampled last; at most `steps` tokens will be asked for */
+  decode(step: StepInput, steps: number): Decoding
+  /** logits f32[V] behind the last token of the step */
+  logits(step: StepInput): Promise<Float32Array>
+  /** logits f32[tokens · V] behind each token */
+  allLogits(step: StepInput): Promise<Float32Array>
+}

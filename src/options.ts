@@ -1,0 +1,62 @@
+// Every option of a user, with its default and unit: the script API and the command line read them from here.
+import { z } from 'zod'
+import { fail } from '../ir/diagnostic.ts'
+import { optLevels } from '../passes/pass.ts'
+
+const positive = z.int().positive()
+
+export const compileOptions = z.strictObject({
+  device: z.string().default('auto').describe('auto, amd:0, nvidia:0, gfx1100, sm_90, a UUID, host, reference'),
+  optLevel: z.literal(optLevels).default(3).describe('fusion: 0 none … 3 all'),
+  context: positive.optional().describe('tokens of the KV cache; default: what the model was made for, at most 8192'),
+  kvDtype: z
+    .enum(['f32', 'f16', 'bf16'])
+    .optional()
+    .describe('dtype of the KV cache; default: f16 on a GPU, f32 on the CPU'),
+  activations: z.enum(['f32', 'f16', 'bf16']).default('f32').describe('dtype of activations between kernels'),
+  pageSize: positive.default(16).describe('tokens a page of the KV cache'),
+  chunk: positive.default(256).describe('prompt tokens a step'),
+  replay: z.boolean().default(true).describe('replay decode steps as one captured graph where that proves right'),
+})
+export type CompileOptions = z.input<typeof compileOptions>
+export type CompileSettings = z.output<typeof compileOptions>
+
+export const generateOptions = z.strictObject({
+  maxTokens: z.int().nonnegative().default(256).describe('tokens to generate at most'),
+  temperature: z.number().min(0).max(100).optional().describe('0: greedy; default: as the model says, else 0'),
+  topK: z.int().nonnegative().optional().describe('keep the k most likely tokens; 0: all'),
+  topP: z.number().positive().max(1).optional().describe('keep the likeliest tokens up to this probability; 1: all'),
+  minP: z.number().min(0).max(1).optional().describe('keep tokens at least this fraction as likely as the likeliest'),
+  repeatPenalty: z
+    .number()
+    .positive()
+    .max(100)
+    .optional()
+    .describe('divides logits of tokens among the last 64; 1: none'),
+  seed: z.int().min(0).max(0xffffffff).optional().describe('the same seed gives the same text; default: random'),
+  stop: z
+    .union([z.string(), z.array(z.string()).max(16)])
+    .default([])
+    .describe('texts that end the generation'),
+  ignoreEos: z.boolean().default(false).describe('go on behind tokens that end a text'),
+})
+export type GenerateOptions = z.input<typeof generateOptions>
+export type GenerateSettings = z.output<typeof generateOptions>
+
+/** Options checked at the border; the Diagnostic names the option, what it may be and what it was. */
+export function readOptions<S extends z.ZodObject>(schema: S, given: unknown): z.output<S> {
+  const parsed = schema.safeParse(given ?? {})
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]!
+  const name = issue.code === 'unrecognized_keys' ? issue.keys.join(', ') : issue.path.join('.')
+  const about = (schema.shape[String(issue.path[0])] as z.ZodType | undefined)?.description
+  return fail({
+    code: 'bad-option',
+    message:
+      issue.code === 'unrecognized_keys'
+        ? `there is no option ${name}`
+        : `option ${name} is not valid: ${issue.message}`,
+    facts: about ? [['option', `${name}: ${about}`]] : [],
+    ...(issue.code === 'unrecognized_keys' ? { help: `options are ${Object.keys(schema.shape).join(', ')}` } : {}),
+  })
+}
