@@ -300,7 +300,10 @@ export function rtcOptions(
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): string[] {
   const own = [...options, ...defineList(defines).map((text) => `-D${text}`)]
-  if (toolchain.family === 'nvrtc') return [`--gpu-architecture=${target.name}`, '--std=c++17', ...own]
+  if (toolchain.family === 'nvrtc') {
+    // plain constexpr functions count as device code, as they do for hipRTC
+    return [`--gpu-architecture=${target.name}`, '--std=c++17', '--device-as-default-execution-space', ...own]
+  }
   // The built-in header costs 150 ms of each program; our prelude needs none of it.
   const bare = atLeast(toolchain.version, '6.2') && env['ROCMFORGE_BUILTIN_HEADER'] !== '1'
   return [

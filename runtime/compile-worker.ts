@@ -46,8 +46,14 @@ function answer(job: WorkerJob): WorkerReply {
   }
 }
 
-/** Without the temporary folder that comgr compiles in. */
-const cleanLog = (log: string): string => log.replaceAll(/\S*comgr-[^/\s]*\/input\//g, '')
+/** Without the temporary folder that comgr compiles in; NVRTC's places written as the others write them. */
+const cleanLog = (log: string): string =>
+  log
+    .replaceAll(/\S*comgr-[^/\s]*\/input\//g, '')
+    .replaceAll(
+      /^(\S+)\((\d+)\): (catastrophic error|error|warning)/gm,
+      (_, file, line, kind) => `${file}:${line}: ${kind.replace('catastrophic', 'fatal')}`,
+    )
 
 function serve(): void {
   process.on('message', (job: WorkerJob) => process.send!(answer(job)))
