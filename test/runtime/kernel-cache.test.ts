@@ -301,6 +301,9 @@ describe('processes', () => {
           import { openKernelCache } from './runtime/kernel-cache.ts'
           const [root, log, parts, ms] = process.argv.slice(2)
           const cache = openKernelCache({ root, readOnly: [] })
+          const built = (letter) =>
+            ({ label: 'l', kernels: [], log: '', resources: [], image: Buffer.from(letter.repeat(200_000)) })
+          for (let i = 0; ms === 'rewrite'; i++) cache.put(JSON.parse(parts), built('ab'[i % 2]))
           const { entry } = await cache.getOrBuild(JSON.parse(parts), async () => {
             appendFileSync(log, 'built ' + process.pid + '\\n')
             await new Promise((done) => setTimeout(done, Number(ms)))
@@ -319,7 +322,7 @@ describe('processes', () => {
     })
   })
 
-  const child = (log: string, ms: number) => {
+  const child = (log: string, ms: number | 'rewrite') => {
     const process_ = spawn(process.execPath, [entry, root, log, JSON.stringify(parts()), String(ms)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
@@ -348,6 +351,18 @@ describe('processes', () => {
     expect(heirs).toEqual(['by a child', 'by a child'])
     expect(lines(log)).toHaveLength(2) // the victim, and one of the heirs
     expect(readdirSync(join(root, 'gfx1100'))).toEqual([`${keyOf(parts())}.kernel`])
+  })
+
+  test('one killed while it rewrites an entry leaves the old or the new one', async () => {
+    for (let round = 0; round < 6; round++) {
+      const victim = child('', 'rewrite')
+      while (!existsSync(pathOf(parts()))) await new Promise((done) => setTimeout(done, 5))
+      await new Promise((done) => setTimeout(done, round * 7))
+      victim.process.kill('SIGKILL')
+      await victim.ended
+      expect(text(open().get(parts()))).toMatch(/^(a{200000}|b{200000})$/)
+      expect(warnings).toEqual([])
+    }
   })
 
   test('a lock whose owner’s number now belongs to another process is stale', async () => {
