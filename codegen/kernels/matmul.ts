@@ -139,7 +139,7 @@ const gemmPanel = (family: Family): KernelSpec =>
   defineKernel({
     ...common(family, 'gemm_panel'),
     serves: (site, target) => (isFastHost(target) ? served(site) : 'needs blocks of one thread: the host in fast mode'),
-    space: () => ({ P_BLOCK: [1], P_TILE_TOKENS: [132, 60, 252], P_TILE_ROWS: [64, 128], P_DEPTH: [256, 512] }),
+    space: () => ({ P_BLOCK: [1], P_TILE_TOKENS: [132, 60, 252], P_TILE_ROWS: [64, 128], P_SLICE: [256, 512] }),
     launch({ P_TILE_TOKENS, P_TILE_ROWS }: Params, site) {
       const { T, N, parts } = shapeOf(site)
       return { grid: times(ceilDiv(N, P_TILE_ROWS! / parts), ceilDiv(T, P_TILE_TOKENS!)), block: 1 }

@@ -1,7 +1,7 @@
 // gemm_panel: y[t,n] = epilogue(Σ_k x[t,k] · w[n,k]) for many tokens, where a block is one thread with SIMD registers
 //   layout    x: x_t[T, K], y: y_t[T, N], residual: [T, N], all row-major; w: rows of weight_t, see operands.h
 //   launch    block = 1; tiles of TILE_TOKENS tokens × TILE_COLUMNS columns, walked grid-stride
-//   work      a tile goes through K in slices of DEPTH. A slice of w is decoded once into a panel of f32, its columns
+//   work      a tile goes through K in slices of SLICE. A slice of w is decoded once into a panel of f32, its columns
 //             side by side, and serves all tokens of the tile; GROUP tokens × 2 registers of columns at a time are
 //             summed in registers. Panel and slice of x stay in the L2 and L1 caches
 //   aliasing  y may be residual
@@ -13,22 +13,23 @@
 #ifndef P_TILE_ROWS
 #define P_TILE_ROWS 64  // rows of w in a tile; with swiglu half of gate, half of up
 #endif
-#ifndef P_DEPTH
-#define P_DEPTH 256  // elements of K in a slice
+#ifndef P_SLICE
+#define P_SLICE 256  // elements of K in a slice
 #endif
-#include "matmul/operands.h"
-
-static_assert(BLOCK == 1, "a block is one thread; gemm.hip is for others");
+#define P_DEPTH 1
+#define P_CHUNK 8
+#include "matmul/dot.h"
+#include "prelude/transpose.h"
 
 constexpr int SPAN = 2 * VEC;                   // columns of a register tile
 constexpr int GROUP = VEC == 16 ? 12 : 6;       // tokens of a register tile: 24 of AVX-512's 32 registers, 12 of AVX2's 16
 constexpr int TILE_TOKENS = P_TILE_TOKENS, TILE_ROWS = P_TILE_ROWS, SPANS = TILE_ROWS / SPAN;
 constexpr int TILE_COLUMNS = TILE_ROWS / PARTS, COLUMN_TILES = (N + TILE_COLUMNS - 1) / TILE_COLUMNS;
-constexpr int DEPTH = P_DEPTH < K ? P_DEPTH : K;
-constexpr int CHUNK = QUANT ? 32 : VEC;         // elements decoded at a time
-constexpr int STRIDE = (DEPTH + CHUNK - 1) / CHUNK * CHUNK;
+constexpr int SLICE = P_SLICE < K ? P_SLICE : K;
+constexpr int STRIDE = (SLICE + CHUNK - 1) / CHUNK * CHUNK;
+constexpr int FEW = 12;                         // up to so many tokens dot products are faster than panels
 static_assert(TILE_ROWS % (SPAN * PARTS) == 0, "a tile is a whole number of register tiles");
-static_assert(P_DEPTH % CHUNK == 0, "a slice is a whole number of chunks");
+static_assert(P_SLICE % CHUNK == 0, "a slice is a whole number of chunks");
 
 /** What a thread keeps of a tile between its steps. */
 struct gemm_tile {
@@ -43,7 +44,7 @@ DEVICE int tile_row(int n, int i) {
   return min_int(column, N - 1) + i / TILE_COLUMNS * N;
 }
 
-/** Decodes elements k … k+depth of the tile's rows into its panel. */
+/** Decodes elements k … k+depth of the tile's rows into its panel, in squares of VEC rows × VEC elements. */
 DEVICE void pack_weights(gemm_tile& tile, const matmul_call& call, int n, int k, int depth) {
   float rows[VEC][STRIDE];
   for (int at = 0; at < TILE_ROWS; at += VEC) {
@@ -55,9 +56,12 @@ DEVICE void pack_weights(gemm_tile& tile, const matmul_call& call, int n, int k,
         if (i < depth) store<CHUNK>(&rows[r][i], weight_tail<CHUNK>(row, k + i, depth - i));
       }
     }
-    float(*to)[SPAN] = tile.panel[at / SPAN];
-    for (int i = 0; i < depth; i++)
-      for (int r = 0; r < VEC; r++) to[i][at % SPAN + r] = rows[r][i];
+    for (int i = 0; i < depth; i += VEC) {
+      vec<float, VEC> square[VEC];
+      UNROLL for (int r = 0; r < VEC; r++) square[r] = load<VEC>(&rows[r][i]);
+      transpose(square);
+      UNROLL for (int r = 0; r < VEC; r++) store<VEC>(&tile.panel[at / SPAN][i + r][at % SPAN], square[r]);
+    }
   }
 }
 
@@ -91,12 +95,23 @@ DEVICE void multiply(gemm_tile& tile, int token, int span, int depth, bool first
     }
 }
 
+/** A tile of few tokens, without a panel. */
+DEVICE void dot_tile(const matmul_call& call, int n, int columns, int token, int tokens) {
+  if (tokens == 1) {
+    for (int c = 0; c < columns; c += 4) dot_columns<4, 1>(call, n + c, token);
+  } else {
+    for (int c = 0; c < columns; c += 2)
+      for (int t = 0; t < tokens; t += 4) dot_columns<2, 4>(call, n + c, token + t);
+  }
+}
+
 DEVICE void gemm_panel_tile(int index, const matmul_call& call) {
-  alignas(64) gemm_tile tile;
   const int n = index % COLUMN_TILES * TILE_COLUMNS, token = index / COLUMN_TILES * TILE_TOKENS;
   const int tokens = min_int(call.tokens - token, TILE_TOKENS), columns = min_int(N - n, TILE_COLUMNS);
-  for (int k = 0; k < K; k += DEPTH) {
-    const int depth = min_int(DEPTH, K - k);
+  if (tokens <= FEW) return dot_tile(call, n, columns, token, tokens);
+  alignas(64) gemm_tile tile;
+  for (int k = 0; k < K; k += SLICE) {
+    const int depth = min_int(SLICE, K - k);
     pack_weights(tile, call, n, k, depth);
     for (int t = 0; t < tokens; t += GROUP) {
       pack_tokens(tile, call, token + t, k, depth);
@@ -115,5 +130,5 @@ DEVICE void gemm_panel_tiles(const matmul_call& call) {
 
 extern "C" __global__ __launch_bounds__(BLOCK)
 void gemm_panel(y_t* y, const x_t* x, const u8* w, const bias_t* bias, const residual_t* residual, i32 T) {
-  gemm_panel_tiles({y, x, w, bias, residual, T});
+  if (thread_id() == 0) gemm_panel_tiles({y, x, w, bias, residual, T});
 }

@@ -94,7 +94,7 @@ export async function checkCases(
     const bindings = typeof T === 'string' ? { [T]: count } : {}
     const [got, want] = [await ours.run(inputs, bindings), await reference.run(inputs, bindings)]
     cases.forEach((each, i) => {
-      const [a, b] = [got[`y${i}`]!.data, want[`y${i}`]!.data]
+      const [a, b] = [got, want].map((run) => run[`y${i}`]!.data as Float32Array) as [Float32Array, Float32Array]
       expect(a.length).toBe(b.length)
       const mean = Math.sqrt(b.reduce((sum, v) => sum + v * v, 0) / b.length)
       const allowed = 2 * epsilon[each.y ?? each.x] * Math.sqrt(each.K) * (each.op === 'matmul_swiglu' ? 2 : 1)
