@@ -1,6 +1,7 @@
 // From kernel sources to loaded-ready code, for every platform: identical jobs once, the cache first, then as many
 // compilers at once as there are cores, each in a process of its own, so that a compiler that aborts or hangs costs one
 // clear error.
+import { setMaxListeners } from 'node:events'
 import { availableParallelism, freemem } from 'node:os'
 import { join } from 'node:path'
 import type { Defines } from '../codegen/kernel.ts'
@@ -213,9 +214,11 @@ export function createCompileService(options: CompileServiceOptions): CompileSer
 
   async function compileEach(
     jobs: readonly CompileJob[],
-    { signal, onProgress = options.onProgress, onFailure = () => {} }: EachOptions = {},
+    { signal: given, onProgress = options.onProgress, onFailure = () => {} }: EachOptions = {},
   ): Promise<(CompiledKernel | Diagnostic)[]> {
-    signal?.throwIfAborted()
+    given?.throwIfAborted()
+    const signal = given && AbortSignal.any([given]) // our own: every job listens to it
+    if (signal) setMaxListeners(0, signal)
     const plans = await Promise.all(jobs.map(plan))
     const started = performance.now()
     const unique = new Map<string, { job: CompileJob; plan: Plan }>()

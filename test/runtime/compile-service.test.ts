@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -328,6 +329,37 @@ describe('with hipRTC', () => {
     expect(error.code).toBe('kernel-compile')
     expect(error.facts[0]).toEqual(['at', expect.stringMatching(/^hip-templates\/axpy\.hip:6:\d+ use of undeclared/)])
     expect(error.facts[1]![1]).toContain('-DP_BROKEN=+ nonsense')
+  })
+
+  test('a child that compiles for long ends with its parent', async () => {
+    const toolchain = known[0]
+    if (!toolchain) return console.log('skipped: no hipRTC here (node scripts/hiprtc.mjs 6.4)')
+    const endless = `
+      template <int N, unsigned M> struct f { static const unsigned v = f<N - 1, M * 2>::v + f<N - 1, M * 2 + 1>::v; };
+      template <unsigned M> struct f<0, M> { static const unsigned v = M; };
+      unsigned x = f<22, 1>::v;`
+    const { family, hip, launcher } = toolchain
+    const job = { id: 1, toolchain: { family, hip }, target: 'gfx906', name: 'endless', source: endless, options: [] }
+    const words = [...launcher, process.execPath, workerEntry]
+    const script = `
+      const [words, job] = JSON.parse(process.argv[1])
+      const stdio = ['ignore', 'ignore', 'ignore', 'ipc']
+      const child = require('child_process').spawn(words[0], words.slice(1), { stdio, serialization: 'advanced' })
+      child.send({ ...job, options: ['--offload-arch=gfx906'] }, () => console.log(child.pid))`
+    const parent = spawn(process.execPath, ['-e', script, JSON.stringify([words, job])])
+    const pid = Number(await new Promise((done) => parent.stdout.once('data', (text) => done(String(text)))))
+    await new Promise((done) => setTimeout(done, 1000)) // it is compiling by now
+    process.kill(pid, 0)
+    parent.kill('SIGKILL')
+    const alive = () => {
+      try {
+        return process.kill(pid, 0)
+      } catch {
+        return false
+      }
+    }
+    for (let wait = 0; wait < 100 && alive(); wait++) await new Promise((done) => setTimeout(done, 50))
+    expect(alive()).toBe(false)
   })
 
   test('a target of the table that this release lacks is refused, not asked for', async () => {
