@@ -1,0 +1,80 @@
+// Every command with its options; what a command does is in the file of its name.
+import { type Command, InvalidArgumentError, Option } from 'commander'
+
+const number = (text: string): number => {
+  const value = Number(text)
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('expected a number.')
+  return value
+}
+const whole = (text: string): number => {
+  const value = number(text)
+  if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError('expected a whole number from 0 up.')
+  return value
+}
+const list = (text: string, previous: string[] = []): string[] => [...previous, text]
+
+/** Options of every command that compiles a model. */
+function compileOptions(command: Command): Command {
+  return command
+    .option('--device <device>', 'auto, amd:0, nvidia:0, gfx1100, sm_90, UUID, host, reference', 'auto')
+    .addOption(
+      new Option('-O, --opt-level <level>', 'fusion: 0 none … 3 all').choices(['0', '1', '2', '3']).default('3'),
+    )
+    .option('-c, --context <tokens>', 'tokens of the KV cache (default: the model’s own, at most 8192)', whole)
+    .addOption(
+      new Option('--kv-dtype <dtype>', 'dtype of the KV cache (default: f16 on a GPU, f32 on the CPU)').choices([
+        'f32',
+        'f16',
+        'bf16',
+      ]),
+    )
+    .addOption(
+      new Option('--activations <dtype>', 'dtype between kernels').choices(['f32', 'f16', 'bf16']).default('f32'),
+    )
+    .option('--chunk <tokens>', 'prompt tokens a step', whole)
+    .option('--no-replay', 'launch every kernel of a step, never replay a captured graph')
+    .option('--save-temps <folder>', 'keep source, object, log and ISA of every kernel')
+    .option('-q, --quiet', 'no progress')
+    .option('-v, --verbose', 'tell what each pass and each stage did')
+}
+
+/** Options of sampling. */
+function sampleOptions(command: Command): Command {
+  return command
+    .option('-n, --max-tokens <count>', 'tokens to generate at most', whole, 256)
+    .option('--temp, --temperature <value>', 'randomness; 0: the likeliest token (default: 0)', number)
+    .option('--top-k <count>', 'keep the k likeliest tokens; 0: all', whole)
+    .option('--top-p <share>', 'keep the likeliest tokens up to this probability', number)
+    .option('--min-p <share>', 'keep tokens at least this fraction as likely as the likeliest', number)
+    .option('--repeat-penalty <factor>', 'divide the logits of tokens among the last 64', number)
+    .option('--seed <number>', 'the same seed gives the same text', whole)
+    .option('--stop <text>', 'end before this text; may be given several times', list)
+    .option('--ignore-eos', 'go on behind tokens that end a text')
+}
+
+export function addCommands(program: Command): void {
+  sampleOptions(compileOptions(program.command('run <model>')))
+    .description('continue a text with a model (Hugging Face folder or GGUF file)')
+    .option('-p, --prompt <text>', 'the text to continue (default: standard input)')
+    .option('--print-graph', 'print the fused graph of a decode step and stop')
+    .option('--print-after <pass>', 'print what this pass changed in the graph (or: all)')
+    .option('--json', 'one JSON object on standard output, nothing else')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ rocmforge run models/story-3m -p "Once upon a time there was a little girl" --temp 0.7 --seed 1
+  $ rocmforge run model.gguf -p "def add(a, b):" -n 64 --json
+  $ rocmforge run models/story-3m --print-graph -O 0`,
+    )
+    .action(async (model, options) => (await import('./run.ts')).run(model, options))
+
+  sampleOptions(compileOptions(program.command('chat <model>')))
+    .description('talk with a model that has a chat template')
+    .option('--system <text>', 'what the model is told first')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ rocmforge chat ./Qwen2.5-0.5B-Instruct --temp 0.7\n  In the chat: /reset starts again, /exit or Ctrl-D ends.',
+    )
+    .action(async (model, options) => (await import('./chat.ts')).chat(model, options))
+}

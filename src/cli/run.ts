@@ -1,0 +1,80 @@
+// rocmforge run: continue a text.
+import { text } from 'node:stream/consumers'
+import { fail } from '../../ir/diagnostic.ts'
+import type { GenerationResult } from '../engine/generate.ts'
+import {
+  interruptSignal,
+  type LoadFlags,
+  type LoadReport,
+  loadModel,
+  type SampleFlags,
+  sampleSettings,
+} from './load.ts'
+
+export interface RunFlags extends LoadFlags, SampleFlags {
+  readonly prompt?: string
+  readonly printGraph?: boolean
+}
+
+export async function run(path: string, flags: RunFlags): Promise<void> {
+  const signal = interruptSignal()
+  const prompt = flags.printGraph ? '' : await readPrompt(flags)
+  const { model, report } = await loadModel(path, flags, signal)
+  await using _ = model
+  if (flags.printGraph) {
+    process.stdout.write(`${model.graph.print()}\n`)
+    return
+  }
+  const generation = model.generate(prompt, { ...sampleSettings(flags), signal })
+  if (!flags.json) process.stdout.write(prompt)
+  for await (const piece of generation) if (!flags.json) process.stdout.write(piece.text)
+  const result = await generation.result()
+  if (flags.json) process.stdout.write(`${JSON.stringify(asJson(result, report, model.device.id))}\n`)
+  else {
+    process.stdout.write('\n')
+    if (!flags.quiet) process.stderr.write(`${summary(result)}\n`)
+  }
+  if (result.reason === 'aborted') process.exitCode = 130
+}
+
+async function readPrompt({ prompt }: RunFlags): Promise<string> {
+  if (prompt !== undefined) return prompt
+  if (process.stdin.isTTY)
+    return fail({ code: 'no-prompt', message: 'there is no prompt', help: 'give one with -p, or on standard input' })
+  return (await text(process.stdin)).replace(/\n$/, '')
+}
+
+/** Tokens a second, none where nothing was timed. */
+const rate = (tokens: number, ms: number): number => (ms > 0 ? (tokens * 1000) / ms : 0)
+
+export function summary({ timings: t, reason, tokenIds, seed }: GenerationResult): string {
+  const why = {
+    eos: 'the text ended',
+    stop: 'a stop text came',
+    length: 'the number of tokens asked for',
+    context: 'the context is full',
+    aborted: 'interrupted',
+  }[reason]
+  const prefill = `prompt ${t.promptTokens} tokens, ${rate(t.promptTokens, t.prefillMs).toFixed(0)} tokens/s`
+  return `\n${prefill} · ${tokenIds.length} tokens, ${rate(t.decodedTokens, t.decodeMs).toFixed(1)} tokens/s · ${why} · seed ${seed}`
+}
+
+const asJson = (result: GenerationResult, { loadMs, kernels }: LoadReport, device: string) => ({
+  prompt_ids: result.promptIds,
+  token_ids: result.tokenIds,
+  text: result.text,
+  finish_reason: result.reason,
+  seed: result.seed,
+  device,
+  timings: {
+    load_ms: loadMs,
+    kernels: kernels.total,
+    kernels_from_cache: kernels.fromCache,
+    prompt_tokens: result.timings.promptTokens,
+    prefill_ms: result.timings.prefillMs,
+    prefill_tokens_per_second: rate(result.timings.promptTokens, result.timings.prefillMs),
+    decode_tokens: result.timings.decodedTokens,
+    decode_ms: result.timings.decodeMs,
+    decode_tokens_per_second: rate(result.timings.decodedTokens, result.timings.decodeMs),
+  },
+})
