@@ -1,5 +1,47 @@
 // Every kernel the compiler may choose, per op in order of preference.
 import type { KernelSpec } from '../kernel.ts'
+import {
+  attentionDecodeKernel,
+  attentionPrefillKernel,
+  attentionSplitKernel,
+  pvMatmulKernel,
+  qkMatmulKernel,
+} from './attention.ts'
+import { kvAppendKernel, kvReadKernel } from './cache.ts'
+import { contiguousKernel, embedKernel, gatherRowsKernel } from './copy.ts'
+import { binaryKernels, causalMaskKernel, incrementKernel, swigluKernel, unaryKernels } from './elementwise.ts'
 import { matmulKernels } from './matmul.ts'
+import { addRmsNormKernel, layerNormKernel, rmsNormKernel } from './norm.ts'
+import { ropeKernel, ropeKvAppendKernel } from './rope.ts'
+import { argmaxKernel, repeatPenaltyKernel, sampleKernel, topkKernel } from './sample.ts'
+import { scaleMaskSoftmaxKernel, softmaxKernel } from './softmax.ts'
 
-export const kernelSpecs: readonly KernelSpec[] = [...matmulKernels]
+export const kernelSpecs: readonly KernelSpec[] = [
+  ...matmulKernels,
+  embedKernel,
+  rmsNormKernel,
+  layerNormKernel,
+  addRmsNormKernel,
+  ropeKernel,
+  ropeKvAppendKernel,
+  kvAppendKernel,
+  kvReadKernel,
+  attentionDecodeKernel,
+  attentionSplitKernel,
+  attentionPrefillKernel,
+  qkMatmulKernel,
+  pvMatmulKernel,
+  softmaxKernel,
+  scaleMaskSoftmaxKernel,
+  causalMaskKernel,
+  ...unaryKernels,
+  ...binaryKernels,
+  swigluKernel,
+  incrementKernel,
+  gatherRowsKernel,
+  contiguousKernel,
+  argmaxKernel,
+  topkKernel,
+  repeatPenaltyKernel,
+  sampleKernel,
+]

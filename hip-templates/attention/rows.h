@@ -1,0 +1,78 @@
+// rows.h: how the threads of a block share rows of CHANNELS elements (keys or values of consecutive positions). LANES
+// neighbouring lanes hold one row, chunk by chunk; the block's SLOTS such groups take rows in turn. Where a wave is one
+// lane, that lane holds a whole row in SIMD registers.
+#pragma once
+#ifndef P_HEAD_DIM
+#define P_HEAD_DIM 64  // C, channels of a head
+#endif
+#ifndef P_ALIGN
+#define P_ALIGN 8  // a power of two that divides P_HEAD_DIM
+#endif
+#include "prelude/block.h"
+
+constexpr int C = P_HEAD_DIM;
+constexpr int CHUNK = min_int(VEC, P_ALIGN), CHUNKS = C / CHUNK;
+static_assert(C % CHUNK == 0, "P_ALIGN must divide the channels of a head");
+
+constexpr int power_from(int n) {
+  int power = 1;
+  while (power < n) power *= 2;
+  return power;
+}
+constexpr int LANES = min_int(WAVE, power_from(CHUNKS));
+/** Chunks of a row that a lane holds: chunk lane, lane + LANES, … */
+constexpr int PARTS = ceil_div(CHUNKS, LANES);
+constexpr int SLOTS = BLOCK / LANES;
+
+typedef vec<float, CHUNK> chunk_t;
+
+DEVICE int row_lane() { return LANES == 1 ? 0 : thread_id() % LANES; }
+DEVICE int row_slot() { return thread_id() / LANES; }
+
+/** A row, or this lane's part of it. */
+struct row_part {
+  chunk_t v[PARTS];
+};
+
+DEVICE row_part zero_row() {
+  row_part out;
+  UNROLL for (int p = 0; p < PARTS; p++) out.v[p] = splat<CHUNK>(0.f);
+  return out;
+}
+/** This lane's chunks of the row at `row`; what lies beyond its end is 0. */
+template <class T> DEVICE row_part load_row(const T* row) {
+  row_part out;
+  UNROLL for (int p = 0; p < PARTS; p++) {
+    const int chunk = row_lane() + p * LANES;
+    if (CHUNKS % LANES == 0 || chunk < CHUNKS) out.v[p] = load<CHUNK>(row + chunk * CHUNK);
+    else out.v[p] = splat<CHUNK>(0.f);
+  }
+  return out;
+}
+template <class T> DEVICE void store_row(T* row, const row_part& part) {
+  UNROLL for (int p = 0; p < PARTS; p++) {
+    const int chunk = row_lane() + p * LANES;
+    if (CHUNKS % LANES == 0 || chunk < CHUNKS) store<CHUNK>(row + chunk * CHUNK, part.v[p]);
+  }
+}
+/** Σ_c a[c] · b[c], in all lanes of the row. */
+DEVICE float dot(const row_part& a, const row_part& b) {
+  chunk_t sum = a.v[0] * b.v[0];
+  UNROLL for (int p = 1; p < PARTS; p++) sum = fma(a.v[p], b.v[p], sum);
+  return group_reduce<LANES>(hsum(sum), Add{});
+}
+DEVICE void add_scaled(row_part& sum, const row_part& row, float weight) {
+  UNROLL for (int p = 0; p < PARTS; p++) sum.v[p] = fma(row.v[p], weight, sum.v[p]);
+}
+DEVICE void scale_row(row_part& row, float factor) {
+  UNROLL for (int p = 0; p < PARTS; p++) row.v[p] *= factor;
+}
+/** Adds the parts of the wave's rows up, into all of its slots. */
+DEVICE void sum_slots(row_part& row) {
+  UNROLL for (int p = 0; p < PARTS; p++)
+    UNROLL for (int i = 0; i < CHUNK; i++) {
+      float v = row.v[p][i];
+      UNROLL for (int mask = LANES; mask < WAVE; mask *= 2) v += wave_shfl_xor(v, mask);
+      row.v[p].set(i, v);
+    }
+}
