@@ -317,7 +317,7 @@ export function encode(type: string, values: Float32Array): Uint8Array {
   return quantize(type as QuantType, values)
 }
 
-function metadataOf(folder: string, config: HfConfig, type: GgufFileType): Record<string, Field> {
+export function metadataOf(folder: string, config: HfConfig, type: GgufFileType): Record<string, Field> {
   const kind = config.model_type === 'mistral' ? 'llama' : config.model_type
   const headDim = config.head_dim ?? config.hidden_size / config.num_attention_heads
   return {
