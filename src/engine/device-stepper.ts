@@ -86,6 +86,7 @@ export class DeviceStepper implements Stepper {
       this.#parts,
       { ring: this.#ring, tokens: this.#tokens, events: this.#events },
       steps,
+      step.position,
       async () => {
         await previous?.stop()
         setStep(this.#parts.decode, step)
@@ -184,6 +185,7 @@ class DeviceDecoding implements Decoding {
   readonly #parts: DeviceStepperParts
   readonly #slots: Slots
   readonly #steps: number
+  readonly #position: number
   readonly #begin: () => Promise<void>
   #begun = false
   #stopped = false
@@ -196,12 +198,14 @@ class DeviceDecoding implements Decoding {
     parts: DeviceStepperParts,
     slots: Slots,
     steps: number,
+    position: number,
     begin: () => Promise<void>,
   ) {
     this.#executable = executable
     this.#parts = parts
     this.#slots = slots
     this.#steps = steps
+    this.#position = position
     this.#begin = begin
   }
 
@@ -225,7 +229,7 @@ class DeviceDecoding implements Decoding {
   #enqueue(): void {
     const { driver, model } = this.#parts
     const slot = this.#started % depth
-    this.#executable.run()
+    this.#executable.run({ L: this.#position + this.#started + 1 }) // fused attention reads L from the device, -O0 does not
     driver.copyToHost(
       this.#slots.ring.address + BigInt(slot * 4),
       this.#executable.outputAddress('token'),
