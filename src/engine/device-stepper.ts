@@ -214,12 +214,12 @@ class DeviceDecoding implements Decoding {
   }
 
   async next(): Promise<number> {
-    invariant(!this.#stopped && this.#read < this.#steps, 'a decoding that has ended is asked for a token')
+    invariant(!this.#stopped && this.#read < this.#steps.count, 'a decoding that has ended is asked for a token')
     if (!this.#begun) {
       await this.#begin()
       this.#begun = true
     }
-    while (this.#started < this.#steps && this.#started - this.#read < depth) this.#enqueue()
+    while (this.#started < this.#steps.count && this.#started - this.#read < depth) this.#enqueue()
     const slot = this.#read % depth
     await this.#reached(this.#slots.events[slot]!)
     this.#read++
