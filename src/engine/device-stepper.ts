@@ -85,7 +85,7 @@ export class DeviceStepper implements Stepper {
       this.#parts.decode,
       this.#parts,
       { ring: this.#ring, tokens: this.#tokens, events: this.#events },
-      steps,
+      { count: steps, position: step.position },
       step.position,
       async () => {
         await previous?.stop()
@@ -173,6 +173,12 @@ function setStep(executable: Executable, { tokens, position, pages, sampler }: S
   executable.setInput('repeat_penalty', [sampler.repeatPenalty])
 }
 
+/** Steps of a decoding, and the position of the first. */
+interface Planned {
+  readonly count: number
+  readonly position: number
+}
+
 /** Where tokens arrive on the host: step n in slot n mod depth, there once its event is reached. */
 interface Slots {
   readonly ring: PinnedBuffer
@@ -184,7 +190,7 @@ class DeviceDecoding implements Decoding {
   readonly #executable: Executable
   readonly #parts: DeviceStepperParts
   readonly #slots: Slots
-  readonly #steps: number
+  readonly #steps: Planned
   readonly #position: number
   readonly #begin: () => Promise<void>
   #begun = false
@@ -197,7 +203,7 @@ class DeviceDecoding implements Decoding {
     executable: Executable,
     parts: DeviceStepperParts,
     slots: Slots,
-    steps: number,
+    steps: Planned,
     position: number,
     begin: () => Promise<void>,
   ) {
