@@ -77,4 +77,35 @@ Examples:
       '\nExamples:\n  $ rocmforge chat ./Qwen2.5-0.5B-Instruct --temp 0.7\n  In the chat: /reset starts again, /exit or Ctrl-D ends.',
     )
     .action(async (model, options) => (await import('./chat.ts')).chat(model, options))
+
+  program
+    .command('record <model>')
+    .description('write a prompt and decode steps as a bundle of launches, code objects and buffers; needs no GPU')
+    .requiredOption('-p, --prompt <text>', 'the text to continue')
+    .option('--steps <count>', 'decode steps behind the prompt', whole, 4)
+    .option('--target <target>', 'what to compile for: gfx942, gfx1100, sm_90 … (default: the GPU that is here)')
+    .requiredOption('--out <folder>', 'a new folder for the bundle')
+    .addOption(
+      new Option('-O, --opt-level <level>', 'fusion: 0 none … 3 all').choices(['0', '1', '2', '3']).default('3'),
+    )
+    .addOption(new Option('--kv-dtype <dtype>', 'dtype of the KV cache').choices(['f32', 'f16', 'bf16']))
+    .option('-c, --context <tokens>', 'tokens of the KV cache (default: what the steps take)', whole)
+    .option('--json', 'one JSON object on standard output')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ rocmforge record models/story-3m -p "Once upon a time" --steps 4 --target gfx942 --out story.replay',
+    )
+    .action(async (model, options) => (await import('./replay.ts')).record(model, options))
+
+  program
+    .command('replay <folder>')
+    .description('run a recorded bundle and compare what every launch left behind')
+    .option('--device <device>', 'auto, amd:0, nvidia:0, host …', 'auto')
+    .option('--isolated', 'give each launch the expected inputs, so that errors do not travel')
+    .option('--json', 'one JSON object on standard output')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ rocmforge replay story.replay --device host\n  $ rocmforge replay story.replay --device amd:0 --isolated',
+    )
+    .action(async (folder, options) => (await import('./replay.ts')).replay(folder, options))
 }

@@ -1,0 +1,112 @@
+// rocmforge record and replay: steps of a model as files that stand alone, and their comparison on any device.
+import { findTarget } from '../../codegen/targets.ts'
+import { fail } from '../../ir/diagnostic.ts'
+import { createCompileService } from '../../runtime/compile-service.ts'
+import { openKernelCache } from '../../runtime/kernel-cache.ts'
+import { readReplay, replayBundle } from '../../runtime/replay.ts'
+import { openDevice } from '../api/device.ts'
+import { recordBundle } from '../api/record.ts'
+import { interruptSignal } from './load.ts'
+import { bar, megabytes, Progress } from './progress.ts'
+
+export interface RecordFlags {
+  readonly prompt: string
+  readonly steps: number
+  readonly target?: string
+  readonly out: string
+  readonly optLevel: string
+  readonly kvDtype?: 'f32' | 'f16' | 'bf16'
+  readonly context?: number
+  readonly json?: boolean
+}
+
+export async function record(path: string, flags: RecordFlags): Promise<void> {
+  const progress = new Progress(!!flags.json)
+  const target = flags.target ? findTarget(flags.target) : await targetOfDevice()
+  using service = createCompileService({
+    cache: openKernelCache(),
+    onProgress: ({ done, total, fromCache }) =>
+      progress.update(`kernels  ${bar(done / total)} ${done}/${total}, ${fromCache} from cache`),
+  })
+  const { replay, files, bytes } = await recordBundle(path, {
+    prompt: flags.prompt,
+    steps: flags.steps,
+    target,
+    service,
+    out: flags.out,
+    optLevel: Number(flags.optLevel) as 0 | 1 | 2 | 3,
+    ...(flags.kvDtype ? { kvDtype: flags.kvDtype } : {}),
+    ...(flags.context ? { context: flags.context } : {}),
+    onStep: (name, done, total) => progress.update(`steps    ${bar(done / total)} ${name}`),
+  })
+  progress.clear()
+  const launches = replay.steps.reduce((n, step) => n + step.launches.length, 0)
+  if (flags.json)
+    process.stdout.write(
+      `${JSON.stringify({ out: flags.out, target: replay.target, steps: replay.steps.length, launches, files, bytes, token_ids: replay.model.tokenIds })}\n`,
+    )
+  else
+    process.stdout.write(
+      `recorded ${replay.steps.length} steps, ${launches} launches of ${replay.kernels.length} kernels for ${replay.target}: ${files} files, ${megabytes(bytes)} in ${flags.out}\n`,
+    )
+}
+
+/** Without --target: the GPU that is here. */
+async function targetOfDevice() {
+  using device = await openDevice('auto')
+  if (device.kind === 'device' && device.target.platform !== 'host') return device.target
+  return fail({
+    code: 'no-target',
+    message: 'there is no GPU to record for',
+    help: 'name one with --target, such as --target gfx1100',
+  })
+}
+
+export interface ReplayFlags {
+  readonly device: string
+  readonly isolated?: boolean
+  readonly json?: boolean
+}
+
+export async function replay(folder: string, flags: ReplayFlags): Promise<void> {
+  const progress = new Progress(!!flags.json)
+  const bundle = readReplay(folder)
+  using device = await openDevice(flags.device, {
+    onProgress: ({ done, total }) => progress.update(`kernels  ${bar(done / total)} ${done}/${total}`),
+  })
+  if (device.kind === 'reference')
+    return fail({
+      code: 'no-device',
+      message: 'the reference executor runs no kernels',
+      help: 'replay on a GPU, or with --device host',
+    })
+  const report = await replayBundle(folder, {
+    driver: device.driver,
+    target: device.target,
+    service: device.service,
+    signal: interruptSignal(),
+    ...(flags.isolated ? { isolated: true } : {}),
+    onLaunch: (done, total) => progress.update(`launches ${bar(done / total)} ${done}/${total}`),
+  })
+  progress.clear()
+  if (report.findings.length) process.exitCode = 1
+  if (flags.json) {
+    process.stdout.write(`${JSON.stringify(report)}\n`)
+    return
+  }
+  const how =
+    report.code === 'bundle' ? 'code objects of the bundle' : `sources of the bundle compiled for ${report.target}`
+  process.stdout.write(
+    `replayed ${report.launches} launches on ${device.name} (${how}; recorded for ${bundle.target})\n`,
+  )
+  for (const { step, label, buffer, at, got, expected, error } of report.findings.slice(0, 20)) {
+    process.stdout.write(
+      `  wrong  ${step}: ${label}: ${buffer}[${at}] is ${got}, expected ${expected} (${error.toPrecision(3)} times the tolerance)\n`,
+    )
+  }
+  process.stdout.write(
+    report.findings.length
+      ? `${report.findings.length} of ${report.compared} compared buffers are wrong; the first is where to look\n`
+      : `all ${report.compared} compared buffers agree, the worst at ${(report.worst * 100).toFixed(0)} % of its tolerance\n`,
+  )
+}
