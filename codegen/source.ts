@@ -17,14 +17,26 @@ export interface SourceRequest {
 /** Where templates lie; compilers' messages name files below it. */
 const folder = 'hip-templates'
 const cache = new Map<string, string>()
+/** templates with their includes in place: the same under any defines */
+const flattened = new Map<string, string>()
 
 /**
  * One self-contained source text; equal requests give equal texts. Each header appears once, where it was first
  * included. Throws the Diagnostic `no-template` for a template or header that does not exist.
  */
-export function emitSource({ template, defines, headers = {} }: SourceRequest): string {
+export function emitSource({ template, defines, headers }: SourceRequest): string {
   const names = Object.keys(defines).sort()
   const lines = names.map((name) => `#define ${name} ${defineValue(name, defines[name]!)}`)
+  let body = headers ? undefined : flattened.get(template)
+  if (body === undefined) {
+    body = flatten(template, headers ?? {})
+    if (!headers) flattened.set(template, body)
+  }
+  return [...lines, body].join('\n')
+}
+
+function flatten(template: string, headers: Readonly<Record<string, string>>): string {
+  const lines: string[] = []
   inline(template, textOf(template, headers, template), headers, new Set(), lines)
   return `${lines.join('\n')}\n`
 }
