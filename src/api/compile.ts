@@ -30,6 +30,8 @@ export interface CompileEvents {
   /** things worth knowing that are no errors */
   readonly onNote?: (note: string) => void
   readonly signal?: AbortSignal
+  /** a device that is open already, in place of the one that the options name */
+  readonly openDevice?: Device
   /** folder for sources, objects and logs of every kernel */
   readonly saveTemps?: string
 }
@@ -38,7 +40,8 @@ const kinds: readonly StepKind[] = ['absorb', 'sample', 'decode', 'score']
 const largestDefaultContext = 8192
 
 /**
- * Opens a checkpoint (a Hugging Face folder or a GGUF file), compiles it for a device and loads its weights.
+ * Opens a checkpoint (a Hugging Face folder or a GGUF file), compiles it for a device and loads its weights. The device is
+ * named by the option `device`, or open already as `events.openDevice` (it stays the caller's).
  * @example await using model = await compile('models/story-3m')
  */
 export async function compile(path: string, options: CompileOptions = {}, events: CompileEvents = {}): Promise<Model> {
@@ -46,12 +49,14 @@ export async function compile(path: string, options: CompileOptions = {}, events
   const checkpoint = await openCheckpoint(path, { architectures: knownArchitectures })
   const owned: (Disposable | AsyncDisposable)[] = [checkpoint]
   try {
-    const device = await openDevice(settings.device, {
-      ...(events.onKernels ? { onProgress: events.onKernels } : {}),
-      ...(events.onCompiled ? { onCompiled: events.onCompiled } : {}),
-      ...(events.saveTemps ? { saveTemps: events.saveTemps } : {}),
-    })
-    owned.push(device)
+    const device =
+      events.openDevice ??
+      (await openDevice(settings.device, {
+        ...(events.onKernels ? { onProgress: events.onKernels } : {}),
+        ...(events.onCompiled ? { onCompiled: events.onCompiled } : {}),
+        ...(events.saveTemps ? { saveTemps: events.saveTemps } : {}),
+      }))
+    if (!events.openDevice) owned.push(device)
     events.onDevice?.(device)
     const tokenizer = createTokenizer(checkpoint.tokenizer)
     const plan = planModel(checkpoint, settings, device, events)
