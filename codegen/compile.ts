@@ -11,8 +11,10 @@ import { kernelSpecs } from './kernels/index.ts'
 import { type Lifetime, planMemory } from './memory-plan.ts'
 import type { BufferKind, CallArg, KernelCall, KernelSource, Program, ProgramBuffer } from './program.ts'
 import {
+  type Choice,
   chooseKernel,
   expandUnserved,
+  isDense,
   isLoad,
   noKernel,
   selectKernels,
@@ -57,9 +59,7 @@ class ProgramBuilder {
   build(): Program {
     const { target, limits, tuned } = this.#options
     this.#placeGiven()
-    for (const { node, spec, params, site } of selectKernels(this.#graph, this.#specs, target, this.#views, tuned)) {
-      this.#call(node, spec, params, site)
-    }
+    for (const choice of selectKernels(this.#graph, this.#specs, target, this.#views, tuned)) this.#call(choice)
     const outputs = this.#graph.outputs.map(({ name, value }) => this.#output(name, value))
     const arenaBytes = this.#placeArena()
     return {
@@ -123,13 +123,13 @@ class ProgramBuilder {
     this.#touched.set(buffer, { from: span?.from ?? at, to: at })
   }
 
-  #call(node: Node, spec: KernelSpec, params: Params, site: Site): void {
+  #call({ node, spec, params, site, copies }: Choice): void {
     const op = opNamed(node.op)
     const operands: Record<string, string> = {}
     const views: Record<string, View> = { ...site.views }
     for (const [name, id] of Object.entries(node.in)) {
       operands[name] = this.#bufferOf(id)
-      if (takesLayout(spec, name, site)) continue
+      if (copies ? isDense(site, name) : takesLayout(spec, name, site)) continue
       operands[name] = this.#copied(node, id, site.views[name]!)
       views[name] = wholeView(operands[name]!, site.types[name]!.shape)
     }

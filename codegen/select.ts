@@ -11,7 +11,7 @@ import { targetId } from '../ir/target.ts'
 import { printType, type TensorType } from '../ir/type.ts'
 import { Value } from '../ir/value.ts'
 import type { KernelSpec, Params, Site } from './kernel.ts'
-import { isContiguous, isRowStrided, type View, viewsOf } from './view.ts'
+import { isContiguous, isRowStrided, type View, viewsOf, wholeView } from './view.ts'
 
 /** A node, the kernel chosen for it, and how. */
 export interface Choice {
@@ -19,6 +19,8 @@ export interface Choice {
   readonly spec: KernelSpec
   readonly params: Params
   readonly site: Site
+  /** no kernel takes the operands where they lie: those that are views are copied first */
+  readonly copies: boolean
 }
 
 /** What tuning found best for a kernel at a site on a target; undefined where it knows nothing. */
@@ -88,13 +90,21 @@ export function chooseKernel(
   return { tried }
 }
 
+/** True if the operand lies in memory as its type says, from the start of its buffer. */
+export function isDense({ views, types }: Site, name: string): boolean {
+  return isContiguous(views[name]!, types[name]!.shape) && views[name]!.offset === 0
+}
+
 /** True if the spec takes this operand's layout as it is. */
 export function takesLayout(spec: KernelSpec, name: string, site: Site): boolean {
   const [view, type] = [site.views[name]!, site.types[name]!]
-  if (isContiguous(view, type.shape) && view.offset === 0) return true
+  if (isDense(site, name)) return true
   if (!spec.strided.includes(name)) return false
   return view.groups > 1 ? view.offset === 0 : isRowStrided(view, type.shape)
 }
+
+const wholeViews = ({ types, views }: Site): Site['views'] =>
+  Object.fromEntries(Object.entries(views).map(([name, { base }]) => [name, wholeView(base, types[name]!.shape)]))
 
 /** Replaces fused ops that no kernel serves by their expansion, until a kernel serves everything or nothing helps. */
 export function expandUnserved(graph: Graph, specs: readonly KernelSpec[], target: Target): Graph {
@@ -165,8 +175,13 @@ export function selectKernels(
     if (seen.has(node.op) && view.base !== node.id) continue
     const site = siteOf(graph, node, views)
     const found = chooseKernel(specs, site, target, tuned)
-    if ('tried' in found) noKernel(graph, node, found.tried, target)
-    else choices.push({ node, site, ...found })
+    if (!('tried' in found)) {
+      choices.push({ node, site, copies: false, ...found })
+      continue
+    }
+    const dense = chooseKernel(specs, { ...site, views: wholeViews(site) }, target, tuned)
+    if ('tried' in dense) noKernel(graph, node, found.tried, target)
+    else choices.push({ node, site, copies: true, ...dense })
   }
   return choices
 }

@@ -20,15 +20,14 @@ import {
 /** Rows are everything but the last dim. */
 const rows = (site: Site, name: string) => sizeOf(typeAt(site, name).shape.slice(0, -1))
 
-/** A view has its row stride in dim 0, so its rows must be those of the norm. */
-function servesX(site: Site): true | string {
-  if (isWhole(site, 'x')) return true
-  return typeAt(site, 'x').shape.length === 2 ? servesRows(site, ['x']) : 'x is a view of more than two dims'
-}
+const servesX = (site: Site) => servesRows(site, ['x'])
 
+/** A view may have gaps between the indices of dim 0; the rows of one index (the heads of a token) lie side by side. */
 const fixedOfX = (site: Site, target: Target) => {
   const hidden = staticDim(typeAt(site, 'x'), -1)
-  const place = isWhole(site, 'x') ? { stride: hidden, offset: 0 } : rowsOf(site, 'x')
+  const dense = isWhole(site, 'x')
+  const place = dense ? { stride: hidden, offset: 0 } : rowsOf(site, 'x')
+  const group = dense ? 1 : sizeOf(typeAt(site, 'x').shape.slice(1, -1))
   return {
     P_HIDDEN: hidden,
     P_ALIGN: rowAlignment(target, hidden, place.stride, place.offset),
@@ -36,6 +35,7 @@ const fixedOfX = (site: Site, target: Target) => {
     P_Y: elementType(typeAt(site, 'y').dtype),
     P_W: elementType(typeAt(site, 'w').dtype),
     ...placeDefines('x', place),
+    P_X_GROUP: group as number,
   }
 }
 

@@ -1,5 +1,5 @@
 // layer_norm: y[t,d] = (x[t,d] − mean_d x) · rsqrt(var_d x + eps) · w[d] + bias[d]
-//   layout    y: y_t[T, D] row-major; x: x_t, rows X_STRIDE apart from X_OFFSET; w: w_t[D]; bias: bias_t[D] or null
+//   layout    y: y_t[T, D] row-major; x: x_t, groups of X_GROUP rows X_STRIDE apart from X_OFFSET; w: w_t[D]; bias: bias_t[D] or null
 //   launch    grid = T, block = BLOCK; one block per row
 //   aliasing  y may be x where their rows coincide
 //   numerics  mean first, then squares of what differs from it, both summed in f32; one rounding to y's type
@@ -22,8 +22,11 @@
 #ifndef P_BIAS_ELEM
 #define P_BIAS_ELEM f32_t
 #endif
+#ifndef P_X_GROUP
+#define P_X_GROUP 1  // rows of x that lie side by side
+#endif
 #ifndef P_X_STRIDE
-#define P_X_STRIDE 4096  // elements from row to row of x
+#define P_X_STRIDE 4096  // elements from group to group of x
 #endif
 #ifndef P_X_OFFSET
 #define P_X_OFFSET 0  // elements before the first row of x
@@ -36,7 +39,7 @@ typedef P_W w_t;
 typedef P_BIAS_ELEM bias_t;
 constexpr float EPS = float(P_EPS);
 constexpr bool HAS_BIAS = P_BIAS != 0;
-constexpr int X_STRIDE = P_X_STRIDE, X_OFFSET = P_X_OFFSET;
+constexpr int X_GROUP = P_X_GROUP, X_STRIDE = P_X_STRIDE, X_OFFSET = P_X_OFFSET;
 
 /** 0 where a lane lies beyond the row, so that it adds nothing to the variance. */
 DEVICE chunk_t inside(int d, chunk_t v) {
@@ -49,7 +52,7 @@ DEVICE chunk_t inside(int d, chunk_t v) {
 }
 
 DEVICE void layer_norm_tile(int t, y_t* y, const x_t* x, const w_t* w, const bias_t* bias) {
-  const x_t* const from = x + X_OFFSET + size_t(t) * X_STRIDE;
+  const x_t* const from = x + X_OFFSET + size_t(t / X_GROUP) * X_STRIDE + (t % X_GROUP) * HIDDEN;
   y_t* const to = y + size_t(t) * HIDDEN;
   const auto again = [&](int d) { return load_chunk(from, d); };
   kept_row row;

@@ -86,7 +86,6 @@ export class DeviceStepper implements Stepper {
       this.#parts,
       { ring: this.#ring, tokens: this.#tokens, events: this.#events },
       { count: steps, position: step.position },
-      step.position,
       async () => {
         await previous?.stop()
         setStep(this.#parts.decode, step)
@@ -191,7 +190,6 @@ class DeviceDecoding implements Decoding {
   readonly #parts: DeviceStepperParts
   readonly #slots: Slots
   readonly #steps: Planned
-  readonly #position: number
   readonly #begin: () => Promise<void>
   #begun = false
   #stopped = false
@@ -204,14 +202,12 @@ class DeviceDecoding implements Decoding {
     parts: DeviceStepperParts,
     slots: Slots,
     steps: Planned,
-    position: number,
     begin: () => Promise<void>,
   ) {
     this.#executable = executable
     this.#parts = parts
     this.#slots = slots
     this.#steps = steps
-    this.#position = position
     this.#begin = begin
   }
 
@@ -235,7 +231,7 @@ class DeviceDecoding implements Decoding {
   #enqueue(): void {
     const { driver, model } = this.#parts
     const slot = this.#started % depth
-    this.#executable.run({ L: this.#position + this.#started + 1 }) // fused attention reads L from the device, -O0 does not
+    this.#executable.run({ L: this.#steps.position + this.#started + 1 }) // fused attention reads L from the device, -O0 does not
     driver.copyToHost(
       this.#slots.ring.address + BigInt(slot * 4),
       this.#executable.outputAddress('token'),
