@@ -74,7 +74,7 @@ export async function recordBundle(path: string, options: RecordOptions): Promis
     })
   }
   const plan = planModel(checkpoint, settings, { kind: 'device', target })
-  return new Recording(checkpoint, plan, options).run(promptIds, service)
+  return await new Recording(checkpoint, plan, options).run(promptIds, service) // awaited: the files close behind it
 }
 
 interface StepRun {
