@@ -93,7 +93,7 @@ static thread_local hiphost_block* hiphost_self;
 #define __shared__ static thread_local  // an OS thread runs one block at a time
 
 // Not inlined: a barrier must not let the compiler carry a fiber's view of memory across it.
-static __attribute__((noinline)) void hiphost_barrier() { hiphost_self->services->barrier(hiphost_self); }
+[[maybe_unused]] static __attribute__((noinline)) void hiphost_barrier() { hiphost_self->services->barrier(hiphost_self); }
 
 inline unsigned hiphost_thread() {
   const hiphost_block& b = *hiphost_self;

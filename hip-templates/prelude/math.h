@@ -82,7 +82,7 @@ template <class F> DEVICE F log_lanes(F x) {
   const F bias = x < smallest_normal ? all_lanes<F>(-23.f) : zero;
   const I bits = bit_cast<I>(y);
   const I e = (bits - 0x3f3504f3) >> 23;
-  const F f = bit_cast<F>(bits - (e << 23)) - 1.f;
+  const F f = bit_cast<F>(bits - e * (1 << 23)) - 1.f;
   const F ef = lanes_of<F>::to_float(e) + bias;
   const F p = polynomial(f, 3.333331048e-01f, -2.499998659e-01f, 2.000222802e-01f, -1.666924357e-01f, 1.421861649e-01f,
                          -1.238446161e-01f, 1.187342629e-01f, -1.178924963e-01f, 6.913565099e-02f);

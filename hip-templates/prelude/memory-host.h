@@ -11,24 +11,33 @@ template <class V> DEVICE void store_unaligned(void* p, const V& v) { __builtin_
 /** N bytes as integers. GCC 12 converts vectors by 4 in width lane by lane: it gets the instruction, or two steps. */
 template <int N> DEVICE typename simd<N>::ints widen_u8(const u8* p) {
   typedef typename simd<N>::ints I;
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__clang__)
+  return __builtin_convertvector(load_unaligned<typename simd<N>::ubytes>(p), I);
+#else
 #if defined(__AVX512F__)
-  if constexpr (N == 16)
-    return (I)__builtin_ia32_pmovzxbd512_mask(load_unaligned<char __attribute__((vector_size(16)))>(p), I{}, -1);
+  typedef char sixteen __attribute__((vector_size(16)));
+  if constexpr (N == 16) return (I)__builtin_ia32_pmovzxbd512_mask(load_unaligned<sixteen>(p), I{}, -1);
 #endif
 #if defined(__AVX2__)
-  if constexpr (N == 8) {
-    typedef i64 two __attribute__((vector_size(16)));
-    typedef char sixteen __attribute__((vector_size(16)));
-    return (I)__builtin_ia32_pmovzxbd256((sixteen)two{load_unaligned<i64>(p), 0});
-  }
+  typedef char low_eight __attribute__((vector_size(16)));
+  typedef i64 two __attribute__((vector_size(16)));
+  if constexpr (N == 8) return (I)__builtin_ia32_pmovzxbd256((low_eight)two{load_unaligned<i64>(p), 0});
 #endif
   return __builtin_convertvector(
       __builtin_convertvector(load_unaligned<typename simd<N>::ubytes>(p), typename simd<N>::ushorts), I);
-#else
-  return __builtin_convertvector(load_unaligned<typename simd<N>::ubytes>(p), I);
 #endif
 }
+template <int N> DEVICE typename simd<N>::ints widen_i8(const u8* p) { return (widen_u8<N>(p) ^ 128) - 128; }
+#if defined(__AVX512F__)
+template <> DEVICE simd<16>::ints widen_i8<16>(const u8* p) {
+#if defined(__clang__)
+  return __builtin_convertvector(load_unaligned<simd<16>::bytes>(p), simd<16>::ints);
+#else
+  typedef char sixteen __attribute__((vector_size(16)));
+  return (simd<16>::ints)__builtin_ia32_pmovsxbd512_mask(load_unaligned<sixteen>(p), simd<16>::ints{}, -1);
+#endif
+}
+#endif
 
 /** N halves to floats: by F16C or AVX-512 where present, else as f16_value does it, in SIMD. */
 template <int N> DEVICE typename simd<N>::floats widen_f16(typename simd<N>::shorts h) {

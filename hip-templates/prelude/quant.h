@@ -32,20 +32,6 @@ template <int N> DEVICE codes<N> spread_bits(u32 bits) {
   UNROLL for (int i = 0; i < N; i++) index[i] = i;
   return {(typename simd<N>::ints{} + i32(bits)) >> index & 1};
 }
-/** The values of 16 nibbles, each in the low bits of a lane, looked up: one instruction with AVX-512. */
-constexpr bool LOOKUP = NATIVE == 16;
-DEVICE vec<float, 16> looked_up(simd<16>::ints q, float step, float base) {
-  const simd<16>::floats each = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  vec<float, 16> out;
-#if defined(__AVX512F__) && defined(__clang__)
-  out.v = __builtin_ia32_permvarsf512(each * step + base, q);
-#elif defined(__AVX512F__)
-  out.v = __builtin_shuffle(each * step + base, q);
-#else
-  out = splat<16>(0.f);
-#endif
-  return out;
-}
 template <int N> DEVICE vec<float, N> scaled(codes<N> a, float step, float base) {
   vec<float, N> out;
   out.v = __builtin_convertvector(a.v, typename simd<N>::floats) * step + base;
@@ -110,7 +96,6 @@ struct group_scale {
 
 struct q8_0_format {  // f16 d · i8 q[32]
   static constexpr int block_elems = 32, block_bytes = 34, ALIGN = 2;
-  static constexpr bool NIBBLES = false;
   static DEVICE group_scale scale(const u8* block, int) {
     const float d = f16_value(u16(load_u16(block)));
     return {d, -128.f * d};
@@ -127,7 +112,6 @@ template <int N, int ALIGN, bool NT> DEVICE codes<N> nibbles(const u8* p, int i)
 
 struct q4_0_format {  // f16 d · u8 qs[16]; d · (nibble - 8)
   static constexpr int block_elems = 32, block_bytes = 18, ALIGN = 2;
-  static constexpr bool NIBBLES = true;
   static DEVICE group_scale scale(const u8* block, int) {
     const float d = f16_value(u16(load_u16(block)));
     return {d, -8.f * d};
@@ -139,7 +123,6 @@ struct q4_0_format {  // f16 d · u8 qs[16]; d · (nibble - 8)
 
 struct q4_1_format {  // f16 d · f16 m · u8 qs[16]; d · nibble + m
   static constexpr int block_elems = 32, block_bytes = 20, ALIGN = 4;
-  static constexpr bool NIBBLES = true;
   static DEVICE group_scale scale(const u8* block, int) {
     const u32 both = load_u32<ALIGN>(block);
     return {f16_value(u16(both)), f16_value(u16(both >> 16))};
@@ -151,7 +134,6 @@ struct q4_1_format {  // f16 d · f16 m · u8 qs[16]; d · nibble + m
 
 struct q5_0_format {  // f16 d · u32 qh · u8 qs[16]; d · (nibble + 16 · bit - 16)
   static constexpr int block_elems = 32, block_bytes = 22, ALIGN = 2;
-  static constexpr bool NIBBLES = false;
   static DEVICE group_scale scale(const u8* block, int) {
     const float d = f16_value(u16(load_u16(block)));
     return {d, -16.f * d};
@@ -164,7 +146,6 @@ struct q5_0_format {  // f16 d · u32 qh · u8 qs[16]; d · (nibble + 16 · bit 
 
 struct q5_1_format {  // f16 d · f16 m · u32 qh · u8 qs[16]; d · (nibble + 16 · bit) + m
   static constexpr int block_elems = 32, block_bytes = 24, ALIGN = 8;
-  static constexpr bool NIBBLES = false;
   static DEVICE group_scale scale(const u8* block, int) {
     const u32 both = load_u32<ALIGN>(block);
     return {f16_value(u16(both)), f16_value(u16(both >> 16))};
@@ -192,7 +173,6 @@ DEVICE group_scale k_scale(const u8* block, int g) {
 
 struct q4_k_format {  // f16 d · f16 dmin · u8 scales[12] · u8 qs[128]
   static constexpr int block_elems = 256, block_bytes = 144, ALIGN = 16;
-  static constexpr bool NIBBLES = true;
   static DEVICE group_scale scale(const u8* block, int i) { return k_scale(block, i >> 5); }
   template <int N, bool NT> static DEVICE codes<N> code(const u8* block, int i) {
     return field(load_codes<N, ALIGN, NT>(block + 16 + (i >> 6) * 32 + (i & 31)), i >> 3 & 4, 15);
@@ -201,7 +181,6 @@ struct q4_k_format {  // f16 d · f16 dmin · u8 scales[12] · u8 qs[128]
 
 struct q5_k_format {  // f16 d · f16 dmin · u8 scales[12] · u8 qh[32] · u8 qs[128]
   static constexpr int block_elems = 256, block_bytes = 176, ALIGN = 16;
-  static constexpr bool NIBBLES = false;
   static DEVICE group_scale scale(const u8* block, int i) { return k_scale(block, i >> 5); }
   template <int N, bool NT> static DEVICE codes<N> code(const u8* block, int i) {
     const codes<N> low = field(load_codes<N, ALIGN, NT>(block + 48 + (i >> 6) * 32 + (i & 31)), i >> 3 & 4, 15);
@@ -211,7 +190,6 @@ struct q5_k_format {  // f16 d · f16 dmin · u8 scales[12] · u8 qh[32] · u8 q
 
 struct q6_k_format {  // u8 ql[128] · u8 qh[64] · i8 scales[16] · f16 d
   static constexpr int block_elems = 256, block_bytes = 210, ALIGN = 2;
-  static constexpr bool NIBBLES = false;
   static DEVICE group_scale scale(const u8* block, int i) {
     const float step = f16_value(u16(load_u16(block + 208))) * float(i8(block[192 + (i >> 4)]));
     return {step, -32.f * step};
@@ -222,6 +200,10 @@ struct q6_k_format {  // u8 ql[128] · u8 qh[64] · i8 scales[16] · f16 d
     return with_bits(low, field(load_codes<N, ALIGN, NT>(block + 128 + half * 32 + at), group * 2, 3), 4);
   }
 };
+
+#if ON_HOST
+#include "prelude/quant-avx512.h"
+#endif
 
 // ---- the weight types ----------------------------------------------------------------------------------------------
 
@@ -245,18 +227,8 @@ template <class Format> struct block_weight {
   /** Elements i … i+N-1 of a block. */
   template <int N, bool NT> static DEVICE vec<float, N> elements(const u8* block, int i) {
 #if ON_HOST
-    if constexpr (LOOKUP && N == 32 && Format::NIBBLES) {
-      const group_scale s = Format::scale(block, i);
-      if constexpr (block_elems == 32) {
-        const auto pairs = widen_u8<16>(block + block_bytes - 16);
-        return join(looked_up(pairs, s.step, s.base), looked_up(pairs >> 4, s.step, s.base));
-      } else {
-        const u8* at = block + 16 + (i >> 6) * 32;
-        const int shift = i >> 3 & 4;
-        return join(looked_up(widen_u8<16>(at) >> shift, s.step, s.base),
-                    looked_up(widen_u8<16>(at + 16) >> shift, s.step, s.base));
-      }
-    } else
+    if constexpr (N == 32 && decode32<Format>::present) return decode32<Format>::at(block, i);
+    else
 #endif
     if constexpr (N <= CODES) {
       const group_scale s = Format::scale(block, i);

@@ -98,7 +98,7 @@ DEVICE vec<float, N> zip3(const vec<float, N>& a, const vec<float, N>& b, const 
 template <int N> DEVICE vec<float, N> splat(float x) {
   vec<float, N> out;
   if constexpr (N == 1) out.v = x;
-  else if constexpr (N <= NATIVE) out.v = typename simd<N>::floats{} + x;
+  else if constexpr (N <= NATIVE) out.v = x - typename simd<N>::floats{};  // minus: 0 + x is not x for -0, and stays an addition
   else out.lo = out.hi = splat<N / 2>(x);
   return out;
 }
