@@ -93,15 +93,10 @@ describe.each([fast, ...olderFast, emulated(64, 32)])('$name', (build) => {
     const data = blocks(type, n)
     const want = new Float32Array(rows * K)
     dequantize(type, new DataView(data.buffer), 0, rows * K, want)
-    const y = new Float32Array(3 * rows * K)
+    const y = new Float32Array(2 * rows * K)
     kernels.run(`${type}_by_${n}`, 2, [y, data, { i32: rows }, { i32: K }])
     same(y.subarray(0, rows * K), want)
-    same(y.subarray(2 * rows * K), want)
-    for (const [i, w] of want.entries()) {
-      const got = y[rows * K + i]!
-      if (!(Math.abs(got - (1 + w / 2)) <= 1e-6 * (1 + Math.abs(w))))
-        expect.fail(`dot ${i} is ${got}, not ${1 + w / 2}`)
-    }
+    same(y.subarray(rows * K), want)
   })
 
   test.each([
