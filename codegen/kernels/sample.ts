@@ -15,8 +15,10 @@ const fixed = (name: string) => (site: Site, target: Target) => ({
   P_X: elementType(typeAt(site, name).dtype),
 })
 
-/** One block reads a whole row: it should be large. */
-const space = (target: Target) => ({ P_BLOCK: blockSpace(target, [1024, 512, 256]) })
+/** One block reads a whole row: on GPUs it should be large; fibers of an emulated block are better few. */
+const space = (target: Target) => ({
+  P_BLOCK: blockSpace(target, target.platform === 'host' ? [256, 128] : [1024, 512, 256]),
+})
 
 const oneBlockARow = (name: string) => ({
   scalars: (site: Site) => ({ R: typeAt(site, name).shape[0]! }),

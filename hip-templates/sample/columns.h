@@ -84,6 +84,26 @@ struct Weighted {
   DEVICE chunk_t weights(const chunk_t& v) const { return fast_exp((v - most) * rate); }
 };
 
+/** Sums each of N values over the block, to all threads, with two barriers in all. */
+template <int N> DEVICE void block_sums(float (&v)[N]) {
+  UNROLL for (int i = 0; i < N; i++) v[i] = wave_reduce(v[i], Add{});
+  if constexpr (WAVES > 1) {
+    LDS(float, partial, WAVES * N);
+    LDS(float, total, N);
+    if (lane_id() == 0) {
+      UNROLL for (int i = 0; i < N; i++) partial[wave_id() * N + i] = v[i];
+    }
+    block_sync();
+    for (int i = thread_id(); i < N; i += BLOCK) {
+      float sum = partial[i];
+      for (int w = 1; w < WAVES; w++) sum += partial[w * N + i];
+      total[i] = sum;
+    }
+    block_sync();
+    UNROLL for (int i = 0; i < N; i++) v[i] = total[i];
+  }
+}
+
 /**
  * The largest logit x with measure(logits ≥ x) ≥ target, or a value between it and the next smaller logit, which keeps
  * the same logits. Searched among the keys low … high-1: measure(low) ≥ target must hold, and no logit may have key high.
@@ -110,12 +130,18 @@ template <class Measure> DEVICE float reach(const x_t* row, float target, u32 lo
         if constexpr (Measure::WEIGHTED) add_chunk(sums[i], zip(v, weights, IfAtLeast{cuts[i]}));
       }
     });
-    float within = block_reduce(hsum(all), Add{});  // logits from key low on
+    float total[2 * CUTS + 1];
+    UNROLL for (int i = 0; i < CUTS; i++) {
+      total[i] = hsum(counts[i]);
+      total[CUTS + i] = hsum(sums[i]);
+    }
+    total[2 * CUTS] = hsum(all);
+    block_sums(total);
+    float within = total[2 * CUTS];  // logits from key low on
     bool reaching = true;
     const u32 from = low, to = high;
     UNROLL for (int i = 0; i < CUTS; i++) {
-      const float count = block_reduce(hsum(counts[i]), Add{});
-      const float sum = Measure::WEIGHTED ? block_reduce(hsum(sums[i]), Add{}) : count;
+      const float count = total[i], sum = Measure::WEIGHTED ? total[CUTS + i] : count;
       const u32 cut = from + step * u32(i + 1);
       if (reaching && cut < to) {
         if (sum >= target) low = cut, within = count;

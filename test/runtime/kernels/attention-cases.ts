@@ -1,0 +1,221 @@
+// Attention: grouped heads 1 to 8, head sizes 32 to 256, windows, several requests, cache dtypes, long and short
+// contexts; fused and as its two products.
+
+import type { KernelSpec } from '../../../codegen/kernel.ts'
+import {
+  attentionDecodeKernel,
+  attentionPrefillKernel,
+  attentionSplitKernel,
+} from '../../../codegen/kernels/attention.ts'
+import { attention, pvMatmul, qkMatmul, repeatKv } from '../../../ir/ops/index.ts'
+import { type Dim, type FloatType, tensor } from '../../../ir/type.ts'
+import { type KernelCase, noise } from '../kernel-harness.ts'
+
+interface Shape {
+  readonly name: string
+  readonly q: FloatType
+  readonly kv: FloatType
+  readonly y: FloatType
+  readonly H: number
+  readonly Hkv: number
+  readonly C: number
+  readonly page: number
+  /** positions of the tokens of this step, by request */
+  readonly requests: readonly (readonly number[])[]
+  readonly window?: number
+}
+
+/** Pages of all requests in a scattered order; none beyond what a request needs. */
+function pageTable(requests: Shape['requests'], page: number): { table: number[]; M: number; P: number } {
+  const needs = requests.map((positions) => Math.floor(Math.max(...positions) / page) + 1)
+  const M = Math.max(...needs)
+  const P = needs.reduce((a, b) => a + b, 0)
+  const order = Array.from({ length: P }, (_, i) => (i * 7 + 3) % P)
+  if (new Set(order).size !== P)
+    order.reverse().forEach((_, i) => {
+      order[i] = P - 1 - i
+    })
+  let next = 0
+  return { table: needs.flatMap((n) => Array.from({ length: M }, (_, i) => (i < n ? order[next++]! : -1))), M, P }
+}
+
+function attentionCase(shape: Shape, T: Dim, kernel: string, specs?: readonly KernelSpec[]): KernelCase {
+  const { q, kv, y, H, Hkv, C, page, requests, window } = shape
+  const { table, M, P } = pageTable(requests, page)
+  const positions = requests.flat()
+  const seq = requests.flatMap((list, r) => list.map(() => r))
+  return {
+    name: `${kernel} ${shape.name}`,
+    graph: (g) => {
+      const at = {
+        positions: g.input('positions', tensor('i32', [T])),
+        seq: g.input('seq', tensor('i32', [T])),
+        page_table: g.input('page_table', tensor('i32', ['R', 'M'])),
+      }
+      g.output(
+        'y',
+        attention(
+          {
+            q: g.input('q', tensor(q, [T, H, C])),
+            k_cache: g.state('k_cache', kv, ['P', Hkv, page, C]),
+            v_cache: g.state('v_cache', kv, ['P', Hkv, page, C]),
+            ...at,
+          },
+          { scale: 1 / Math.sqrt(C), window, dtype: y },
+        ),
+      )
+    },
+    values: {
+      q: noise(1, positions.length * H * C, 3),
+      k_cache: noise(2, P * Hkv * page * C, 2),
+      v_cache: noise(3, P * Hkv * page * C),
+      positions,
+      seq,
+      page_table: table,
+    },
+    bindings: { T: positions.length, R: requests.length, M, P, L: Math.max(...positions) + 1 },
+    ...(specs ? { specs } : {}),
+  }
+}
+
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i)
+
+const shapes: readonly Shape[] = [
+  { name: 'one head', q: 'f32', kv: 'f32', y: 'f32', H: 1, Hkv: 1, C: 8, page: 4, requests: [[0]] },
+  {
+    name: 'groups of 2, C 64, f16',
+    q: 'f32',
+    kv: 'f16',
+    y: 'f32',
+    H: 4,
+    Hkv: 2,
+    C: 64,
+    page: 16,
+    requests: [[150], [9]],
+  },
+  {
+    name: 'groups of 3, C 32, bf16',
+    q: 'bf16',
+    kv: 'bf16',
+    y: 'bf16',
+    H: 6,
+    Hkv: 2,
+    C: 32,
+    page: 16,
+    requests: [[40], [300]],
+  },
+  {
+    name: 'groups of 8, C 80, window',
+    q: 'f16',
+    kv: 'f16',
+    y: 'f16',
+    H: 8,
+    Hkv: 1,
+    C: 80,
+    page: 8,
+    requests: [[5], [200]],
+    window: 70,
+  },
+  { name: 'C 128', q: 'f32', kv: 'bf16', y: 'f32', H: 4, Hkv: 1, C: 128, page: 32, requests: [[63]] },
+  { name: 'C 256', q: 'f32', kv: 'f16', y: 'f32', H: 2, Hkv: 2, C: 256, page: 16, requests: [[33]] },
+  { name: 'C 96', q: 'f32', kv: 'f32', y: 'f16', H: 2, Hkv: 2, C: 96, page: 16, requests: [[70]] },
+  { name: 'odd head, odd page', q: 'f32', kv: 'f32', y: 'f32', H: 3, Hkv: 1, C: 10, page: 5, requests: [[17]] },
+]
+const prompts: readonly Shape[] = [
+  { name: 'one token', q: 'f32', kv: 'f16', y: 'f32', H: 4, Hkv: 2, C: 32, page: 16, requests: [[20]] },
+  { name: 'one prompt', q: 'f32', kv: 'f16', y: 'f32', H: 4, Hkv: 2, C: 64, page: 16, requests: [range(0, 75)] },
+  {
+    name: 'second chunk, window',
+    q: 'f16',
+    kv: 'bf16',
+    y: 'f16',
+    H: 6,
+    Hkv: 2,
+    C: 32,
+    page: 16,
+    requests: [range(50, 90)],
+    window: 33,
+  },
+  {
+    name: 'three requests',
+    q: 'bf16',
+    kv: 'f32',
+    y: 'bf16',
+    H: 2,
+    Hkv: 2,
+    C: 80,
+    page: 8,
+    requests: [range(0, 5), [31], range(12, 25)],
+  },
+  {
+    name: 'groups of 8, C 128',
+    q: 'f32',
+    kv: 'f16',
+    y: 'f32',
+    H: 8,
+    Hkv: 1,
+    C: 128,
+    page: 16,
+    requests: [range(3, 20)],
+  },
+  { name: 'C 256', q: 'f32', kv: 'f16', y: 'f32', H: 2, Hkv: 1, C: 256, page: 16, requests: [range(0, 19)] },
+  { name: 'odd head', q: 'f32', kv: 'f32', y: 'f32', H: 5, Hkv: 1, C: 10, page: 5, requests: [range(7, 24)] },
+]
+
+const served = (kernel: KernelSpec): KernelSpec => ({ ...kernel, serves: () => true })
+
+export const attentionCases: readonly KernelCase[] = [
+  ...shapes.map((shape) => attentionCase(shape, shape.requests.length, 'decode', [served(attentionDecodeKernel)])),
+  ...shapes.slice(0, 5).map((shape) => attentionCase(shape, shape.requests.length, 'split', [attentionSplitKernel])),
+  ...prompts.map((shape) => attentionCase(shape, 'T', 'prefill', [attentionPrefillKernel])),
+]
+
+const products = (name: string, k: FloatType, p: FloatType, groups: number, C: number): readonly KernelCase[] => {
+  const [T, R, L, Hkv] = [5, 2, 70, 2]
+  const H = Hkv * groups
+  const shared = (x: ReturnType<typeof repeatKv>) => (groups > 1 ? repeatKv({ x }, { groups }) : x)
+  const seq = [0, 0, 1, 1, 1]
+  return [
+    {
+      name: `qk_matmul ${name}`,
+      graph: (g) =>
+        g.output(
+          'y',
+          qkMatmul({
+            q: g.input('q', tensor(p, ['T', H, C])),
+            k: shared(g.input('k', tensor(k, ['R', 'L', Hkv, C]))),
+            seq: g.input('seq', tensor('i32', ['T'])),
+          }),
+        ),
+      values: { q: noise(4, T * H * C), k: noise(5, R * L * Hkv * C), seq },
+      bindings: { T, R, L },
+    },
+    {
+      name: `pv_matmul ${name}`,
+      graph: (g) =>
+        g.output(
+          'y',
+          pvMatmul(
+            {
+              p: g.input('p', tensor(p, ['T', H, 'L'])),
+              v: shared(g.input('v', tensor(k, ['R', 'L', Hkv, C]))),
+              seq: g.input('seq', tensor('i32', ['T'])),
+            },
+            { dtype: p },
+          ),
+        ),
+      values: {
+        p: noise(6, T * H * L).map((v, i) => (i % L > 50 ? 0 : Math.abs(v))),
+        v: noise(7, R * L * Hkv * C).map((v, i) => (Math.floor(i / (Hkv * C)) % L === 60 ? Number.NaN : v)),
+        seq,
+      },
+      bindings: { T, R, L },
+    },
+  ]
+}
+
+export const productCases: readonly KernelCase[] = [
+  ...products('f32, groups of 3', 'f32', 'f32', 3, 32),
+  ...products('f16', 'f16', 'bf16', 1, 64),
+  ...products('odd', 'f32', 'f16', 2, 7),
+]

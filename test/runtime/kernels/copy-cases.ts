@@ -1,0 +1,86 @@
+// Rows by index, views into memory of their own, embeddings in every weight format.
+import { contiguous, embed, gatherRows, repeatKv, reshape, slice, transpose } from '../../../ir/ops/index.ts'
+import { quantFormats } from '../../../ir/quant.ts'
+import { type Dtype, type FloatType, isQuant, tensor } from '../../../ir/type.ts'
+import type { Value } from '../../../ir/value.ts'
+import { quantize } from '../../quantize.ts'
+import { type KernelCase, noise } from '../kernel-harness.ts'
+
+const embedCase = (table: Dtype, y: FloatType, D: number): KernelCase => ({
+  name: `embed ${table}[11, ${D}]→${y}`,
+  graph: (g) =>
+    g.output(
+      'y',
+      embed({ ids: g.input('ids', tensor('i32', ['T'])), table: g.weight('table', table, [11, D]) }, { dtype: y }),
+    ),
+  values: {
+    ids: [10, 0, 3, 3],
+    table: isQuant(table) ? { bytes: quantize(table, noise(1, 11 * D)) } : noise(1, 11 * D),
+  },
+  bindings: { T: 4 },
+})
+
+const gatherCase = (
+  name: string,
+  dtype: Dtype,
+  shape: readonly number[],
+  R: number,
+  view?: (x: Value) => Value,
+): KernelCase => {
+  const width = shape.reduce((a, b) => a * b, 1)
+  return {
+    name: `gather_rows ${name}`,
+    graph: (g) => {
+      const x = g.input('x', tensor(dtype, ['T', ...shape]))
+      g.output('y', gatherRows({ x: view ? view(x) : x, rows: g.input('rows', tensor('i32', ['R'])) }))
+    },
+    values: {
+      x:
+        dtype.startsWith('f') || dtype === 'bf16'
+          ? noise(2, 6 * width)
+          : Array.from({ length: 6 * width }, (_, i) => i % 100),
+      rows: [5, 0, 2].slice(0, R),
+    },
+    bindings: { T: 6, R },
+  }
+}
+
+const copyCase = (
+  name: string,
+  dtype: Dtype,
+  to: FloatType | undefined,
+  shape: readonly number[],
+  view: (x: Value) => Value,
+): KernelCase => ({
+  name: `contiguous ${name}`,
+  graph: (g) => g.output('y', contiguous({ x: view(g.input('x', tensor(dtype, ['T', ...shape]))) }, { dtype: to })),
+  values: { x: noise(3, 3 * shape.reduce((a, b) => a * b, 1), 100).map((v) => Math.round(v) + 200) },
+  bindings: { T: 3 },
+})
+
+export const copyCases: readonly KernelCase[] = [
+  embedCase('f32', 'f32', 17),
+  embedCase('f16', 'bf16', 64),
+  embedCase('bf16', 'f32', 512),
+  ...(Object.keys(quantFormats) as Dtype[]).map((format, i) => embedCase(format, i % 2 ? 'f16' : 'f32', 256)),
+  gatherCase('f32', 'f32', [40], 3),
+  gatherCase('bf16, odd', 'bf16', [3, 3], 2),
+  gatherCase('i8', 'i8', [5], 3),
+  gatherCase('none', 'f16', [8], 0),
+  gatherCase('of a slice', 'f16', [64], 3, (x) => slice({ x }, { from: 8, to: 40 })),
+  copyCase('f32→f16', 'f32', 'f16', [21], (x) => x),
+  copyCase('slice', 'f16', undefined, [64], (x) => slice({ x }, { from: 16, to: 48 })),
+  copyCase('odd slice bf16→f32', 'bf16', 'f32', [20], (x) => slice({ x }, { from: 3, to: 20 })),
+  copyCase('transposed heads', 'f32', undefined, [64], (x) =>
+    transpose({ x: reshape({ x }, { shape: ['T', 4, 16] }) }, { perm: [1, 0, 2] }),
+  ),
+  copyCase('transposed inner', 'i32', undefined, [5, 7], (x) => transpose({ x }, { perm: [2, 1, 0] })),
+  copyCase('four dims', 'f16', 'f16', [3, 2, 8], (x) => transpose({ x }, { perm: [0, 2, 1, 3] })),
+  {
+    name: 'contiguous repeated heads',
+    graph: (g) =>
+      g.output('y', contiguous({ x: repeatKv({ x: g.input('x', tensor('f32', ['R', 'L', 2, 8])) }, { groups: 3 }) })),
+    values: { x: noise(4, 2 * 5 * 2 * 8) },
+    bindings: { R: 2, L: 5 },
+  },
+]
