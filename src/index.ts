@@ -20,5 +20,6 @@ export {
   type Timings,
 } from './api/generation.ts'
 export { Model, type Prompt } from './api/model.ts'
+export type { ModelPlan } from './api/plan.ts'
 export type { CompileOptions, GenerateOptions } from './options.ts'
 export type { ChatMessage } from './tokenizer/chat-template.ts'

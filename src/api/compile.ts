@@ -1,13 +1,10 @@
 // Checkpoint → Model: open, lower, fuse, choose kernels, compile, load. The whole way on one page.
-import { compileProgram } from '../../codegen/compile.ts'
-import type { Program } from '../../codegen/program.ts'
-import type { Bindings } from '../../ir/type.ts'
 import type { PassRecord } from '../../passes/pass.ts'
 import type { CompiledKernel, CompileProgress } from '../../runtime/compile-service.ts'
 import { DeviceModel } from '../../runtime/device-model.ts'
 import type { LoadProgress } from '../../runtime/weights.ts'
 import { DeviceStepper, decodeFeedback } from '../engine/device-stepper.ts'
-import { type StepGraph, type StepKind, stepGraph } from '../engine/programs.ts'
+import type { StepKind } from '../engine/programs.ts'
 import { ReferenceStepper } from '../engine/reference-stepper.ts'
 import type { Stepper } from '../engine/stepper.ts'
 import { decodedWeights, weightSource } from '../engine/weight-values.ts'
@@ -15,15 +12,17 @@ import { type Checkpoint, openCheckpoint } from '../loader/checkpoint.ts'
 import { knownArchitectures } from '../models/index.ts'
 import { type CompileOptions, type CompileSettings, compileOptions, readOptions } from '../options.ts'
 import { createTokenizer } from '../tokenizer/create-tokenizer.ts'
-import { type Device, openDevice } from './device.ts'
+import { type ComputeDevice, type Device, openDevice } from './device.ts'
 import { checkMemory } from './memory-check.ts'
 import { Model } from './model.ts'
+import { ModelPlan } from './plan.ts'
 
 /** What happens while a model is compiled and loaded; each may be called many times. */
 export interface CompileEvents {
   readonly onDevice?: (device: Device) => void
   readonly onPass?: (kind: StepKind, record: PassRecord) => void
-  readonly onGraphs?: (graphs: Readonly<Record<StepKind, StepGraph>>, programs: readonly Program[]) => void
+  /** graphs and programs can be asked for, nothing is compiled yet */
+  readonly onPlan?: (plan: ModelPlan) => void
   readonly onKernels?: (progress: CompileProgress) => void
   readonly onCompiled?: (kernels: readonly CompiledKernel[]) => void
   readonly onWeights?: (progress: LoadProgress) => void
@@ -35,9 +34,6 @@ export interface CompileEvents {
   /** folder for sources, objects and logs of every kernel */
   readonly saveTemps?: string
 }
-
-const kinds: readonly StepKind[] = ['absorb', 'sample', 'decode', 'score']
-const largestDefaultContext = 8192
 
 /**
  * Opens a checkpoint (a Hugging Face folder or a GGUF file), compiles it for a device and loads its weights. The device is
@@ -59,22 +55,19 @@ export async function compile(path: string, options: CompileOptions = {}, events
     if (!events.openDevice) owned.push(device)
     events.onDevice?.(device)
     const tokenizer = createTokenizer(checkpoint.tokenizer)
-    const plan = planModel(checkpoint, settings, device, events)
+    const plan = new ModelPlan(
+      checkpoint,
+      settings,
+      device.kind === 'device' ? device.target : undefined,
+      events.onPass,
+    )
+    events.onPlan?.(plan)
     const stepper =
       device.kind === 'reference'
         ? referenceStepper(checkpoint, plan)
         : await deviceStepper(checkpoint, plan, device, settings, events)
     owned.push(stepper)
-    return new Model({
-      checkpoint,
-      device,
-      tokenizer,
-      stepper,
-      graphs: plan.graphs,
-      programs: plan.programs,
-      context: plan.context,
-      owned,
-    })
+    return new Model({ checkpoint, device, tokenizer, stepper, plan, owned })
   } catch (error) {
     for (const resource of owned.reverse())
       await (Symbol.asyncDispose in resource ? resource[Symbol.asyncDispose]() : resource[Symbol.dispose]())
@@ -82,49 +75,10 @@ export async function compile(path: string, options: CompileOptions = {}, events
   }
 }
 
-export interface ModelPlan {
-  readonly graphs: Readonly<Record<StepKind, StepGraph>>
-  /** absorb, sample, decode, score; none for the reference executor */
-  readonly programs: readonly Program[]
-  readonly context: number
-  readonly chunk: number
-  readonly pageSize: number
-  readonly pages: number
-}
-
-/** Graphs and programs of a model for a target: no device is needed. */
-export function planModel(
-  checkpoint: Checkpoint,
-  settings: CompileSettings,
-  device: Pick<Device, 'kind'> & { readonly target?: import('../../ir/target.ts').Target },
-  events: Pick<CompileEvents, 'onPass' | 'onGraphs'> = {},
-): ModelPlan {
-  const { config } = checkpoint
-  const context = settings.context ?? Math.min(config.contextLength, largestDefaultContext)
-  const chunk = Math.min(settings.chunk, context)
-  const pages = Math.ceil(context / settings.pageSize)
-  const onGpu = device.target !== undefined && device.target.platform !== 'host'
-  const step = {
-    activations: settings.activations,
-    kvDtype: settings.kvDtype ?? (onGpu ? 'f16' : 'f32'),
-    pageSize: settings.pageSize,
-  } as const
-  const graphs = Object.fromEntries(
-    kinds.map((kind) => [
-      kind,
-      stepGraph(checkpoint, kind, step, settings.optLevel, events.onPass && ((record) => events.onPass!(kind, record))),
-    ]),
-  ) as Record<StepKind, StepGraph>
-  const limits: Bindings = { T: chunk, R: 1, L: context, P: pages, M: pages }
-  const { target } = device
-  const programs = target ? kinds.map((kind) => compileProgram(graphs[kind].graph, { target, limits })) : []
-  events.onGraphs?.(graphs, programs)
-  return { graphs, programs, context, chunk, pageSize: settings.pageSize, pages }
-}
-
-function referenceStepper(checkpoint: Checkpoint, { graphs, chunk, pageSize, pages }: ModelPlan): Stepper {
+function referenceStepper(checkpoint: Checkpoint, plan: ModelPlan): Stepper {
+  const { chunk, pageSize, pages } = plan
   return new ReferenceStepper({
-    graphs: { absorb: graphs.absorb.graph, sample: graphs.sample.graph, score: graphs.score.graph },
+    graph: (kind) => plan.fused(kind),
     weight: decodedWeights(checkpoint),
     chunk,
     pageSize,
@@ -135,37 +89,33 @@ function referenceStepper(checkpoint: Checkpoint, { graphs, chunk, pageSize, pag
 async function deviceStepper(
   checkpoint: Checkpoint,
   plan: ModelPlan,
-  device: Extract<Device, { kind: 'device' }>,
+  device: ComputeDevice,
   settings: CompileSettings,
   events: CompileEvents,
 ): Promise<Stepper> {
-  const [absorb, sample, decode, score] = plan.programs as [Program, Program, Program, Program]
   checkMemory(plan, device, checkpoint)
   const model = new DeviceModel({
     driver: device.driver,
     compiler: device.compiler,
     weights: weightSource(checkpoint),
-    bindings: { P: plan.pages, M: plan.pages, R: 1 },
+    bindings: plan.bindings,
     ...(events.onWeights ? { onWeights: events.onWeights } : {}),
     ...(events.signal ? { signal: events.signal } : {}),
   })
   try {
-    const loaded = await model.load([
-      { program: absorb },
-      { program: sample },
-      { program: decode, feedback: decodeFeedback },
+    const [sample, decode] = await model.load([
+      { program: plan.program('sample') },
+      { program: plan.program('decode'), feedback: decodeFeedback },
     ])
     const stepper = new DeviceStepper({
       driver: device.driver,
       model,
-      absorb: loaded[0]!,
-      sample: loaded[1]!,
-      decode: loaded[2]!,
-      loadScore: async () => (await model.load([{ program: score }]))[0]!,
+      sample: sample!,
+      decode: decode!,
+      load: async (kind) => (await model.load([{ program: plan.program(kind) }]))[0]!,
       chunk: plan.chunk,
       pageSize: plan.pageSize,
       pages: plan.pages,
-      vocabSize: checkpoint.config.vocabSize,
       replay: settings.replay,
       ...(events.onNote ? { onNote: events.onNote } : {}),
     })

@@ -2,8 +2,8 @@
 import { fail } from '../../ir/diagnostic.ts'
 import { memoryNeeds } from '../../runtime/device-model.ts'
 import type { Checkpoint } from '../loader/checkpoint.ts'
-import type { ModelPlan } from './compile.ts'
 import type { ComputeDevice } from './device.ts'
+import type { ModelPlan } from './plan.ts'
 
 const gib = (bytes: number): string =>
   bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(1)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`
@@ -13,7 +13,7 @@ const reserve = 64 * 2 ** 20
 /** Throws the Diagnostic `out-of-memory`, whose help names the context that fits. */
 export function checkMemory(plan: ModelPlan, device: ComputeDevice, checkpoint: Checkpoint): void {
   const { freeBytes, totalBytes } = device.driver.memoryInfo()
-  const needs = memoryNeeds(plan.programs.slice(0, 3))
+  const needs = memoryNeeds([plan.program('sample'), plan.program('decode')])
   if (needs.total + reserve <= freeBytes) return
   const perToken = needs.states / plan.context
   const left = freeBytes - reserve - needs.weights - needs.arena - needs.inputsAndOutputs

@@ -1,9 +1,5 @@
 // Model: a compiled checkpoint, ready to generate.
-import type { Program } from '../../codegen/program.ts'
-import { printProgram } from '../../codegen/program.ts'
 import { fail } from '../../ir/diagnostic.ts'
-import type { Graph } from '../../ir/graph.ts'
-import { printGraph } from '../../ir/print.ts'
 import {
   type GeneratedPiece,
   type GenerationRequest,
@@ -12,7 +8,6 @@ import {
   type Sequencer,
 } from '../engine/generate.ts'
 import { PageAllocator } from '../engine/page-allocator.ts'
-import type { StepGraph, StepKind } from '../engine/programs.ts'
 import type { Stepper } from '../engine/stepper.ts'
 import type { Checkpoint } from '../loader/checkpoint.ts'
 import { type GenerateOptions, type GenerateSettings, generateOptions, readOptions } from '../options.ts'
@@ -21,15 +16,14 @@ import { encodeChat } from '../tokenizer/encode-chat.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import type { Device } from './device.ts'
 import { Generation } from './generation.ts'
+import type { ModelPlan } from './plan.ts'
 
 export interface ModelParts {
   readonly checkpoint: Checkpoint
   readonly device: Device
   readonly tokenizer: Tokenizer
   readonly stepper: Stepper
-  readonly graphs: Readonly<Record<StepKind, StepGraph>>
-  readonly programs: readonly Program[]
-  readonly context: number
+  readonly plan: ModelPlan
   /** released with the model, the last first */
   readonly owned: readonly (Disposable | AsyncDisposable)[]
 }
@@ -38,40 +32,9 @@ export interface ModelParts {
 export type Prompt = string | { readonly tokens: readonly number[] }
 export type GenerateCall = GenerateOptions & { readonly signal?: AbortSignal | undefined }
 
-/** The graph of a model, before and after the passes. */
-export class ModelGraph {
-  readonly #graphs: ModelParts['graphs']
-  readonly #programs: readonly Program[]
-  constructor(graphs: ModelParts['graphs'], programs: readonly Program[]) {
-    this.#graphs = graphs
-    this.#programs = programs
-  }
-  /** as the front end wrote it */
-  source(kind: StepKind = 'decode'): Graph {
-    return this.#graphs[kind].source
-  }
-  /** after the passes */
-  fused(kind: StepKind = 'decode'): Graph {
-    return this.#graphs[kind].graph
-  }
-  /** kernels and launches; none on the reference executor */
-  program(kind: StepKind = 'decode'): Program | undefined {
-    return this.#programs.find(({ name }) => name === kind)
-  }
-  /** The text of the fused graph (`stage: 'source'`: of the one before the passes, `'program'`: of the launches). */
-  print(options: { readonly kind?: StepKind; readonly stage?: 'source' | 'fused' | 'program' } = {}): string {
-    const { kind = 'decode', stage = 'fused' } = options
-    if (stage === 'source') return printGraph(this.source(kind))
-    if (stage === 'fused') return printGraph(this.fused(kind))
-    const program = this.program(kind)
-    return program
-      ? printProgram(program)
-      : fail({ code: 'no-program', message: 'the reference executor has no program', help: 'compile for a device' })
-  }
-}
-
 export class Model implements AsyncDisposable {
-  readonly graph: ModelGraph
+  /** graphs before and after the passes, and what runs: `model.graph.print()` */
+  readonly graph: ModelPlan
   readonly #parts: ModelParts
   readonly #sequencer: Sequencer
   #tail: Promise<unknown> = Promise.resolve()
@@ -79,12 +42,12 @@ export class Model implements AsyncDisposable {
 
   constructor(parts: ModelParts) {
     this.#parts = parts
-    this.graph = new ModelGraph(parts.graphs, parts.programs)
+    this.graph = parts.plan
     this.#sequencer = {
       stepper: parts.stepper,
       pages: new PageAllocator(parts.stepper.pages),
       tokenizer: parts.tokenizer,
-      context: parts.context,
+      context: parts.plan.context,
       eosIds: new Set([...parts.tokenizer.eosIds, ...parts.checkpoint.config.eos, ...parts.checkpoint.generation.eos]),
       exclusive: (run) => this.#exclusive(run),
     }
@@ -104,7 +67,7 @@ export class Model implements AsyncDisposable {
   }
   /** tokens that a prompt and its continuation may have together */
   get context(): number {
-    return this.#parts.context
+    return this.#parts.plan.context
   }
   /** what the model's authors would sample with */
   get generationDefaults(): Checkpoint['generation'] {

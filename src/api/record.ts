@@ -23,13 +23,12 @@ import {
   type ReplayLaunch,
   replayVersion,
 } from '../../runtime/replay-format.ts'
-import type { StepKind } from '../engine/programs.ts'
 import { decodedWeights, weightSource } from '../engine/weight-values.ts'
 import { type Checkpoint, openCheckpoint } from '../loader/checkpoint.ts'
 import { knownArchitectures } from '../models/index.ts'
 import { type CompileOptions, compileOptions, readOptions } from '../options.ts'
 import { createTokenizer } from '../tokenizer/create-tokenizer.ts'
-import { type ModelPlan, planModel } from './compile.ts'
+import { ModelPlan } from './plan.ts'
 
 export interface RecordOptions extends Omit<CompileOptions, 'device'> {
   readonly prompt: string
@@ -73,7 +72,7 @@ export async function recordBundle(path: string, options: RecordOptions): Promis
       help: 'shorten the prompt, or give a larger --context',
     })
   }
-  const plan = planModel(checkpoint, settings, { kind: 'device', target })
+  const plan = new ModelPlan(checkpoint, settings, target)
   return await new Recording(checkpoint, plan, options).run(promptIds, service) // awaited: the files close behind it
 }
 
@@ -105,7 +104,7 @@ class Recording {
   async run(promptIds: readonly number[], service: CompileService): Promise<RecordReport> {
     const { out, target, steps } = this.#options
     for (const folder of ['kernels', 'buffers', 'expected']) mkdirSync(join(out, folder), { recursive: true })
-    const programs = (['absorb', 'sample', 'decode'] as const).map((kind) => this.#program(kind))
+    const programs = (['absorb', 'sample', 'decode'] as const).map((kind) => this.#plan.program(kind))
     const sources = [
       ...new Map(programs.flatMap(({ kernels }) => kernels.map((kernel) => [kernel.id, kernel] as const))).values(),
     ]
@@ -159,12 +158,6 @@ class Recording {
     }
     writeFileSync(join(out, manifestName), `${JSON.stringify(replay, null, 1)}\n`)
     return { replay, files: this.#files + 1, bytes: this.#bytes }
-  }
-
-  #program(kind: StepKind): Program {
-    const program = this.#plan.programs.find(({ name }) => name === kind)
-    invariant(program, `there is no program ${kind}`)
-    return program
   }
 
   #file(path: string, bytes: Uint8Array): ReplayFile {

@@ -4,6 +4,7 @@ import type { CompileEvents } from '../api/compile.ts'
 import { compile } from '../api/compile.ts'
 import type { Model } from '../api/model.ts'
 import type { CompileOptions, GenerateOptions } from '../options.ts'
+import { checkPassName, passChanges } from './pass-changes.ts'
 import { bar, megabytes, Progress } from './progress.ts'
 
 export interface LoadFlags {
@@ -72,6 +73,7 @@ export async function loadModel(
   flags: LoadFlags,
   signal: AbortSignal,
 ): Promise<{ model: Model; report: LoadReport }> {
+  if (flags.printAfter !== undefined) checkPassName(flags.printAfter)
   const progress = new Progress(!!flags.quiet || !!flags.json)
   const start = performance.now()
   let kernels = { total: 0, fromCache: 0 }
@@ -84,20 +86,23 @@ export async function loadModel(
     },
     onPass(kind, { pass, before, after, ms }) {
       if (kind !== 'decode') return
-      if (flags.verbose)
-        progress.line(
-          `  pass   ${pass.name.padEnd(24)} ${before.order.length} → ${after.order.length} ops, ${ms.toFixed(1)} ms`,
-        )
+      if (flags.printAfter === 'all' || flags.printAfter === pass.name)
+        process.stderr.write(`${passChanges({ pass, before, after, ms })}\n`)
+      else if (flags.verbose) {
+        const ops = `${before.order.length} → ${after.order.length} ops`
+        progress.line(`  pass   ${pass.name.padEnd(24)} ${ops}, ${ms.toFixed(1)} ms`)
+      }
     },
-    onGraphs(graphs, programs) {
-      const { source, graph } = graphs.decode
-      const decode = programs.find(({ name }) => name === 'decode')
-      const launches = decode ? `, ${decode.calls.length} kernels a token` : ''
-      progress.line(`graph    ${source.order.length} ops, after fusion ${graph.order.length}${launches}`)
-      if (flags.verbose && decode)
-        progress.line(
-          `  memory weights ${megabytes(buffersOf(decode, 'weight').reduce((n, b) => n + b.bytes, 0))}, caches ${megabytes(buffersOf(decode, 'state').reduce((n, b) => n + b.bytes, 0))}, arena ${megabytes(decode.arenaBytes)}`,
-        )
+    onPlan(plan) {
+      const program = plan.target && plan.program()
+      const launches = program ? `, ${program.calls.length} kernels a token` : ''
+      progress.line(`graph    ${plan.source().order.length} ops, after fusion ${plan.fused().order.length}${launches}`)
+      if (!flags.verbose || !program) return
+      const bytes = (kind: 'weight' | 'state') =>
+        megabytes(buffersOf(program, kind).reduce((n, buffer) => n + buffer.bytes, 0))
+      progress.line(
+        `  memory weights ${bytes('weight')}, caches ${bytes('state')}, arena ${megabytes(program.arenaBytes)}`,
+      )
     },
     onKernels({ done, total, fromCache, label }) {
       kernels = { total, fromCache }
@@ -119,15 +124,4 @@ export async function loadModel(
   } finally {
     progress.clear()
   }
-}
-
-/** An abort on Ctrl-C; a second one ends the process at once. */
-export function interruptSignal(): AbortSignal {
-  const controller = new AbortController()
-  process.on('SIGINT', () => {
-    if (controller.signal.aborted) process.exit(130)
-    controller.abort(new DOMException('interrupted', 'AbortError'))
-  })
-  process.once('SIGTERM', () => controller.abort(new DOMException('terminated', 'AbortError')))
-  return controller.signal
 }

@@ -9,16 +9,13 @@ import type { Decoding, StepInput, Stepper } from './stepper.ts'
 export interface DeviceStepperParts {
   readonly driver: Driver
   readonly model: DeviceModel
-  readonly absorb: Executable
   readonly sample: Executable
   readonly decode: Executable
-  /** loads the program that scores every token, when it is first asked for */
-  readonly loadScore: () => Promise<Executable>
+  /** loads a program that is not always needed, when it is first asked for */
+  readonly load: (kind: 'absorb' | 'score') => Promise<Executable>
   readonly chunk: number
   readonly pageSize: number
   readonly pages: number
-  /** V */
-  readonly vocabSize: number
   /** replay decode steps as one captured graph where that is possible and proves right */
   readonly replay: boolean
   readonly onNote?: (note: string) => void
@@ -40,7 +37,7 @@ export class DeviceStepper implements Stepper {
   readonly #ring: PinnedBuffer
   readonly #tokens: Int32Array
   readonly #events: TimingEvent[]
-  #score: Executable | undefined
+  readonly #loaded = new Map<'absorb' | 'score', Promise<Executable>>()
   #decoding: DeviceDecoding | undefined
 
   constructor(parts: DeviceStepperParts) {
@@ -55,7 +52,7 @@ export class DeviceStepper implements Stepper {
 
   async absorb(step: StepInput): Promise<void> {
     await this.#idle()
-    this.#start(this.#parts.absorb, step)
+    this.#start(await this.#program('absorb'), step)
   }
 
   async sample(step: StepInput): Promise<number> {
@@ -74,9 +71,16 @@ export class DeviceStepper implements Stepper {
 
   async allLogits(step: StepInput): Promise<Float32Array> {
     await this.#idle()
-    this.#score ??= await this.#parts.loadScore()
-    this.#start(this.#score, step)
-    return (await this.#score.read('logits', { T: step.tokens.length })).data as Float32Array
+    const score = await this.#program('score')
+    this.#start(score, step)
+    return (await score.read('logits', { T: step.tokens.length })).data as Float32Array
+  }
+
+  #program(kind: 'absorb' | 'score'): Promise<Executable> {
+    const known = this.#loaded.get(kind) ?? this.#parts.load(kind)
+    this.#loaded.set(kind, known)
+    known.catch(() => this.#loaded.delete(kind)) // the next call tries again
+    return known
   }
 
   decode(step: StepInput, steps: number): Decoding {

@@ -16,6 +16,8 @@ import type { StepOptions, StepResult } from '../models/step.ts'
  */
 export type StepKind = 'absorb' | 'sample' | 'decode' | 'score'
 
+export const stepKinds = ['absorb', 'sample', 'decode', 'score'] as const satisfies readonly StepKind[]
+
 const results: Record<StepKind, StepResult> = { absorb: 'none', sample: 'token', decode: 'token', score: 'all-logits' }
 
 export interface StepGraph {

@@ -3,10 +3,11 @@ import type { Graph } from '../../ir/graph.ts'
 import { type HostTensor, hostTensor } from '../../ir/host-tensor.ts'
 import { executeReference } from '../../ir/reference.ts'
 import { product, type TensorType } from '../../ir/type.ts'
+import type { StepKind } from './programs.ts'
 import type { Decoding, StepInput, Stepper } from './stepper.ts'
 
 export interface ReferenceStepperParts {
-  readonly graphs: { readonly absorb: Graph; readonly sample: Graph; readonly score: Graph }
+  readonly graph: (kind: StepKind) => Graph
   readonly weight: (name: string, type: TensorType) => HostTensor
   readonly chunk: number
   readonly pageSize: number
@@ -28,19 +29,19 @@ export class ReferenceStepper implements Stepper {
   }
 
   async absorb(step: StepInput): Promise<void> {
-    await this.#run(this.#parts.graphs.absorb, step)
+    await this.#run(this.#parts.graph('absorb'), step)
   }
 
   async sample(step: StepInput): Promise<number> {
-    return (await this.#run(this.#parts.graphs.sample, step)).token!.data[0]!
+    return (await this.#run(this.#parts.graph('sample'), step)).token!.data[0]!
   }
 
   async logits(step: StepInput): Promise<Float32Array> {
-    return (await this.#run(this.#parts.graphs.sample, step)).logits!.data as Float32Array
+    return (await this.#run(this.#parts.graph('sample'), step)).logits!.data as Float32Array
   }
 
   async allLogits(step: StepInput): Promise<Float32Array> {
-    return (await this.#run(this.#parts.graphs.score, step)).logits!.data as Float32Array
+    return (await this.#run(this.#parts.graph('score'), step)).logits!.data as Float32Array
   }
 
   decode(step: StepInput): Decoding {

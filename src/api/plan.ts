@@ -1,0 +1,107 @@
+// ModelPlan: the graphs and programs of a model for a target, each made when it is first asked for. Needs no device.
+import { compileProgram } from '../../codegen/compile.ts'
+import type { Program } from '../../codegen/program.ts'
+import { printProgram } from '../../codegen/program.ts'
+import { fail } from '../../ir/diagnostic.ts'
+import type { Graph } from '../../ir/graph.ts'
+import { printGraph } from '../../ir/print.ts'
+import type { Target } from '../../ir/target.ts'
+import type { Bindings } from '../../ir/type.ts'
+import type { PassRecord } from '../../passes/pass.ts'
+import { type StepGraph, type StepKind, stepGraph, stepKinds } from '../engine/programs.ts'
+import type { Checkpoint } from '../loader/checkpoint.ts'
+import type { CompileSettings } from '../options.ts'
+
+const largestDefaultContext = 8192
+
+export class ModelPlan {
+  readonly context: number
+  /** most tokens of a step */
+  readonly chunk: number
+  /** tokens a page */
+  readonly pageSize: number
+  /** pages of the KV cache */
+  readonly pages: number
+  /** none: for the reference executor */
+  readonly target: Target | undefined
+  readonly #checkpoint: Checkpoint
+  readonly #settings: CompileSettings
+  readonly #onPass: ((kind: StepKind, record: PassRecord) => void) | undefined
+  readonly #graphs = new Map<StepKind, StepGraph>()
+  readonly #programs = new Map<StepKind, Program>()
+
+  constructor(
+    checkpoint: Checkpoint,
+    settings: CompileSettings,
+    target?: Target,
+    onPass?: (kind: StepKind, record: PassRecord) => void,
+  ) {
+    this.#checkpoint = checkpoint
+    this.#settings = settings
+    this.#onPass = onPass
+    this.target = target
+    this.context = settings.context ?? Math.min(checkpoint.config.contextLength, largestDefaultContext)
+    this.chunk = Math.min(settings.chunk, this.context)
+    this.pageSize = settings.pageSize
+    this.pages = Math.ceil(this.context / settings.pageSize)
+  }
+
+  /** Values of the symbols that never change once the model is loaded. */
+  get bindings(): Bindings {
+    return { P: this.pages, M: this.pages, R: 1 }
+  }
+
+  #graph(kind: StepKind): StepGraph {
+    const known = this.#graphs.get(kind)
+    if (known) return known
+    const { activations, kvDtype, pageSize, optLevel } = this.#settings
+    const onGpu = this.target !== undefined && this.target.platform !== 'host'
+    const made = stepGraph(
+      this.#checkpoint,
+      kind,
+      { activations, kvDtype: kvDtype ?? (onGpu ? 'f16' : 'f32'), pageSize },
+      optLevel,
+      this.#onPass && ((record) => this.#onPass!(kind, record)),
+    )
+    this.#graphs.set(kind, made)
+    return made
+  }
+
+  /** The graph as the front end wrote it. */
+  source(kind: StepKind = 'decode'): Graph {
+    return this.#graph(kind).source
+  }
+
+  /** The graph after the passes. */
+  fused(kind: StepKind = 'decode'): Graph {
+    return this.#graph(kind).graph
+  }
+
+  /** Kernels and launches. The reference executor has none: Diagnostic `no-program`. */
+  program(kind: StepKind = 'decode'): Program {
+    const known = this.#programs.get(kind)
+    if (known) return known
+    if (!this.target)
+      return fail({
+        code: 'no-program',
+        message: 'the reference executor has no program',
+        help: 'compile for a device',
+      })
+    const limits: Bindings = { ...this.bindings, T: this.chunk, L: this.context }
+    const made = compileProgram(this.fused(kind), { target: this.target, limits })
+    this.#programs.set(kind, made)
+    return made
+  }
+
+  /** Every program that serving the model may take. */
+  get programs(): Program[] {
+    return stepKinds.map((kind) => this.program(kind))
+  }
+
+  /** The text of a graph (default: the fused one of a decode step), or of its program. */
+  print(options: { readonly kind?: StepKind; readonly stage?: 'source' | 'fused' | 'program' } = {}): string {
+    const { kind = 'decode', stage = 'fused' } = options
+    if (stage === 'program') return printProgram(this.program(kind))
+    return printGraph(stage === 'source' ? this.source(kind) : this.fused(kind))
+  }
+}
