@@ -3,6 +3,7 @@
 // Sources: AMD's architecture tables; limits and occupancy checked by compiling for each target with hipRTC 6.4.
 import { availableParallelism } from 'node:os'
 import { fail } from '../ir/diagnostic.ts'
+import { nearest } from '../ir/near-match.ts'
 import type { Int8Dot, MatrixUnit, RegisterFile, Target } from '../ir/target.ts'
 
 const KiB = 1024
@@ -306,23 +307,5 @@ const printable = (text: string): string => JSON.stringify(text.slice(0, 80)).sl
 
 /** The three names nearest to a mistyped one. */
 export function nearestNames(name: string): string[] {
-  const wanted = name.trim().toLowerCase().slice(0, 40)
-  return [...targetNames]
-    .map((known) => ({ known, distance: editDistance(wanted, known) }))
-    .sort((a, b) => a.distance - b.distance) // stable: ties keep the table's order
-    .slice(0, 3)
-    .map(({ known }) => known)
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const swap = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(swap, row[j]! + 1, next[j - 1]! + 1))
-    }
-    row = next
-  }
-  return row[b.length]!
+  return nearest(name.trim().toLowerCase().slice(0, 40), targetNames, 3)
 }

@@ -1,6 +1,13 @@
 // Bundles the entries into dist/ (a tenth of a second); dependencies stay external.
+//
+//   node scripts/build.mjs           what changed; files of earlier builds stay for programs that still run from them
+//   node scripts/build.mjs --clean   an empty dist/ first, for a package
+import { existsSync, rmSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
-import { existsSync } from 'node:fs'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 /** every program of ours that runs as a process or worker of its own, and the library */
 const entries = {
@@ -11,15 +18,23 @@ const entries = {
   'template-worker': 'src/tokenizer/template-worker.ts',
 }
 
-await build({
-  entryPoints: Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(file))),
-  outdir: 'dist',
-  bundle: true,
-  splitting: true,
-  packages: 'external',
-  platform: 'node',
-  format: 'esm',
-  target: 'node20.19',
-  sourcemap: true,
-  logLevel: 'warning',
-})
+export async function buildBundles() {
+  await build({
+    absWorkingDir: root,
+    entryPoints: Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(join(root, file)))),
+    outdir: 'dist',
+    bundle: true,
+    splitting: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'esm',
+    target: 'node20.19',
+    sourcemap: true,
+    logLevel: 'warning',
+  })
+}
+
+if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  if (process.argv.includes('--clean')) rmSync(join(root, 'dist'), { recursive: true, force: true })
+  await buildBundles().catch(() => process.exit(1)) // esbuild has said what is wrong
+}

@@ -2,7 +2,8 @@
 import { createInterface } from 'node:readline/promises'
 import { Diagnostic } from '../../ir/diagnostic.ts'
 import type { ChatMessage } from '../tokenizer/chat-template.ts'
-import { interruptSignal, type LoadFlags, loadModel, type SampleFlags, sampleSettings } from './load.ts'
+import { type LoadFlags, loadModel, type SampleFlags, sampleSettings } from './load.ts'
+import { interruptSignal } from './report.ts'
 import { summary } from './run.ts'
 
 export interface ChatFlags extends LoadFlags, SampleFlags {

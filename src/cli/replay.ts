@@ -6,8 +6,8 @@ import { openKernelCache } from '../../runtime/kernel-cache.ts'
 import { readReplay, replayBundle } from '../../runtime/replay.ts'
 import { openDevice } from '../api/device.ts'
 import { recordBundle } from '../api/record.ts'
-import { interruptSignal } from './load.ts'
 import { bar, megabytes, Progress } from './progress.ts'
+import { interruptSignal } from './report.ts'
 
 export interface RecordFlags {
   readonly prompt: string

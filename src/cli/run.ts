@@ -2,14 +2,9 @@
 import { text } from 'node:stream/consumers'
 import { fail } from '../../ir/diagnostic.ts'
 import type { GenerationResult } from '../engine/generate.ts'
-import {
-  interruptSignal,
-  type LoadFlags,
-  type LoadReport,
-  loadModel,
-  type SampleFlags,
-  sampleSettings,
-} from './load.ts'
+import { generateOptions, readOptions } from '../options.ts'
+import { type LoadFlags, type LoadReport, loadModel, type SampleFlags, sampleSettings } from './load.ts'
+import { interruptSignal } from './report.ts'
 
 export interface RunFlags extends LoadFlags, SampleFlags {
   readonly prompt?: string
@@ -17,6 +12,7 @@ export interface RunFlags extends LoadFlags, SampleFlags {
 }
 
 export async function run(path: string, flags: RunFlags): Promise<void> {
+  readOptions(generateOptions, sampleSettings(flags)) // before the model is loaded
   const signal = interruptSignal()
   const prompt = flags.printGraph ? '' : await readPrompt(flags)
   const { model, report } = await loadModel(path, flags, signal)
@@ -34,7 +30,6 @@ export async function run(path: string, flags: RunFlags): Promise<void> {
     process.stdout.write('\n')
     if (!flags.quiet) process.stderr.write(`${summary(result)}\n`)
   }
-  if (result.reason === 'aborted') process.exitCode = 130
 }
 
 async function readPrompt({ prompt }: RunFlags): Promise<string> {
