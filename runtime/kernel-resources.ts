@@ -1,0 +1,81 @@
+// Every kernel of the catalog compiled for targets without their GPUs: what each occupies, and what is wrong with it.
+import { compileProgram } from '../codegen/compile.ts'
+import { type CatalogEntry, catalogLimits } from '../codegen/kernels/catalog.ts'
+import { Diagnostic } from '../ir/diagnostic.ts'
+import { type Target, targetId } from '../ir/target.ts'
+import { type Occupancy, occupancy, spills } from './code-object.ts'
+import type { CompileJob, CompileProgress, CompileService } from './compile-service.ts'
+import type { KernelResources } from './kernel-cache.ts'
+import { compileJob } from './kernel-compiler.ts'
+
+/** One kernel of one catalog entry on one target. */
+export interface ResourceRow {
+  readonly target: Target
+  /** of the catalog: `gemv q4_k` */
+  readonly name: string
+  /** the `extern "C"` symbol */
+  readonly entry: string
+  /** threads of a block */
+  readonly block: number
+  readonly dynamicLdsBytes: number
+  /** undefined when the compiler refused it */
+  readonly resources?: KernelResources
+  readonly occupancy?: Occupancy
+  /** why this kernel must not ship: spills, scratch, LDS or block beyond the target's limit, another wave size */
+  readonly faults: readonly string[]
+}
+
+interface Launch {
+  readonly job: number
+  readonly row: Omit<ResourceRow, 'resources' | 'occupancy' | 'faults'>
+}
+
+/** Compiles the catalog for each target, cache first, and reads what the code objects say. */
+export async function kernelResources(
+  service: CompileService,
+  catalog: readonly CatalogEntry[],
+  targets: readonly Target[],
+  options: { readonly signal?: AbortSignal; readonly onProgress?: (progress: CompileProgress) => void } = {},
+): Promise<ResourceRow[]> {
+  const jobs: CompileJob[] = []
+  const launches: Launch[] = []
+  for (const target of targets) {
+    for (const { name, graph } of catalog) {
+      const program = compileProgram(graph, { target, limits: catalogLimits })
+      const at = new Map(program.kernels.map((source, i) => [source.id, jobs.length + i]))
+      jobs.push(...program.kernels.map((source) => compileJob(source, target)))
+      for (const { source, entry, block, ldsBytes } of program.calls)
+        launches.push({ job: at.get(source)!, row: { target, name, entry, block, dynamicLdsBytes: ldsBytes } })
+    }
+  }
+  const compiled = await service.compileEach(jobs, options)
+  return launches.map(({ job, row }) => {
+    const kernel = compiled[job]!
+    if (kernel instanceof Diagnostic) return { ...row, faults: [`does not compile: ${kernel.message}`] }
+    const resources = kernel.resources.find(({ name }) => name === row.entry)
+    if (!resources) return { ...row, faults: [`the code object has no kernel ${row.entry}`] }
+    const waves = occupancy(resources, row.target, row.block, row.dynamicLdsBytes)
+    return { ...row, resources, ...(waves ? { occupancy: waves } : {}), faults: faultsOf(row, resources) }
+  })
+}
+
+function faultsOf({ target, block, dynamicLdsBytes }: Launch['row'], resources: KernelResources): string[] {
+  const { vgprSpills = 0, sgprSpills = 0, scratchBytes = 0, ldsBytes = 0, waveSize, maxBlock } = resources
+  const lds = ldsBytes + dynamicLdsBytes
+  return [
+    ...(spills(resources)
+      ? [`spills: ${vgprSpills} VGPRs, ${sgprSpills} SGPRs, ${scratchBytes} bytes of scratch a lane`]
+      : []),
+    ...(lds > target.ldsBytes ? [`${lds} bytes of LDS, ${target.ldsBytes} are there`] : []),
+    ...(waveSize !== undefined && waveSize !== target.wave ? [`waves of ${waveSize}, expected ${target.wave}`] : []),
+    ...(maxBlock !== undefined && block > maxBlock
+      ? [`blocks of ${block}, at most ${maxBlock} were compiled for`]
+      : []),
+  ]
+}
+
+/** `gemv q4_k (gemv) on gfx942: spills …`, one line a fault. */
+export const describeFaults = (rows: readonly ResourceRow[]): string[] =>
+  rows.flatMap(({ target, name, entry, faults }) =>
+    faults.map((fault) => `${name} (${entry}) on ${targetId(target)}: ${fault}`),
+  )
