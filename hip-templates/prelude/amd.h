@@ -25,9 +25,11 @@
     struct dim_z { DEVICE operator u32() const { return get_z; } } z;                \
   };
 extern "C" __device__ __attribute__((const)) size_t __ockl_get_num_groups(unsigned int);
-RF_DIM(rf_thread_idx, __builtin_amdgcn_workitem_id_x(), __builtin_amdgcn_workitem_id_y(), __builtin_amdgcn_workitem_id_z())
-RF_DIM(rf_block_idx, __builtin_amdgcn_workgroup_id_x(), __builtin_amdgcn_workgroup_id_y(), __builtin_amdgcn_workgroup_id_z())
-RF_DIM(rf_block_dim, __builtin_amdgcn_workgroup_size_x(), __builtin_amdgcn_workgroup_size_y(), __builtin_amdgcn_workgroup_size_z())
+#define RF_AMDGCN(name, what) \
+  RF_DIM(name, __builtin_amdgcn_##what##_x(), __builtin_amdgcn_##what##_y(), __builtin_amdgcn_##what##_z())
+RF_AMDGCN(rf_thread_idx, workitem_id)
+RF_AMDGCN(rf_block_idx, workgroup_id)
+RF_AMDGCN(rf_block_dim, workgroup_size)
 RF_DIM(rf_grid_dim, u32(__ockl_get_num_groups(0)), u32(__ockl_get_num_groups(1)), u32(__ockl_get_num_groups(2)))
 #define threadIdx (rf_thread_idx{})
 #define blockIdx (rf_block_idx{})

@@ -1,5 +1,6 @@
 // atomic.h: atomics between all threads of the device, and what a wait for another block needs.
-//   atomic_add(p, v)  f32, i32, u32     atomic_max(p, v), atomic_min(p, v)  i32, u32     all give the old value; relaxed
+//   atomic_add(p, v)  f32, i32, u32       gives the old value, as do atomic_max(p, v), atomic_min(p, v)  i32, u32;
+//                                         relaxed
 //   load_acquire(p), store_release(p, v)  u32 flags between blocks
 //   device_fence()                        writes before it are seen by other blocks before those after it
 //   grid_sync(counter)                    all blocks of the grid meet; every block must be resident, counter starts at 0

@@ -87,7 +87,8 @@ constexpr int WAVE = 1;
 #endif
 #endif
 constexpr int BLOCK = P_BLOCK;
-static_assert(BLOCK >= 1 && BLOCK <= 1024 && BLOCK % WAVE == 0, "P_BLOCK must be a whole number of waves, at most 1024");
+static_assert(BLOCK >= 1 && BLOCK <= 1024 && BLOCK % WAVE == 0,
+              "P_BLOCK must be a whole number of waves, at most 1024");
 [[maybe_unused]] constexpr int WAVES = BLOCK / WAVE;
 
 #if ON_AMD

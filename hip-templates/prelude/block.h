@@ -1,4 +1,5 @@
-// block.h: a block's threads together, and LDS. Includes what most templates need: numbers, math, vectors, weights, waves.
+// block.h: a block's threads together, and LDS. Includes what most templates need: numbers, math, vectors, weights,
+// waves.
 //   block_sync()              all threads of the block meet; LDS and global writes before it are seen after it
 //   block_reduce(v, Op{})     over the block, to all threads, the same bits in each; vanishes at BLOCK == 1
 //   LDS(T, name, n);          declares the static LDS array T name[n], aligned to 16 bytes; not initialised

@@ -113,12 +113,14 @@ DEVICE float quarter_turns(float x, i32& quotient) {
 #endif
 }
 
-/** sin(x) and cos(x) for |x| ≤ 4e6, which covers positions of any context; less accurate beyond; NaN for ±infinity. */
+/** sin(x) and cos(x) for |x| ≤ 4e6, which covers positions of any context; less accurate beyond; NaN for infinity. */
 DEVICE void sincos_f32(float x, float& sine, float& cosine) {
   i32 q;
   const float r = quarter_turns(x, q), z = r * r;
-  const float s = fma_f32(polynomial(z, -1.666666716e-01f, 8.333329111e-03f, -1.983930561e-04f, 2.718026963e-06f), z * r, r);
-  const float c = fma_f32(polynomial(z, 4.166664556e-02f, -1.388734439e-03f, 2.443568883e-05f), z * z, fma_f32(z, -0.5f, 1.f));
+  const float p = polynomial(z, -1.666666716e-01f, 8.333329111e-03f, -1.983930561e-04f, 2.718026963e-06f);
+  const float s = fma_f32(p, z * r, r);
+  const float t = polynomial(z, 4.166664556e-02f, -1.388734439e-03f, 2.443568883e-05f);
+  const float c = fma_f32(t, z * z, fma_f32(z, -0.5f, 1.f));
   const u32 swap = q & 1;
   sine = bit_cast<float>(bit_cast<u32>(swap ? c : s) ^ u32(q & 2) << 30);
   cosine = bit_cast<float>(bit_cast<u32>(swap ? s : c) ^ u32((q + 1) & 2) << 30);

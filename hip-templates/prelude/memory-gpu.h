@@ -1,7 +1,9 @@
 // memory-gpu.h: loads and stores of vec on GPUs, by the widest accesses that the alignment allows. vec.h includes it.
 #pragma once
 
-DEVICE constexpr int access_bytes(int bytes) { return bytes % 16 == 0 ? 16 : bytes % 8 == 0 ? 8 : bytes % 4 == 0 ? 4 : 2; }
+DEVICE constexpr int access_bytes(int bytes) {
+  return bytes % 16 == 0 ? 16 : bytes % 8 == 0 ? 8 : bytes % 4 == 0 ? 4 : 2;
+}
 
 #if ON_AMD
 // AMD reads words at any address (the HSA memory model has unaligned access on); the type only says what is known.
@@ -61,7 +63,8 @@ DEVICE u32 pack_bf16(float low, float high) { return bf16_bits(low) | u32(bf16_b
 template <bool NT> DEVICE uint4 fetch(const uint4* p) {
   if constexpr (!NT) return *p;
   uint4 v;
-  asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
+  asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+      : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
   return v;
 }
 template <bool NT> DEVICE uint2 fetch(const uint2* p) {
@@ -138,7 +141,8 @@ template <int N, bool NT, class T> DEVICE vec<float, N> load_elements(const T* p
     const words<BYTES / 4> raw = load_words<BYTES / 4, access_bytes(BYTES), NT>(p);
     UNROLL for (int i = 0; i < BYTES / 4; i++) {
       if constexpr (sizeof(T) == 4) out.v[i] = bit_cast<float>(raw.w[i]);
-      else if constexpr (same_type<T, f16_t>::value) out.v[2 * i] = low_f16(raw.w[i]), out.v[2 * i + 1] = high_f16(raw.w[i]);
+      else if constexpr (same_type<T, f16_t>::value)
+        out.v[2 * i] = low_f16(raw.w[i]), out.v[2 * i + 1] = high_f16(raw.w[i]);
       else out.v[2 * i] = low_bf16(raw.w[i]), out.v[2 * i + 1] = high_bf16(raw.w[i]);
     }
   }

@@ -76,7 +76,8 @@ template <class Format> struct decode32_five_bits {
     const group_scale s = Format::scale(block, 0);
     const u32 high = load_unaligned<u32>(block + Format::block_bytes - 20);
     const i32x16 q = widen_u8<16>(block + Format::block_bytes - 16);
-    return pair(to_floats(plus_16(q & 15, high)) * s.step + s.base, to_floats(plus_16(q >> 4, high >> 16)) * s.step + s.base);
+    const i32x16 first = plus_16(q & 15, high), second = plus_16(q >> 4, high >> 16);
+    return pair(to_floats(first) * s.step + s.base, to_floats(second) * s.step + s.base);
   }
 };
 template <> struct decode32<q5_0_format> : decode32_five_bits<q5_0_format> {};

@@ -196,8 +196,9 @@ struct q6_k_format {  // u8 ql[128] · u8 qh[64] · i8 scales[16] · f16 d
   }
   template <int N, bool NT> static DEVICE codes<N> code(const u8* block, int i) {
     const int half = i >> 7, group = i >> 5 & 3, at = i & 31;
-    const codes<N> low = field(load_codes<N, ALIGN, NT>(block + half * 64 + (group & 1) * 32 + at), group >> 1 << 2, 15);
-    return with_bits(low, field(load_codes<N, ALIGN, NT>(block + 128 + half * 32 + at), group * 2, 3), 4);
+    const u8 *low = block + half * 64 + (group & 1) * 32 + at, *high = block + 128 + half * 32 + at;
+    return with_bits(field(load_codes<N, ALIGN, NT>(low), group >> 1 << 2, 15),
+                     field(load_codes<N, ALIGN, NT>(high), group * 2, 3), 4);
   }
 };
 

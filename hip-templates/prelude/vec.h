@@ -98,7 +98,7 @@ DEVICE vec<float, N> zip3(const vec<float, N>& a, const vec<float, N>& b, const 
 template <int N> DEVICE vec<float, N> splat(float x) {
   vec<float, N> out;
   if constexpr (N == 1) out.v = x;
-  else if constexpr (N <= NATIVE) out.v = x - typename simd<N>::floats{};  // minus: 0 + x is not x for -0, and stays an addition
+  else if constexpr (N <= NATIVE) out.v = x - typename simd<N>::floats{};  // x - 0 is x; 0 + x is an addition: x may be -0
   else out.lo = out.hi = splat<N / 2>(x);
   return out;
 }
@@ -187,8 +187,12 @@ struct LaneFastExp {
   template <int N> DEVICE vec<float, N> operator op(const vec<float, N>& a, const vec<float, N>& b) {                  \
     return zip(a, b, Lane{});                                                                                          \
   }                                                                                                                    \
-  template <int N> DEVICE vec<float, N> operator op(const vec<float, N>& a, float b) { return zip(a, splat<N>(b), Lane{}); } \
-  template <int N> DEVICE vec<float, N> operator op(float a, const vec<float, N>& b) { return zip(splat<N>(a), b, Lane{}); } \
+  template <int N> DEVICE vec<float, N> operator op(const vec<float, N>& a, float b) {                                 \
+    return zip(a, splat<N>(b), Lane{});                                                                                \
+  }                                                                                                                    \
+  template <int N> DEVICE vec<float, N> operator op(float a, const vec<float, N>& b) {                                 \
+    return zip(splat<N>(a), b, Lane{});                                                                                \
+  }                                                                                                                    \
   template <int N, class B> DEVICE vec<float, N>& operator op##=(vec<float, N>& a, const B& b) { return a = a op b; }
 RF_OPERATOR(+, LaneAdd)
 RF_OPERATOR(-, LaneSub)
@@ -203,8 +207,12 @@ template <int N> DEVICE vec<float, N> fma(const vec<float, N>& a, const vec<floa
 template <int N> DEVICE vec<float, N> fma(const vec<float, N>& a, float b, const vec<float, N>& c) {
   return zip3(a, splat<N>(b), c, LaneFma{});
 }
-template <int N> DEVICE vec<float, N> max(const vec<float, N>& a, const vec<float, N>& b) { return zip(a, b, LaneMax{}); }
-template <int N> DEVICE vec<float, N> min(const vec<float, N>& a, const vec<float, N>& b) { return zip(a, b, LaneMin{}); }
+template <int N> DEVICE vec<float, N> max(const vec<float, N>& a, const vec<float, N>& b) {
+  return zip(a, b, LaneMax{});
+}
+template <int N> DEVICE vec<float, N> min(const vec<float, N>& a, const vec<float, N>& b) {
+  return zip(a, b, LaneMin{});
+}
 template <int N> DEVICE vec<float, N> abs(const vec<float, N>& a) { return map(a, LaneAbs{}); }
 template <int N> DEVICE vec<float, N> exp(const vec<float, N>& a) { return map(a, LaneExp{}); }
 template <int N> DEVICE vec<float, N> log(const vec<float, N>& a) { return map(a, LaneLog{}); }

@@ -19,7 +19,8 @@ struct Indexed {
 struct ArgMax {
   DEVICE Indexed operator()(Indexed a, Indexed b) const {
     const bool first = a.value > b.value || (a.value == b.value && a.index < b.index);
-    return {first ? a.value : b.value, first ? a.index : b.index};  // by member: a choice of structs goes through memory
+    // by member: a choice between structs goes through memory
+    return {first ? a.value : b.value, first ? a.index : b.index};
   }
 };
 
