@@ -3,9 +3,11 @@ import { expect } from 'vitest'
 import { GraphBuilder } from '../../../ir/builder.ts'
 import { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from '../../../ir/half.ts'
 import { matmul, matmulAdd, matmulSwiglu } from '../../../ir/ops/index.ts'
+import { quantFormats } from '../../../ir/quant.ts'
 import { encodeValues } from '../../../ir/tensor-bytes.ts'
 import { type Dim, type Dtype, type FloatType, isQuant, tensor } from '../../../ir/type.ts'
 import { compileGraph } from '../../../src/api/compile-graph.ts'
+import type { Device } from '../../../src/api/device.ts'
 import { quantize } from '../../quantize.ts'
 
 export interface Case {
@@ -17,6 +19,32 @@ export interface Case {
   readonly K: number
   readonly N: number
 }
+
+const quantised = Object.keys(quantFormats) as Dtype[]
+/** every format of weights, with types of activations, tails and epilogues spread over them */
+export const formats: readonly Case[] = [
+  { op: 'matmul', w: 'f32', x: 'f32', K: 37, N: 5 },
+  { op: 'matmul_bias', w: 'f16', x: 'f16', K: 129, N: 33 },
+  { op: 'matmul_add_bias', w: 'bf16', x: 'bf16', K: 70, N: 19 },
+  ...quantised.map((w, i): Case => {
+    const { block } = quantFormats[w as keyof typeof quantFormats]
+    return {
+      op: 'matmul',
+      w,
+      x: (['f32', 'f16', 'bf16'] as const)[i % 3]!,
+      y: 'f32',
+      K: block === 32 ? 160 : 512,
+      N: 37,
+    }
+  }),
+]
+export const epilogues: readonly Case[] = [
+  { op: 'matmul_bias', w: 'q8_0', x: 'f32', K: 64, N: 35 },
+  { op: 'matmul_add', w: 'f16', x: 'f16', y: 'f32', K: 64, N: 40 },
+  { op: 'matmul_swiglu', w: 'bf16', x: 'bf16', K: 72, N: 50 },
+  { op: 'matmul_swiglu', w: 'q4_0', x: 'f16', K: 96, N: 3 },
+  { op: 'matmul', w: 'f16', x: 'bf16', y: 'f16', K: 1, N: 1 },
+]
 
 export const nameOf = ({ op, w, x, y = x, K, N }: Case): string => `${op} ${x}·${w}→${y} K=${K} N=${N}`
 
@@ -65,7 +93,7 @@ const weightBytes = (dtype: Dtype, values: Float32Array): Uint8Array =>
  * @param T tokens of the graph: a number compiles kernels for just that many
  */
 export async function checkCases(
-  device: string,
+  device: string | Device,
   cases: readonly Case[],
   T: Dim,
   tokens: readonly number[],

@@ -1,35 +1,7 @@
 // Every kernel of the matmul family against the reference executor: in the host's fast mode, and as a GPU's blocks and
 // waves in emulation.
 import { describe, expect, test } from 'vitest'
-import { quantFormats } from '../../../ir/quant.ts'
-import type { Dtype } from '../../../ir/type.ts'
-import { type Case, checkCases } from './matmul-cases.ts'
-
-const quantised = Object.keys(quantFormats) as Dtype[]
-/** every format of weights, with types of activations, tails and epilogues spread over them */
-const formats: Case[] = [
-  { op: 'matmul', w: 'f32', x: 'f32', K: 37, N: 5 },
-  { op: 'matmul_bias', w: 'f16', x: 'f16', K: 129, N: 33 },
-  { op: 'matmul_add_bias', w: 'bf16', x: 'bf16', K: 70, N: 19 },
-  ...quantised.map((w, i): Case => {
-    const { block } = quantFormats[w as keyof typeof quantFormats]
-    return {
-      op: 'matmul',
-      w,
-      x: (['f32', 'f16', 'bf16'] as const)[i % 3]!,
-      y: 'f32',
-      K: block === 32 ? 160 : 512,
-      N: 37,
-    }
-  }),
-]
-const epilogues: Case[] = [
-  { op: 'matmul_bias', w: 'q8_0', x: 'f32', K: 64, N: 35 },
-  { op: 'matmul_add', w: 'f16', x: 'f16', y: 'f32', K: 64, N: 40 },
-  { op: 'matmul_swiglu', w: 'bf16', x: 'bf16', K: 72, N: 50 },
-  { op: 'matmul_swiglu', w: 'q4_0', x: 'f16', K: 96, N: 3 },
-  { op: 'matmul', w: 'f16', x: 'bf16', y: 'f16', K: 1, N: 1 },
-]
+import { checkCases, epilogues, formats } from './matmul-cases.ts'
 
 describe('host, fast', () => {
   test('few tokens: gemv for all weight formats', async () => {
