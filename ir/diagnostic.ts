@@ -33,6 +33,11 @@ export class Diagnostic extends Error {
     this.stack = this.message // a user's error is not a stack trace
   }
 
+  /** What Node prints of an error that nobody caught: the message, not its parts again. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.message
+  }
+
   toJSON(): DiagnosticData {
     return { code: this.code, message: this.summary, facts: this.facts, ...(this.help ? { help: this.help } : {}) }
   }

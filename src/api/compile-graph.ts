@@ -253,4 +253,9 @@ export class CompiledGraph implements Disposable, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this[Symbol.dispose]()
   }
+
+  /** The same as leaving a `using` block. */
+  dispose(): void {
+    this[Symbol.dispose]()
+  }
 }
