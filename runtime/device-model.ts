@@ -93,21 +93,20 @@ export class DeviceModel implements Disposable {
     for (const program of all)
       for (const { id, bytes, type } of buffersOf(program, 'state'))
         this.#state(id, bytes, bindShape(type.shape, program.limits).join())
-    const made = programs.map(
-      ({ program, feedback }) =>
-        new Executable(program, {
-          driver,
-          stream: this.stream,
-          arena,
-          bindings,
-          kernel: (source, entry) => this.#kernel(source, entry),
-          address: (buffer) =>
-            buffer.kind === 'weight' ? this.#weights.addressOf(buffer) : this.#states.get(buffer.id)!.address,
-          ...(feedback ? { feedback } : {}),
-        }),
-    )
-    this.#executables.push(...made)
-    return made
+    return programs.map(({ program, feedback }) => {
+      const executable = new Executable(program, {
+        driver,
+        stream: this.stream,
+        arena,
+        bindings,
+        kernel: (source, entry) => this.#kernel(source, entry),
+        address: (buffer) =>
+          buffer.kind === 'weight' ? this.#weights.addressOf(buffer) : this.#states.get(buffer.id)!.address,
+        ...(feedback ? { feedback } : {}),
+      })
+      this.#executables.push(executable)
+      return executable
+    })
   }
 
   async #compile(

@@ -13,7 +13,7 @@ import type { KernelCompiler } from '../../runtime/device-model.ts'
 import { openKernelCache } from '../../runtime/kernel-cache.ts'
 import { kernelCompiler } from '../../runtime/kernel-compiler.ts'
 import { openDriver, resolveDevice } from '../../runtime/platform/devices.ts'
-import type { Driver } from '../../runtime/platform/driver.ts'
+import type { Driver, DriverOptions } from '../../runtime/platform/driver.ts'
 
 export interface ReferenceDevice extends Disposable {
   readonly kind: 'reference'
@@ -40,6 +40,8 @@ export interface OpenDeviceOptions {
   readonly onProgress?: (progress: CompileProgress) => void
   readonly onCompiled?: (kernels: readonly CompiledKernel[]) => void
   readonly saveTemps?: string
+  /** puts something between the driver and the runtime library: fault injection, a log */
+  readonly wrapCalls?: DriverOptions['wrapCalls']
 }
 
 /**
@@ -53,7 +55,7 @@ export async function openDevice(spec: string, options: OpenDeviceOptions = {}):
   if (report.platform === 'reference') return referenceDevice()
   let driver: Driver
   try {
-    driver = await openDriver(report)
+    driver = await openDriver(report, options.wrapCalls ? { wrapCalls: options.wrapCalls } : {})
   } catch (error) {
     const noCompiler = error instanceof Diagnostic && error.code === 'no-host-compiler'
     if (spec === 'auto' && noCompiler)

@@ -36,7 +36,7 @@ export class DeviceStepper implements Stepper {
   readonly #parts: DeviceStepperParts
   readonly #ring: PinnedBuffer
   readonly #tokens: Int32Array
-  readonly #events: TimingEvent[]
+  readonly #events: TimingEvent[] = []
   readonly #loaded = new Map<'absorb' | 'score', Promise<Executable>>()
   #decoding: DeviceDecoding | undefined
 
@@ -45,9 +45,19 @@ export class DeviceStepper implements Stepper {
     this.chunk = parts.chunk
     this.pageSize = parts.pageSize
     this.pages = parts.pages
-    this.#ring = parts.driver.allocPinned(depth * 4)
+    this.#ring = parts.driver.during('tokens on their way to the host', () => parts.driver.allocPinned(depth * 4))
     this.#tokens = new Int32Array(this.#ring.view.buffer, this.#ring.view.byteOffset, depth)
-    this.#events = Array.from({ length: depth }, () => parts.driver.createEvent({ timing: false }))
+    try {
+      for (let i = 0; i < depth; i++) this.#events.push(parts.driver.createEvent({ timing: false }))
+    } catch (error) {
+      this.#release()
+      throw error
+    }
+  }
+
+  #release(): void {
+    for (const event of this.#events) event[Symbol.dispose]()
+    this.#ring[Symbol.dispose]()
   }
 
   async absorb(step: StepInput): Promise<void> {
@@ -153,8 +163,7 @@ export class DeviceStepper implements Stepper {
 
   [Symbol.dispose](): void {
     this.#parts.model.stream.synchronize()
-    for (const event of this.#events) event[Symbol.dispose]()
-    this.#ring[Symbol.dispose]()
+    this.#release()
     this.#parts.model[Symbol.dispose]()
   }
 }
