@@ -98,7 +98,7 @@ export function writeRandomHf(folder: string, config: Partial<HfConfig> = {}, op
 }
 
 /** Name and shape of every weight, in the names of transformers. */
-function shapesOf(config: HfConfig): Record<string, number[]> {
+export function shapesOf(config: HfConfig): Record<string, number[]> {
   const {
     hidden_size: D,
     intermediate_size: F,
@@ -137,7 +137,7 @@ function shapesOf(config: HfConfig): Record<string, number[]> {
 }
 
 /** Byte-level BPE without merges: three special tokens, then one token a byte as far as the vocabulary reaches. */
-function byteTokenizer(config: HfConfig): unknown {
+export function byteTokenizer(config: HfConfig): unknown {
   const special = ['<unk>', '<|bos|>', '<|eos|>']
   const names = [...special, ...byteLetters()]
   const vocab: Record<string, number> = {}
