@@ -39,7 +39,7 @@ template <> DEVICE simd<16>::ints widen_i8<16>(const u8* p) {
 }
 #endif
 
-/** N halves to floats: by F16C or AVX-512 where present, else as f16_value does it, in SIMD. */
+/** N halves to floats: by F16C, AVX-512 or NEON where present, else as f16_value does it, in SIMD. */
 template <int N> DEVICE typename simd<N>::floats widen_f16(typename simd<N>::shorts h) {
   typedef typename simd<N>::floats F;
   typedef typename simd<N>::ints I;
@@ -48,6 +48,13 @@ template <int N> DEVICE typename simd<N>::floats widen_f16(typename simd<N>::sho
 #endif
 #if defined(__F16C__)
   if constexpr (N == 8) return (F)__builtin_ia32_vcvtph2ps256(h);
+#endif
+#if defined(__aarch64__)
+  if constexpr (N == 4) {  // compilers convert lane by lane
+    F v;
+    asm("fcvtl %0.4s, %1.4h" : "=w"(v) : "w"(h));
+    return v;
+  }
 #endif
   const I bits = __builtin_convertvector(h, I);  // the sign spreads over the upper half
   const I magnitude = (bits & 0x7fff) << 13;
@@ -64,6 +71,13 @@ template <int N> DEVICE typename simd<N>::shorts narrow_f16(typename simd<N>::fl
 #endif
 #if defined(__F16C__)
   if constexpr (N == 8) return (S)__builtin_ia32_vcvtps2ph256(v, 0);
+#endif
+#if defined(__aarch64__)
+  if constexpr (N == 4) {
+    S h;
+    asm("fcvtn %0.4h, %1.4s" : "=w"(h) : "w"(v));
+    return h;
+  }
 #endif
   const I u = bit_cast<I>(v), magnitude = u & 0x7fffffff;
   const I normal = (magnitude - (112 << 23) + 0xfff + (magnitude >> 13 & 1)) >> 13;
