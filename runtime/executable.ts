@@ -245,7 +245,7 @@ export class Executable implements Disposable {
     const { type } = this.#output(name)
     const bound = { ...this.#resources.bindings, ...bindings }
     const bytes = byteSize(type, bound)
-    using pinned = driver.allocPinned(bytes)
+    using pinned = driver.during(`reading output ${name} of @${this.program.name}`, () => driver.allocPinned(bytes))
     driver.copyToHost(pinned.address, this.outputAddress(name), bytes, stream)
     await stream.synchronizeAsync()
     this.#sending = false

@@ -110,7 +110,7 @@ class Upload implements Disposable {
     this.#staging = driver.sharesHostMemory
       ? []
       : [0, 1].map(() => ({
-          buffer: driver.allocPinned(chunkBytes),
+          buffer: driver.during('staging of weights', () => driver.allocPinned(chunkBytes)),
           copied: driver.createEvent({ timing: false }),
           busy: false,
         }))
