@@ -1,9 +1,9 @@
 // GraphBuilder: how front ends, scripts and the parser make graphs.
 import { fail, invariant } from './diagnostic.ts'
-import type { Attrs, Graph, Node, Output, ValueId } from './graph.ts'
-import { inferTypes, parseAttrs } from './infer.ts'
+import { freezeNode, type Graph, isName, type Node, type Output, type ValueId } from './graph.ts'
+import { inferTypes, orderOperands, parseAttrs, rememberTypes } from './infer.ts'
 import type { OpDefinition } from './op.ts'
-import { type Dim, type Dtype, state, type TensorType, tensor } from './type.ts'
+import { type Dim, type Dtype, printType, sameType, state, type TensorType, tensor, typeFault } from './type.ts'
 import { type GraphEditor, Value } from './value.ts'
 
 export class GraphBuilder implements GraphEditor {
@@ -21,14 +21,33 @@ export class GraphBuilder implements GraphEditor {
 
   constructor(name = 'main') {
     this.name = name
+    this.#checkName('graph', name)
+  }
+
+  #checkName(what: string, name: string): void {
+    const readable = isName(name) && (what !== 'output' || !/^\d/.test(name))
+    if (!readable)
+      fail({
+        code: 'bad-name',
+        message: `${what} cannot be called ${JSON.stringify(name)}`,
+        facts: [['in', `@${this.name}`]],
+        help: 'names are letters, digits, `_`, `.` and `-`, so that the printed graph can be read back',
+      })
+  }
+
+  #declare(what: string, id: ValueId, type: TensorType): void {
+    this.#checkName(what, id.slice(1))
+    const fault = typeFault(type)
+    if (fault) fail({ code: 'bad-type', message: `${what} ${id}: ${fault}`, facts: [['in', `@${this.name}`]] })
+    this.#types[id] = Object.freeze({ ...type, shape: Object.freeze([...type.shape]) })
   }
 
   /** A value that every run is given. */
   input(name: string, type: TensorType): Value {
     const id = `%${name}`
     if (this.#types[id]) fail({ code: 'duplicate-input', message: `input ${id} is declared twice in @${this.name}` })
+    this.#declare('input', id, type)
     this.#inputs.push(id)
-    this.#types[id] = type
     return new Value(this, id)
   }
 
@@ -40,9 +59,19 @@ export class GraphBuilder implements GraphEditor {
   /** A weight by name; asking again for the same name gives the same weight. */
   weight(name: string, dtype: Dtype, shape: readonly Dim[]): Value {
     const id = `@${name}`
-    if (!this.#types[id]) {
+    const [known, type] = [this.#types[id], tensor(dtype, shape)]
+    if (!known) {
+      this.#declare('weight', id, type)
       this.#weights.push(id)
-      this.#types[id] = tensor(dtype, shape)
+    } else if (!sameType(known, type)) {
+      fail({
+        code: 'duplicate-weight',
+        message: `weight ${id} is asked for as two types`,
+        facts: [
+          ['first', printType(known)],
+          ['now', printType(type)],
+        ],
+      })
     }
     return new Value(this, id)
   }
@@ -74,28 +103,35 @@ export class GraphBuilder implements GraphEditor {
     attrs: Record<string, unknown>,
     label?: string,
   ): Value[] {
-    const given = Object.entries(operands).filter((entry): entry is [string, Value] => entry[1] !== undefined)
-    for (const [name, value] of given) {
-      invariant(value.graph === this, `operand ${name} of ${op.name} belongs to another graph`)
+    const given = orderOperands(op, operands)
+    const inputs: Record<string, ValueId> = {}
+    const inputTypes: Record<string, TensorType> = {}
+    for (const name in given) {
+      const { graph, id } = given[name]!
+      if (graph !== this)
+        fail({ code: 'foreign-value', message: `operand ${name} of ${op.name} (${id}) belongs to another graph` })
+      inputs[name] = id
+      inputTypes[name] = this.typeOf(id)
     }
-    const parsed: Attrs = parseAttrs(op, attrs)
-    const types = inferTypes(op, Object.fromEntries(given.map(([name, value]) => [name, value.type])), parsed)
+    const parsed = parseAttrs(op, attrs)
+    const types = inferTypes(op, inputTypes, parsed)
     const out = ids ?? types.map(() => this.#freshId())
-    const path = [...this.#scope, ...(label ? [label] : [])].join('.')
-    const node: Node = {
+    const path = [...this.#scope, ...(label ? [label] : [])].join('.').replace(/\s+/g, ' ').trim() // one line of text
+    const node = freezeNode({
       id: out[0]!,
       op: op.name,
-      in: Object.fromEntries(given.map(([name, value]) => [name, value.id])),
+      in: inputs,
       attrs: parsed,
-      out,
+      out: [...out],
       ...(path ? { label: path } : {}),
-    }
+    })
     for (const [i, id] of out.entries()) {
       if (this.#types[id]) fail({ code: 'duplicate-value', message: `value ${id} is defined twice in @${this.name}` })
       this.#types[id] = types[i]!
       this.#madeBy.set(id, node)
     }
-    for (const [, value] of given) this.#uses.set(value.id, this.usesOf(value.id) + 1)
+    for (const name in inputs) this.#uses.set(inputs[name]!, this.usesOf(inputs[name]!) + 1)
+    rememberTypes(node, this.#types)
     this.#nodes[node.id] = node
     this.#order.push(node.id)
     return out.map((id) => new Value(this, id))
@@ -110,6 +146,9 @@ export class GraphBuilder implements GraphEditor {
 
   /** Names a result of the graph. */
   output(name: string, value: Value): void {
+    this.#checkName('output', name)
+    if (value.graph !== this)
+      fail({ code: 'foreign-value', message: `output ${name} (${value.id}) belongs to another graph` })
     if (this.#outputs.some((output) => output.name === name)) {
       fail({ code: 'duplicate-output', message: `output ${name} is declared twice in @${this.name}` })
     }
@@ -136,16 +175,16 @@ export class GraphBuilder implements GraphEditor {
     return this.#uses.get(id) ?? 0
   }
 
-  /** The finished graph. */
+  /** The finished graph, frozen: later additions to the builder do not show in it. */
   build(): Graph {
-    return {
+    return Object.freeze({
       name: this.name,
-      inputs: [...this.#inputs],
-      weights: [...this.#weights],
-      types: { ...this.#types },
-      nodes: { ...this.#nodes },
-      order: [...this.#order],
-      outputs: [...this.#outputs],
-    }
+      inputs: Object.freeze([...this.#inputs]),
+      weights: Object.freeze([...this.#weights]),
+      types: Object.freeze({ ...this.#types }),
+      nodes: Object.freeze({ ...this.#nodes }),
+      order: Object.freeze([...this.#order]),
+      outputs: Object.freeze(this.#outputs.map((output) => Object.freeze({ ...output }))),
+    })
   }
 }

@@ -63,13 +63,16 @@ export function producers(graph: Graph): Map<ValueId, Node> {
   return made
 }
 
-/** value → how often it is read, by nodes and as an output. */
-export function useCounts(graph: Graph): Map<ValueId, number> {
-  const uses = new Map<ValueId, number>()
-  const count = (id: ValueId) => uses.set(id, (uses.get(id) ?? 0) + 1)
-  for (const node of nodesOf(graph)) Object.values(node.in).forEach(count)
-  for (const { value } of graph.outputs) count(value)
-  return uses
+/** What names of graphs, inputs, weights and outputs look like, so that their text form can be read back. */
+export const isName = (name: string): boolean => /^[A-Za-z0-9_][\w.-]*$/.test(name)
+
+/** The node, frozen: graphs share nodes, so none may change. */
+export function freezeNode(node: Node): Node {
+  Object.freeze(node.in)
+  Object.freeze(node.out)
+  for (const name in node.attrs) Object.freeze(node.attrs[name])
+  Object.freeze(node.attrs)
+  return Object.freeze(node)
 }
 
 /** `%87 (blk.3.ffn_down) in @decode`, for errors. */

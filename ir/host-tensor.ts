@@ -1,6 +1,6 @@
 // Tensors in host memory as references see them: floats of every width are held as f32 (or f64 when a pass is compared
 // exactly), quantised weights as their decoded values; the dtype only remembers what they were.
-import { invariant } from './diagnostic.ts'
+import { fail, invariant } from './diagnostic.ts'
 import { type Bindings, type Dtype, isFloat, isQuant, product } from './type.ts'
 
 export type HostData = Float32Array | Float64Array | Int32Array | Uint32Array | Int8Array | Uint8Array
@@ -33,6 +33,12 @@ export function hostTensor(dtype: Dtype, shape: readonly number[], values: Array
   const data = storage(dtype, values.length)
   data.set(values)
   return { dtype, shape, data }
+}
+
+/** An index that came with the inputs of a run: a kernel would read beyond a buffer, a reference says so. */
+export function indexBelow(name: string, index: number, limit: number): number {
+  if (index >= 0 && index < limit) return index
+  return fail({ code: 'op-index', message: `${name} ${index} is outside 0…${limit - 1}` })
 }
 
 /** Applies `f` to each row (last dim) of x: it reads a row and writes one of `width` values. */

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { fail, invariant } from './diagnostic.ts'
 import type { Attrs } from './graph.ts'
 import type { HostTensor, ReferenceContext } from './host-tensor.ts'
-import { type Dim, isFloat, printType, type TensorType } from './type.ts'
+import { type Dim, isFloat, isQuant, printType, type TensorType } from './type.ts'
 import type { Value } from './value.ts'
 
 /**
@@ -138,7 +138,8 @@ function register<I extends Docs, O extends Docs, A extends z.ZodType, R extends
   registry.set(name, definition)
   const call = (operands: Record<string, Value | undefined>, attrs: Record<string, unknown> = {}, label?: string) => {
     const first = Object.values(operands).find((v) => v !== undefined)
-    invariant(first, `${name} needs an operand to know its graph`)
+    if (!first)
+      fail({ code: 'op-operand', message: `${name} needs operands: ${Object.keys(spec.operands).join(', ')}` })
     const results = first.graph.append(definition, operands, attrs, label)
     if (!spec.results) return results[0]
     return Object.fromEntries(spec.results.map((r, i) => [r, results[i]]))
@@ -163,7 +164,7 @@ export function staticDim(type: TensorType, axis: number): number {
   return typeof dim === 'number' ? dim : typeError(`dim ${axis} of ${printType(type)} must be a number, is ${dim}`)
 }
 
-/** All the named dims are one and the same; returns it. */
+/** All the named places hold one and the same dim; returns it. */
 export function sameDim(name: string, ...places: [TensorType, number][]): Dim {
   const dims = places.map(([type, axis]) => dimAt(type, axis))
   if (dims.some((dim) => dim !== dims[0])) {
@@ -184,6 +185,18 @@ export function expectFloat(name: string, type: TensorType): void {
 
 export function expectDtype(name: string, type: TensorType, ...dtypes: TensorType['dtype'][]): void {
   if (!dtypes.includes(type.dtype)) typeError(`${name} must be ${dtypes.join(' or ')}, is ${printType(type)}`)
+}
+
+/** An i32 list: positions, requests, indices. */
+export function expectIndices(name: string, type: TensorType): void {
+  expectDtype(name, type, 'i32')
+  expectRank(name, type, 1)
+}
+
+/** What matmul and embed read: floats, or a block-quantised format. */
+export function expectWeight(name: string, type: TensorType): void {
+  if (!isFloat(type.dtype) && !isQuant(type.dtype))
+    typeError(`${name} must be a float or quantised type, is ${printType(type)}`)
 }
 
 export function expectState(name: string, type: TensorType): void {

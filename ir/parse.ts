@@ -1,37 +1,27 @@
 // Reads the text form of a graph. Every op application is checked by its declaration, and the type that the text states
-// must be the type that the op infers.
+// must be the type that the op infers. Every Diagnostic says the line and column that it is about.
 
 import { GraphBuilder } from './builder.ts'
 import { Diagnostic, fail } from './diagnostic.ts'
-import type { AttrValue, Graph, ValueId } from './graph.ts'
+import { type AttrValue, type Graph, isWeight, type Scalar, type ValueId } from './graph.ts'
 import { findOp, type OpDefinition } from './op.ts'
 import './ops/index.ts'
 import { quantFormats } from './quant.ts'
-import {
-  type Dim,
-  type Dtype,
-  dimSymbols,
-  isDtype,
-  isQuant,
-  printType,
-  sameType,
-  state,
-  type TensorType,
-  tensor,
-} from './type.ts'
+import { type Dim, dimSymbols, isDtype, printType, sameType, scalarTypes, type TensorType, typeFault } from './type.ts'
 import { Value } from './value.ts'
 
 interface Token {
-  readonly kind: 'id' | 'word' | 'number' | 'string' | 'punctuation' | 'label' | 'end'
+  readonly kind: 'id' | 'word' | 'number' | 'string' | 'punctuation' | 'comment' | 'end'
   readonly text: string
+  /** characters before it */
   readonly at: number
 }
 
 const patterns = [
   ['space', /\s+/y],
-  ['label', /\/\/[^\n]*/y],
+  ['comment', /\/\/[^\n]*/y],
   ['id', /[%@][\w.-]+/y],
-  ['number', /-?(?:\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|Infinity)/y],
+  ['number', /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y],
   ['string', /"(?:[^"\\\n]|\\.)*"/y],
   ['word', /[A-Za-z_][\w.-]*/y],
   ['punctuation', /[(){}[\]:,=]/y],
@@ -41,213 +31,281 @@ function tokenize(text: string): Token[] {
   const tokens: Token[] = []
   let at = 0
   while (at < text.length) {
-    let matched = false
+    const start = at
     for (const [kind, pattern] of patterns) {
-      pattern.lastIndex = at
+      pattern.lastIndex = start
       const found = pattern.exec(text)
       if (!found) continue
       if (kind !== 'space') tokens.push({ kind, text: found[0], at })
       at = pattern.lastIndex
-      matched = true
       break
     }
-    if (!matched) syntaxError(text, at, `unexpected character ${JSON.stringify(text[at])}`)
+    if (at === start) syntaxError(text, at, `unexpected character ${JSON.stringify(text[at])}`)
   }
   return [...tokens, { kind: 'end', text: 'the end of the text', at }]
 }
 
-function syntaxError(text: string, at: number, message: string, help?: string): never {
+function place(text: string, at: number): [string, string][] {
   const before = text.slice(0, at).split('\n')
-  return fail({
-    code: 'graph-syntax',
-    message,
-    facts: [
-      ['at', `line ${before.length}, column ${before.at(-1)!.length + 1}`],
-      ['line', (text.split('\n')[before.length - 1] ?? '').trim()],
-    ],
-    ...(help ? { help } : {}),
-  })
+  return [
+    ['at', `line ${before.length}, column ${before.at(-1)!.length + 1}`],
+    ['line', (text.split('\n')[before.length - 1] ?? '').trim()],
+  ]
+}
+
+function syntaxError(text: string, at: number, message: string, help?: string): never {
+  return fail({ code: 'graph-syntax', message, facts: place(text, at), ...(help ? { help } : {}) })
 }
 
 /** The graph that `text` describes, in the form that `printGraph` writes. */
 export function parseGraph(text: string): Graph {
-  const tokens = tokenize(text)
-  let next = 0
-  const peek = () => tokens[next]!
-  const fault = (message: string, help?: string): never => syntaxError(text, peek().at, message, help)
-  const take = (kind: Token['kind'], what: string) =>
-    peek().kind === kind ? tokens[next++]!.text : fault(`expected ${what}, got ${peek().text}`)
-  const accept = (mark: string) => {
-    const found = peek().text === mark
-    if (found) next++
+  return new Parser(text).graph()
+}
+
+class Parser {
+  readonly #text: string
+  readonly #tokens: Token[]
+  #next = 0
+  #builder = new GraphBuilder()
+  readonly #known = new Set<ValueId>()
+
+  constructor(text: string) {
+    this.#text = text
+    this.#tokens = tokenize(text)
+  }
+
+  graph(): Graph {
+    this.#skipComments()
+    if (this.#peek().text !== 'graph') this.#fault('a graph begins with `graph @name(`')
+    this.#next++
+    const name = this.#id('@', 'a name such as @main')
+    this.#builder = this.#located(name, () => new GraphBuilder(name.text.slice(1)))
+    this.#need('(')
+    this.#list(')', () => this.#input())
+    this.#need('{')
+    for (this.#skipComments(); this.#peek().text !== 'return'; this.#skipComments()) {
+      if (isWeight(this.#peek().text)) this.#weight()
+      else this.#node()
+    }
+    this.#returns()
+    this.#need('}')
+    this.#skipComments()
+    if (this.#peek().kind !== 'end') this.#fault(`expected the end of the graph, got ${this.#peek().text}`)
+    return this.#builder.build()
+  }
+
+  // ---- what a graph consists of --------------------------------------------------------------------------------------
+
+  #input(): void {
+    const id = this.#id('%', 'an input')
+    this.#need(':')
+    const type = this.#type()
+    this.#located(id, () => this.#builder.input(id.text.slice(1), type))
+    this.#known.add(id.text)
+  }
+
+  #weight(): void {
+    const id = this.#id('@', 'a weight')
+    this.#need(':')
+    const type = this.#type()
+    if (this.#known.has(id.text)) this.#fault(`${id.text} is declared twice`, undefined, id)
+    if (type.state) this.#fault(`weight ${id.text} cannot be a state`, undefined, id)
+    this.#located(id, () => this.#builder.weight(id.text.slice(1), type.dtype, type.shape))
+    this.#known.add(id.text)
+  }
+
+  #node(): void {
+    const results: { id: Token; type: TensorType }[] = []
+    do {
+      const id = this.#id('%', results.length ? 'a result' : 'a weight, a result or `return`')
+      this.#need(':')
+      if (this.#known.has(id.text)) this.#fault(`${id.text} is defined twice`, undefined, id)
+      results.push({ id, type: this.#type() })
+    } while (this.#accept(','))
+    this.#need('=')
+    const at = this.#peek()
+    const name = this.#take('word', 'an op').text
+    const op = findOp(name) ?? this.#fault(`unknown op ${name}`, 'docs/ops.md lists every op', at)
+    const operands = this.#operands(op, at)
+    const attrs = this.#accept('{') ? this.#attributes() : {}
+    const label = this.#labelOf()
+    if (results.length !== op.results.length)
+      this.#fault(
+        `${name} has ${op.results.length} results (${op.results.join(', ')}), ${results.length} are named`,
+        undefined,
+        results[0]!.id,
+      )
+    const ids = results.map(({ id }) => id.text)
+    const made = this.#located(at, () => this.#builder.appendAs(ids, op, operands, attrs, label))
+    for (const [i, { id, type }] of results.entries()) {
+      this.#known.add(id.text)
+      if (!sameType(made[i]!.type, type))
+        this.#fault(
+          `${id.text} is stated as ${printType(type)}, ${name} gives ${printType(made[i]!.type)}`,
+          undefined,
+          id,
+        )
+    }
+  }
+
+  #operands(op: OpDefinition, at: Token): Record<string, Value> {
+    const operands: Record<string, Value> = {}
+    const required = Object.keys(op.operands)
+    const takes = () => `its operands are ${[...required, ...Object.keys(op.optional)].join(', ')}`
+    let position = 0
+    this.#need('(')
+    this.#list(')', () => {
+      const start = this.#peek()
+      let name = required[position]
+      if (start.kind === 'word') {
+        name = this.#take('word', 'an operand').text
+        this.#need('=')
+      } else position++
+      if (name === undefined || (!Object.hasOwn(op.operands, name) && !Object.hasOwn(op.optional, name)))
+        return this.#fault(
+          name ? `${op.name} has no operand ${name}` : `${op.name} has too many operands`,
+          takes(),
+          start,
+        )
+      if (operands[name]) this.#fault(`operand ${name} of ${op.name} is given twice`, undefined, start)
+      operands[name] = this.#value()
+    })
+    const missing = required.filter((name) => !operands[name])
+    if (missing.length) this.#fault(`${op.name} lacks its operand ${missing.join(', ')}`, takes(), at)
+    return operands
+  }
+
+  #attributes(): Record<string, AttrValue> {
+    const attrs = new Map<string, AttrValue>()
+    this.#list('}', () => {
+      const name = this.#take('word', 'an attribute')
+      if (attrs.has(name.text)) this.#fault(`attribute ${name.text} is given twice`, undefined, name)
+      this.#need('=')
+      attrs.set(name.text, this.#accept('[') ? this.#list(']', () => this.#scalar()) : this.#scalar())
+    })
+    return Object.fromEntries(attrs)
+  }
+
+  #scalar(): Scalar {
+    const token = this.#tokens[this.#next++]!
+    if (token.kind === 'number') return Number(token.text)
+    if (token.text === 'true' || token.text === 'false') return token.text === 'true'
+    if (token.kind !== 'string') this.#fault(`expected a value, got ${token.text}`, undefined, token)
+    try {
+      return JSON.parse(token.text) as string
+    } catch {
+      return this.#fault(`${token.text} is not a string`, 'strings are written as in JSON', token)
+    }
+  }
+
+  #returns(): void {
+    this.#next++
+    while (this.#peek().text !== '}') {
+      const start = this.#peek()
+      // `return %y` names its only output y
+      const name = start.kind === 'word' ? this.#take('word', 'a name').text : undefined
+      if (name) this.#need('=')
+      const value = this.#value()
+      this.#located(start, () => this.#builder.output(name ?? 'y', value))
+      if (!this.#accept(',')) break
+    }
+  }
+
+  #type(): TensorType {
+    const isState = this.#accept('state')
+    const start = this.#peek()
+    const dtype = this.#take('word', 'a dtype').text
+    if (!isDtype(dtype))
+      return this.#fault(
+        `unknown dtype ${dtype}`,
+        `known are ${[...scalarTypes, ...Object.keys(quantFormats)].join(', ')}`,
+        start,
+      )
+    this.#need('[')
+    const shape = this.#list(']', () => this.#dim())
+    const type: TensorType = isState ? { dtype, shape, state: true } : { dtype, shape }
+    const fault = typeFault(type)
+    if (fault) this.#fault(fault, undefined, start)
+    return type
+  }
+
+  #dim(): Dim {
+    const token = this.#tokens[this.#next++]!
+    if (token.kind === 'number') return Number(token.text)
+    const symbol = dimSymbols.find((s) => s === token.text)
+    return symbol ?? this.#fault(`expected a dim, got ${token.text}`, `symbols are ${dimSymbols.join(', ')}`, token)
+  }
+
+  #value(): Value {
+    const token = this.#take('id', 'a value')
+    if (!this.#known.has(token.text)) this.#fault(`${token.text} is used before it is defined`, undefined, token)
+    return new Value(this.#builder, token.text)
+  }
+
+  // ---- tokens --------------------------------------------------------------------------------------------------------
+
+  #peek(): Token {
+    return this.#tokens[this.#next]!
+  }
+
+  #fault(message: string, help?: string, token = this.#peek()): never {
+    return syntaxError(this.#text, token.at, message, help)
+  }
+
+  #take(kind: Token['kind'], what: string): Token {
+    const token = this.#peek()
+    if (token.kind !== kind) this.#fault(`expected ${what}, got ${token.text}`)
+    this.#next++
+    return token
+  }
+
+  #id(sigil: '%' | '@', what: string): Token {
+    if (!this.#peek().text.startsWith(sigil)) this.#fault(`expected ${what}, got ${this.#peek().text}`)
+    return this.#take('id', what)
+  }
+
+  #accept(mark: string): boolean {
+    const found = this.#peek().text === mark
+    if (found) this.#next++
     return found
   }
-  const need = (mark: string) => accept(mark) || fault(`expected \`${mark}\`, got ${peek().text}`)
-  const list = <T>(close: string, item: () => T): T[] => {
+
+  #need(mark: string): void {
+    if (!this.#accept(mark)) this.#fault(`expected \`${mark}\`, got ${this.#peek().text}`)
+  }
+
+  #list<T>(close: string, item: () => T): T[] {
     const items: T[] = []
-    while (!accept(close)) {
-      if (items.length) need(',')
+    while (!this.#accept(close)) {
+      if (items.length) this.#need(',')
       items.push(item())
     }
     return items
   }
 
-  const type = (): TensorType => {
-    const isState = accept('state')
-    const dtype = take('word', 'a dtype')
-    if (!isDtype(dtype))
-      return fault(
-        `unknown dtype ${dtype}`,
-        `known are f32, f16, bf16, i32, u32, i8, u8, bool, ${Object.keys(quantFormats).join(', ')}`,
-      )
-    need('[')
-    const shape = list(']', dim)
-    checkBlocks(dtype, shape)
-    return isState ? state(dtype, shape) : tensor(dtype, shape)
-  }
-  const dim = (): Dim => {
-    if (peek().kind === 'number') {
-      const n = Number(take('number', 'a dim'))
-      return Number.isSafeInteger(n) && n >= 0 ? n : fault(`a dim must be a whole number, is ${n}`)
-    }
-    const symbol = take('word', 'a dim')
-    return (
-      dimSymbols.find((s) => s === symbol) ?? fault(`unknown dim ${symbol}`, `symbols are ${dimSymbols.join(', ')}`)
-    )
-  }
-  const checkBlocks = (dtype: Dtype, shape: Dim[]) => {
-    const last = shape.at(-1)
-    if (!isQuant(dtype) || typeof last !== 'number') return
-    const { block } = quantFormats[dtype]
-    if (last % block) fault(`rows of ${dtype} must be a multiple of ${block}, are ${last}`)
-  }
-  const attr = (): AttrValue => {
-    if (accept('[')) return list(']', () => attr() as number)
-    if (peek().kind === 'string') return JSON.parse(take('string', 'a string'))
-    if (peek().kind === 'number') return Number(take('number', 'a number'))
-    const word = take('word', 'a value')
-    return word === 'true' ? true : word === 'false' ? false : fault(`expected a value, got ${word}`)
+  #skipComments(): void {
+    while (this.#peek().kind === 'comment') this.#next++
   }
 
-  const attribute = (): [string, AttrValue] => {
-    const name = take('word', 'an attribute')
-    need('=')
-    return [name, attr()]
+  /** A comment behind a node, on its line, is its label. */
+  #labelOf(): string | undefined {
+    const [before, token] = [this.#tokens[this.#next - 1]!, this.#peek()]
+    if (token.kind !== 'comment' || this.#text.slice(before.at, token.at).includes('\n')) return undefined
+    this.#next++
+    return token.text.slice(2).trim() || undefined
   }
 
-  const signs = () => {
-    while (peek().kind === 'label') next++
-  }
-  signs()
-  if (take('word', '`graph`') !== 'graph') fault('a graph begins with `graph @name(`')
-  const builder = new GraphBuilder(take('id', 'a name such as @main').slice(1))
-  const known = new Set<ValueId>()
-  const value = (): Value => {
-    const token = peek()
-    const id = take('id', 'a value')
-    return known.has(id) ? new Value(builder, id) : syntaxError(text, token.at, `${id} is used before it is defined`)
-  }
-  need('(')
-  for (const [id, t] of list(')', () => declaration(type))) {
-    builder.input(id.slice(1), t)
-    known.add(id)
-  }
-  function declaration(readType: () => TensorType): [ValueId, TensorType] {
-    const id = take('id', 'a value')
-    need(':')
-    return [id, readType()]
-  }
-  need('{')
-  for (;;) {
-    signs()
-    if (peek().text === 'return') break
-    const start = peek()
-    const results: [ValueId, TensorType][] = []
-    do results.push(declaration(type))
-    while (accept(','))
-    if (start.text.startsWith('@')) {
-      const [id, t] = results[0]!
-      builder.weight(id.slice(1), t.dtype, t.shape)
-      known.add(id)
-      continue
-    }
-    need('=')
-    const opAt = peek().at
-    const name = take('word', 'an op')
-    const op = findOp(name) ?? syntaxError(text, opAt, `unknown op ${name}`, 'docs/ops.md lists every op')
-    const operands = readOperands(op, opAt)
-    const attrs = accept('{') ? Object.fromEntries(list('}', attribute)) : {}
-    const label = peek().kind === 'label' ? tokens[next++]!.text.slice(2).trim() : undefined
-    if (results.length !== op.results.length)
-      syntaxError(text, start.at, `${name} has ${op.results.length} results, ${results.length} are named`)
-    const clash = results.find(([id]) => known.has(id))
-    if (clash) syntaxError(text, start.at, `${clash[0]} is defined twice`)
-    const made = located(start.at, () =>
-      builder.appendAs(
-        results.map(([id]) => id),
-        op,
-        operands,
-        attrs,
-        label,
-      ),
-    )
-    for (const [i, [id, stated]] of results.entries()) {
-      known.add(id)
-      if (!sameType(made[i]!.type, stated)) {
-        syntaxError(
-          text,
-          start.at,
-          `${id} is stated as ${printType(stated)}, ${name} gives ${printType(made[i]!.type)}`,
-        )
-      }
-    }
-  }
-  function readOperands(op: OpDefinition, opAt: number): Record<string, Value> {
-    const operands: Record<string, Value> = {}
-    const required = Object.keys(op.operands)
-    let position = 0
-    need('(')
-    list(')', () => {
-      if (peek().kind === 'word') {
-        const name = take('word', 'an operand')
-        need('=')
-        operands[name] = value()
-      } else {
-        const name = required[position++]
-        if (!name) syntaxError(text, opAt, `${op.name} has ${required.length} operands: ${required.join(', ')}`)
-        operands[name!] = value()
-      }
-    })
-    const missing = required.filter((name) => !operands[name])
-    if (missing.length) syntaxError(text, opAt, `${op.name} lacks its operand ${missing.join(', ')}`)
-    return operands
-  }
-  function located<T>(at: number, build: () => T): T {
+  /** Adds the place to a Diagnostic of the builder. */
+  #located<T>(token: Token, build: () => T): T {
     try {
       return build()
     } catch (error) {
       if (!(error instanceof Diagnostic)) throw error
-      const line = text.slice(0, at).split('\n').length
+      const { code, summary: message, facts, help } = error
       return fail(
-        {
-          code: error.code,
-          message: error.summary,
-          facts: [['at', `line ${line}`], ...error.facts],
-          ...(error.help ? { help: error.help } : {}),
-        },
+        { code, message, facts: [...place(this.#text, token.at), ...facts], ...(help ? { help } : {}) },
         error,
       )
     }
   }
-  need('return')
-  do {
-    // `return %y` names its only output y
-    const name = peek().kind === 'word' ? take('word', 'a name') : undefined
-    if (name) need('=')
-    builder.output(name ?? 'y', value())
-  } while (accept(','))
-  need('}')
-  signs()
-  if (peek().kind !== 'end') fault(`expected the end of the graph, got ${peek().text}`)
-  return builder.build()
 }

@@ -12,12 +12,12 @@ import { printType } from './type.ts'
  */
 export function printGraph(graph: Graph): string {
   const declare = (id: ValueId) => `${id}: ${printType(typeOf(graph, id))}`
-  const returns = graph.outputs.map(({ name, value }) => `${name} = ${value}`).join(', ')
+  const returns = graph.outputs.map(({ name, value }) => ` ${name} = ${value}`).join(',')
   return [
     `graph @${graph.name}(${graph.inputs.map(declare).join(', ')}) {`,
     ...graph.weights.map((id) => `  ${declare(id)}`),
     ...nodesOf(graph).map((node) => `  ${printNode(graph, node)}`),
-    `  return ${returns}`,
+    `  return${returns}`,
     '}',
   ].join('\n')
 }
@@ -47,6 +47,7 @@ function printAttr(value: AttrValue): string {
 
 /** The shortest text that reads back as the same number. */
 function printNumber(value: number): string {
+  if (Object.is(value, -0)) return '-0'
   const exponential = value.toExponential()
   return Number.isFinite(value) && exponential.length < String(value).length
     ? exponential.replace('e+', 'e')

@@ -7,10 +7,10 @@ import { type Graph, type Node, nodesOf, typeOf, type ValueId } from './graph.ts
 import { type HostTensor, type ReferenceContext, size, storage } from './host-tensor.ts'
 import { opNamed } from './op.ts'
 import './ops/index.ts'
-import { type Bindings, isFloat, isQuant, printType, product, type TensorType, tensor } from './type.ts'
+import { type Bindings, type DimSymbol, isFloat, isQuant, printType, product, type TensorType, tensor } from './type.ts'
 
 export interface ReferenceRun {
-  /** by name, without sigil; states are updated in place */
+  /** by name, without sigil; states are updated in place (in exact runs unless they hold f64, a copy is) */
   readonly inputs: Readonly<Record<string, HostTensor>>
   /** a weight by its name, without sigil: decoded values */
   readonly weight: (name: string, type: TensorType) => HostTensor
@@ -112,7 +112,28 @@ export function bindInputs(graph: Graph, run: Pick<ReferenceRun, 'inputs' | 'bin
     const alike = (isFloat(type.dtype) || isQuant(type.dtype)) === (isFloat(given.dtype) || isQuant(given.dtype))
     if (!alike) wrong(`input ${name} must be ${type.dtype}`)
   }
+  for (const symbol of symbolsOf(graph))
+    if (bindings[symbol] === undefined)
+      fail({
+        code: 'graph-input',
+        message: `${symbol} has no value`,
+        facts: [['graph', `@${graph.name}`]],
+        help: `no shape of an input tells it: give it with the bindings, { ${symbol}: … }`,
+      })
   return bindings
+}
+
+const symbols = new WeakMap<Graph, readonly DimSymbol[]>()
+
+/** The symbols that stand in the types of a graph. */
+function symbolsOf(graph: Graph): readonly DimSymbol[] {
+  const known = symbols.get(graph)
+  if (known) return known
+  const found = new Set(
+    Object.values(graph.types).flatMap(({ shape }) => shape.filter((dim) => typeof dim === 'string')),
+  )
+  symbols.set(graph, [...found])
+  return [...found]
 }
 
 function widen(value: HostTensor, exact: boolean): HostTensor {

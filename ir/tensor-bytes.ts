@@ -19,7 +19,7 @@ function tableOf(dtype: 'f16' | 'bf16'): Float32Array {
 
 /** The bytes at a multiple of `alignment`, as typed arrays want them. */
 const alignedCopy = (bytes: Uint8Array, alignment: number): Uint8Array =>
-  bytes.byteOffset % alignment ? bytes.slice() : bytes
+  bytes.byteOffset % alignment ? new Uint8Array(bytes) : bytes // slice() of a Buffer would not copy
 
 /** Values of a tensor: floats and quantised weights as f32. */
 export function decodeTensor(dtype: Dtype, shape: readonly number[], bytes: Uint8Array): HostTensor {

@@ -74,6 +74,20 @@ export const sameDims = (a: readonly Dim[], b: readonly Dim[]): boolean =>
 export const sameType = (a: TensorType, b: TensorType): boolean =>
   a.dtype === b.dtype && !!a.state === !!b.state && sameDims(a.shape, b.shape)
 
+/** What no value can be: an unknown dtype, a dim that is no count, a row that is no whole number of blocks. */
+export function typeFault({ dtype, shape }: TensorType): string | undefined {
+  if (!isDtype(dtype)) return `unknown dtype ${dtype}`
+  for (const dim of shape) {
+    const counts = typeof dim === 'number' ? Number.isSafeInteger(dim) && dim >= 0 : dimSymbols.includes(dim)
+    if (!counts) return `a dim must be a whole number or one of ${dimSymbols.join(', ')}, is ${dim}`
+  }
+  if (!isQuant(dtype)) return undefined
+  const { block } = quantFormats[dtype]
+  const row = shape.at(-1)
+  const whole = typeof row === 'number' && row % block === 0
+  return whole ? undefined : `rows of ${dtype} must be a multiple of ${block}, are ${row ?? 'none'}`
+}
+
 /** `bf16[T, 2048]`; a state prints as `state f16[P, 8, 16, 128]`. */
 export const printType = (type: TensorType): string =>
   `${type.state ? 'state ' : ''}${type.dtype}[${type.shape.join(', ')}]`

@@ -1,6 +1,6 @@
 // Value: a handle on one value of a graph under construction. Calling an op with handles appends a node; rules of passes
 // match on a handle's `op`, `in`, `attrs` and `uses`.
-import type { Attrs, ValueId } from './graph.ts'
+import { type Attrs, isWeight, type Node, type ValueId } from './graph.ts'
 import type { OpDefinition } from './op.ts'
 import type { TensorType } from './type.ts'
 
@@ -14,11 +14,7 @@ export interface GraphEditor {
   ): Value[]
   typeOf(id: ValueId): TensorType
   /** the node that computes a value; inputs and weights have none */
-  nodeOf(
-    id: ValueId,
-  ):
-    | { op: string; in: Readonly<Record<string, ValueId>>; attrs: Attrs; out: readonly ValueId[]; label?: string }
-    | undefined
+  nodeOf(id: ValueId): Node | undefined
   usesOf(id: ValueId): number
 }
 
@@ -34,14 +30,14 @@ export class Value {
   }
   /** name of the op that computes it; `input` or `weight` where no node does */
   get op(): string {
-    return this.graph.nodeOf(this.id)?.op ?? (this.id.startsWith('@') ? 'weight' : 'input')
+    return this.graph.nodeOf(this.id)?.op ?? (isWeight(this.id) ? 'weight' : 'input')
   }
   /** operands of that op */
   get in(): Record<string, Value> {
+    const operands: Record<string, Value> = {}
     const node = this.graph.nodeOf(this.id)
-    return node
-      ? Object.fromEntries(Object.entries(node.in).map(([name, id]) => [name, new Value(this.graph, id)]))
-      : {}
+    if (node) for (const name in node.in) operands[name] = new Value(this.graph, node.in[name]!)
+    return operands
   }
   get attrs(): Attrs {
     return this.graph.nodeOf(this.id)?.attrs ?? {}

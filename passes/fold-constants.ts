@@ -1,46 +1,65 @@
 import { match, P } from 'ts-pattern'
-import { opNamed } from '../ir/op.ts'
-import { reshape, scale } from '../ir/ops/index.ts'
+import { reshape, scale, slice, transpose } from '../ir/ops/index.ts'
 import { sameType } from '../ir/type.ts'
 import type { Value } from '../ir/value.ts'
 import { editPass } from './rewrite.ts'
 
 /**
- * scale(scale(x, a), b)   ⇒  scale(x, a·b)
- * scale(x, 1)             ⇒  x
- * reshape(reshape(x))     ⇒  reshape(x)
- * view or copy of x that has x's type and order  ⇒  x
+ * scale(x, 1), and views and copies that change nothing  ⇒  x
+ * scale(scale(x, a), b)                                  ⇒  scale(x, a·b)
+ * reshape(reshape(x)), slice(slice(x)), transpose(transpose(x))  ⇒  the same view of x
  */
 export const foldConstants = editPass(
-  { name: 'fold-constants', doc: 'Saves kernels whose effect is known before the graph runs.', numerics: 'rounding' },
+  {
+    name: 'fold-constants',
+    doc: 'Saves kernels whose effect is known before the graph runs.',
+    numerics: 'rounding', // x · (a·b) instead of (x · a) · b
+  },
   (rewriter) => {
     for (const node of rewriter.nodes()) {
+      if (!foldable.has(node.op)) continue
       const value = rewriter.value(node.id)
-      const folded = fold(value)
+      const folded = withoutEffect(value) ?? joined(value)
       if (folded) rewriter.replace(value, folded)
     }
   },
 )
 
-function fold(value: Value): Value | null {
-  const { x } = value.in
-  if (!x || isIdentity(value, x)) return x ?? null
-  return match({ op: value.op, x })
-    .with({ op: 'scale', x: { op: 'scale', uses: 1 } }, () =>
-      scale({ x: x.in.x! }, { by: (value.attrs.by as number) * (x.attrs.by as number) }),
-    )
-    .with({ op: 'reshape', x: { op: 'reshape' } }, () => reshape({ x: x.in.x! }, { shape: [...value.type.shape] }))
+const foldable: ReadonlySet<string> = new Set(['scale', 'reshape', 'slice', 'transpose', 'repeat_kv', 'contiguous'])
+
+/** x, where `value` is x in x's order. */
+function withoutEffect(value: Value): Value | null {
+  const x = value.in.x!
+  const nothing = match(value.op)
+    .with('scale', () => value.attrs.by === 1)
+    .with('transpose', () => (value.attrs.perm as number[]).every((from, to) => from === to))
+    .otherwise(() => sameType(value.type, x.type)) // the other ones change x only together with its type
+  return nothing ? x : null
+}
+
+/** One op in place of two of a kind. */
+function joined(value: Value): Value | null {
+  const inner = value.in.x!
+  if (inner.op !== value.op) return null
+  const x = inner.in.x!
+  const [first, second] = [inner.attrs, value.attrs]
+  return match(value.op)
+    .with('scale', () => {
+      const by = (first.by as number) * (second.by as number)
+      return inner.uses === 1 && isSafeFactor(by) ? scale({ x }, { by }) : null
+    })
+    .with('reshape', () => (sameType(value.type, x.type) ? x : reshape({ x }, { shape: [...value.type.shape] })))
+    .with('slice', () => {
+      const from = (first.from as number) + (second.from as number)
+      return slice({ x }, { from, to: from + (second.to as number) - (second.from as number) })
+    })
+    .with('transpose', () => {
+      const perm = (second.perm as number[]).map((dim) => (first.perm as number[])[dim]!)
+      return perm.every((from, to) => from === to) ? x : transpose({ x }, { perm })
+    })
     .with(P._, () => null)
     .exhaustive()
 }
 
-/** The elements of x, in x's order: nothing happens. */
-function isIdentity(value: Value, x: Value): boolean {
-  const traits = value.op === 'input' || value.op === 'weight' ? [] : opNamed(value.op).traits
-  if (value.op === 'scale') return value.attrs.by === 1
-  if (value.op === 'transpose') return (value.attrs.perm as number[]).every((p, i) => p === i)
-  if (value.op === 'repeat_kv') return value.attrs.groups === 1
-  return (
-    (traits.includes('view') || value.op === 'contiguous') && value.op !== 'repeat_kv' && sameType(value.type, x.type)
-  )
-}
+/** Kernels hold a factor as f32: a product that leaves its normal range would not act like its two factors. */
+const isSafeFactor = (by: number): boolean => Math.abs(by) >= 2 ** -126 && Math.abs(by) < 2 ** 127

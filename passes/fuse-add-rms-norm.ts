@@ -1,5 +1,6 @@
 import { addRmsNorm } from '../ir/ops/index.ts'
-import { rewritePass } from './rewrite.ts'
+import type { Value } from '../ir/value.ts'
+import { alike, rewritePass } from './rewrite.ts'
 
 /** sum = add(a, b), y = rms_norm(sum, w)  ⇒  sum, y = add_rms_norm(a, b, w) */
 export const fuseAddRmsNorm = rewritePass({
@@ -8,13 +9,14 @@ export const fuseAddRmsNorm = rewritePass({
   numerics: 'rounding', // the sum is normalised before it is rounded to its dtype
   root: 'rms_norm',
   rule(norm, rewriter) {
-    const sum = norm.in.x!
-    const { a, b } = sum.in
-    if (sum.op !== 'add' || String(a!.type.shape) !== String(b!.type.shape) || a!.type.dtype !== b!.type.dtype)
-      return null
-    const fused = addRmsNorm({ a: a!, b: b!, w: norm.in.w! }, { eps: norm.attrs.eps as number }, norm.label)
-    rewriter.replace(norm, fused.y)
+    const { x: sum, w } = norm.in as { x: Value; w: Value }
+    if (sum.op !== 'add') return null
+    const { a, b } = sum.in as { a: Value; b: Value }
+    const place = rewriter.placeFor([sum, norm], [a, b, w])
+    if (!alike(a, b) || !place) return null
+    rewriter.standBefore(place)
+    const fused = addRmsNorm({ a, b, w }, { eps: norm.attrs.eps as number }, norm.label)
     rewriter.replace(sum, fused.sum)
-    return null
+    return fused.y
   },
 })

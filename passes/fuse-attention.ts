@@ -1,7 +1,7 @@
 import { attention } from '../ir/ops/index.ts'
 import type { FloatType } from '../ir/type.ts'
 import type { Value } from '../ir/value.ts'
-import { rewritePass } from './rewrite.ts'
+import { alike, rewritePass } from './rewrite.ts'
 
 /**
  * pv_matmul(scale_mask_softmax(qk_matmul(q, K, seq), positions), V, seq)
@@ -13,7 +13,7 @@ export const fuseAttention = rewritePass({
   doc: 'Saves six kernels a layer, the scores [T, H, L] and the gathered keys and values [R, L, Hkv, C].',
   numerics: 'rounding', // sums in another order, online
   root: 'pv_matmul',
-  rule(pv) {
+  rule(pv, rewriter) {
     const { p, v, seq } = pv.in as Record<string, Value>
     if (p!.op !== 'scale_mask_softmax' || p!.uses !== 1) return null
     const scores = p!.in.x!
@@ -21,6 +21,9 @@ export const fuseAttention = rewritePass({
     const keys = cacheBehind(scores.in.k!)
     const values = cacheBehind(v!)
     if (!keys || !values || keys.table.id !== values.table.id || keys.groups !== values.groups) return null
+    if (!alike(keys.cache, values.cache)) return null // one page size, one head size, one dtype
+    // attention reads the caches later than kv_read did: no op may have updated them by then
+    if (rewriter.isUpdated(keys.cache) || rewriter.isUpdated(values.cache)) return null
     return attention(
       {
         q: scores.in.q!,

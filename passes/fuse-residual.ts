@@ -1,6 +1,6 @@
 import { matmulAdd } from '../ir/ops/index.ts'
 import type { Value } from '../ir/value.ts'
-import { rewritePass } from './rewrite.ts'
+import { alike, rewritePass } from './rewrite.ts'
 
 /** add(residual, matmul(x, w, bias)), in either order  ⇒  matmul_add(x, w, residual, bias) */
 export const fuseResidual = rewritePass({
@@ -11,9 +11,8 @@ export const fuseResidual = rewritePass({
   rule(add) {
     const { a, b } = add.in as { a: Value; b: Value }
     const [product, residual] = isProduct(b) ? [b, a] : [a, b]
-    const sameType =
-      String(product.type.shape) === String(residual.type.shape) && product.type.dtype === residual.type.dtype
-    if (!isProduct(product) || !sameType || product.type.dtype !== product.in.x!.type.dtype) return null
+    if (!isProduct(product) || !alike(product, residual)) return null
+    if (product.type.dtype !== product.in.x!.type.dtype) return null // matmul_add has the dtype of x
     return matmulAdd({ x: product.in.x!, w: product.in.w!, residual, bias: product.in.bias }, {}, product.label)
   },
 })

@@ -1,4 +1,3 @@
-import type { Node } from '../ir/graph.ts'
 import type { RopeAttrs } from '../ir/ops/attributes.ts'
 import { ropeKvAppend } from '../ir/ops/index.ts'
 import type { Value } from '../ir/value.ts'
@@ -7,84 +6,97 @@ import { editPass, type Rewriter } from './rewrite.ts'
 /**
  * q' = rope(q), k_cache' = kv_append(k_cache, rope(k)), v_cache' = kv_append(v_cache, v)
  *   ⇒  q', k_cache', v_cache' = rope_kv_append(q, k, v, k_cache, v_cache)
- * The three belong together when they turn by the same positions and angles and write the same places.
+ * The three belong together when they turn by the same positions and angles and write the same places. A graph has such a
+ * triple per layer, all alike: partners are the nearest ones in the order.
  */
 export const fuseRopeKvAppend = editPass(
   {
     name: 'fuse-rope-kv-append',
     doc: 'Saves three kernels a layer, and a write and a read of the rotated keys.',
     numerics: 'rounding', // the rotated k is rounded to the cache's dtype only
+    root: 'rope',
   },
   (rewriter) => {
-    const taken = new Set<string>()
+    const { queries, keys, values } = candidates(rewriter)
     for (const node of rewriter.nodes()) {
-      if (node.op !== 'kv_append' || taken.has(node.id)) continue
+      if (!keys.has(node.id)) continue
       const append = rewriter.value(node.id)
-      const { cache: k_cache, x, positions, seq, page_table } = append.in as Record<string, Value>
-      if (x!.op !== 'rope' || x!.uses !== 1 || !sameId(x!.in.positions, positions)) continue
-      const q = otherRope(rewriter, x!)
-      const values = valueAppend(rewriter, node, append)
-      if (!q || !values || taken.has(values.id)) continue
-      const fused = ropeKvAppend(
-        {
-          q: q.in.x!,
-          k: x!.in.x!,
-          v: values.in.x!,
-          k_cache: k_cache!,
-          v_cache: values.in.cache!,
-          positions: positions!,
-          seq: seq!,
-          page_table: page_table!,
-          factors: x!.in.factors,
-        },
-        x!.attrs as RopeAttrs,
-        node.label,
-      )
-      taken.add(values.id)
-      rewriter.replace(q, fused.q)
-      rewriter.replace(append, fused.k_cache)
-      rewriter.replace(values, fused.v_cache)
+      const rope = append.in.x!
+      const q = queries.take(rope, turnsAlike(rope), rewriter)
+      const v = values.take(append, writesAlike(append), rewriter)
+      if (q && v) fuse(rewriter, q, append, v)
     }
   },
 )
 
-const sameId = (a: Value | undefined, b: Value | undefined): boolean => a?.id === b?.id
-
-/** The rope of the queries: the same positions, factors and angles as that of the keys, not appended itself. */
-function otherRope(rewriter: Rewriter, keys: Value): Value | undefined {
-  return rewriter
-    .readersOf(keys.in.positions!.id)
-    .filter((node) => node.op === 'rope' && node.id !== keys.id)
-    .map((node) => rewriter.value(node.id))
-    .find(
-      (rope) =>
-        sameId(rope.in.factors, keys.in.factors) &&
-        JSON.stringify(rope.attrs) === JSON.stringify(keys.attrs) &&
-        !rewriter.readersOf(rope.id).some((reader) => reader.op === 'kv_append') &&
-        rope.type.dtype === keys.type.dtype &&
-        layerOf(rope) === layerOf(keys),
-    )
+function fuse(rewriter: Rewriter, q: Value, append: Value, values: Value): void {
+  const { cache, x: rope, positions, seq, page_table } = append.in as Record<string, Value>
+  const operands = {
+    q: q.in.x!,
+    k: rope!.in.x!,
+    v: values.in.x!,
+    k_cache: cache!,
+    v_cache: values.in.cache!,
+    positions: positions!,
+    seq: seq!,
+    page_table: page_table!,
+    factors: rope!.in.factors,
+  }
+  const place = rewriter.placeFor(
+    [q, append, values],
+    Object.values(operands).filter((value) => value !== undefined),
+  )
+  // what else reads a cache as it was would have to come before the append, wherever that moves
+  if (!place || cache!.uses !== 1 || operands.v_cache.uses !== 1) return
+  rewriter.standBefore(place)
+  const fused = ropeKvAppend(operands, rope!.attrs as RopeAttrs, append.label)
+  rewriter.replace(q, fused.q)
+  rewriter.replace(append, fused.k_cache)
+  rewriter.replace(values, fused.v_cache)
 }
 
-/** `blk.3` of `blk.3.attn_q`: ropes of different layers share positions and angles. */
-const layerOf = (value: Value): string | undefined => /^(.*)\.[^.]*$/.exec(value.label ?? '')?.[1]
+/** The parts of all triples: rotated queries, appends of rotated keys, appends of what is not rotated. */
+function candidates(rewriter: Rewriter) {
+  const [queries, values, keys] = [new Nearest(), new Nearest(), new Set<string>()]
+  for (const node of rewriter.nodes()) {
+    const value = rewriter.value(node.id)
+    if (node.op === 'rope') {
+      const isAppended = rewriter.readersOf(node.id).some((reader) => reader.op === 'kv_append')
+      if (!isAppended) queries.add(turnsAlike(value), value, rewriter)
+    } else if (node.op === 'kv_append') {
+      const { x, positions } = value.in as Record<string, Value>
+      if (x!.op !== 'rope') values.add(writesAlike(value), value, rewriter)
+      else if (x!.uses === 1 && x!.in.positions!.id === positions!.id) keys.add(node.id)
+    }
+  }
+  return { queries, keys, values }
+}
 
-/** The append of the values that goes with one of keys: the next append to the same places that rotates nothing. */
-function valueAppend(rewriter: Rewriter, keys: Node, append: Value): Value | undefined {
-  const from = rewriter.positionOf(keys.id)
-  return rewriter
-    .readersOf(keys.in.page_table!)
-    .filter((node) => node.op === 'kv_append' && node.id !== keys.id)
-    .map((node) => rewriter.value(node.id))
-    .filter(
-      ({ in: o, type }) =>
-        o.x!.op !== 'rope' &&
-        sameId(o.positions, append.in.positions) &&
-        sameId(o.seq, append.in.seq) &&
-        type.dtype === append.type.dtype &&
-        String(type.shape) === String(append.type.shape) &&
-        o.x!.type.dtype === append.in.x!.type.dtype,
-    )
-    .filter((value) => rewriter.positionOf(value.id) > from)
-    .sort((a, b) => rewriter.positionOf(a.id) - rewriter.positionOf(b.id))[0]
+/** Equal for ropes that turn by the same angles and have heads of one size and dtype. */
+const turnsAlike = ({ in: { positions, factors }, attrs, type }: Value): string =>
+  [positions!.id, factors?.id, JSON.stringify(attrs), type.dtype, type.shape[2]].join(' ')
+
+/** Equal for appends to the same places of caches of one type. */
+const writesAlike = ({ in: { x, positions, seq, page_table }, type }: Value): string =>
+  [positions!.id, seq!.id, page_table!.id, type.dtype, type.shape, x!.type.dtype].join(' ')
+
+/** Values by what makes them alike, each list in the order of the graph; a value is taken once. */
+class Nearest {
+  readonly #lists = new Map<string, { value: Value; position: number }[]>()
+
+  add(key: string, value: Value, rewriter: Rewriter): void {
+    const list = this.#lists.get(key) ?? []
+    list.push({ value, position: rewriter.positionOf(value.id) })
+    this.#lists.set(key, list)
+  }
+
+  take(near: Value, key: string, rewriter: Rewriter): Value | undefined {
+    const list = this.#lists.get(key) ?? []
+    const position = rewriter.positionOf(near.id)
+    const after = list.findIndex((one) => one.position > position)
+    const [i, j] = [after < 0 ? list.length - 1 : after - 1, after]
+    const distance = (at: number) => (list[at] ? Math.abs(list[at].position - position) : Number.POSITIVE_INFINITY)
+    const nearest = distance(i) <= distance(j) ? i : j
+    return list[nearest] && list.splice(nearest, 1)[0]!.value
+  }
 }

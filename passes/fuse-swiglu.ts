@@ -1,6 +1,7 @@
 import { match, P } from 'ts-pattern'
 import { swiglu } from '../ir/ops/index.ts'
-import { rewritePass } from './rewrite.ts'
+import type { Value } from '../ir/value.ts'
+import { alike, rewritePass } from './rewrite.ts'
 
 /** mul(silu(gate), up)  ⇒  swiglu(gate, up), in either order of the factors */
 export const fuseSwiglu = rewritePass({
@@ -19,8 +20,5 @@ export const fuseSwiglu = rewritePass({
       .otherwise(() => null),
 })
 
-type Handle = Parameters<typeof swiglu>[0]['gate']
-
-/** A broadcast factor is not SwiGLU. */
-const fused = (gate: Handle, up: Handle) =>
-  String(gate.type.shape) === String(up.type.shape) && gate.type.dtype === up.type.dtype ? swiglu({ gate, up }) : null
+/** A factor that is repeated over rows is not SwiGLU. */
+const fused = (gate: Value, up: Value) => (alike(gate, up) ? swiglu({ gate, up }) : null)

@@ -11,6 +11,7 @@ export const mergeQkv = editPass(
     name: 'merge-qkv',
     doc: 'Saves two kernels a layer; one long matmul reaches more bandwidth than three short ones.',
     numerics: 'exact',
+    root: 'matmul',
   },
   (rewriter) => {
     const done = new Set<string>()
@@ -18,8 +19,10 @@ export const mergeQkv = editPass(
       if (node.op !== 'matmul' || done.has(node.in.x!)) continue
       const x = rewriter.value(node.in.x!)
       done.add(x.id)
-      const parts = matmulsOf(rewriter, x).map((part) => rewriter.value(part.id))
-      if (parts.length !== 3 || !parts.every((part) => becomesHeads(rewriter, part)) || !canMerge(parts)) continue
+      const parts = matmulsOf(rewriter, x)
+        .map((part) => rewriter.value(part.id))
+        .filter((part) => becomesHeads(rewriter, part))
+      if (parts.length !== 3 || !canMerge(parts)) continue
       const { columns } = mergeMatmuls(parts, scopeOf(parts[0]!, 'attn_qkv'))
       for (const [i, part] of parts.entries()) rewriter.replace(part, columns[i]!)
     }

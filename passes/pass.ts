@@ -30,9 +30,18 @@ export function runPasses(graph: Graph, passes: readonly Pass[], onPass?: (recor
   for (const pass of passes) {
     const start = performance.now()
     const after = pass.run(current)
-    if (after !== current) verify(after)
+    if (after !== current) verifyAfter(pass, after)
     onPass?.({ pass, before: current, after, ms: performance.now() - start })
     current = after
   }
   return current
+}
+
+/** A pass that makes a bad graph of a good one is our bug. */
+function verifyAfter(pass: Pass, graph: Graph): void {
+  try {
+    verify(graph)
+  } catch (error) {
+    throw new Error(`internal: ${pass.name} made a bad graph, please report`, { cause: error })
+  }
 }

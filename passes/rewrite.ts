@@ -1,9 +1,10 @@
 // How passes change graphs. A Rewriter reads a graph through handles, appends nodes, and lets values stand for others;
-// `finish` makes the new graph in one immer draft, so that everything untouched is shared with the old one.
+// `finish` makes the new graph in one immer draft, so that everything untouched is shared with the old one. The two
+// makers of passes below it hide all of that from a rule.
 import { produce } from 'immer'
 import { invariant } from '../ir/diagnostic.ts'
-import { type Attrs, type Graph, type Node, producers, typeOf, useCounts, type ValueId } from '../ir/graph.ts'
-import { inferTypes, parseAttrs } from '../ir/infer.ts'
+import { freezeNode, type Graph, type Node, nodeOf, typeOf, type ValueId } from '../ir/graph.ts'
+import { inferTypes, orderOperands, parseAttrs } from '../ir/infer.ts'
 import type { OpDefinition } from '../ir/op.ts'
 import { opNamed } from '../ir/op.ts'
 import { printType, sameType, type TensorType } from '../ir/type.ts'
@@ -12,74 +13,119 @@ import type { Pass } from './pass.ts'
 
 export class Rewriter implements GraphEditor {
   readonly graph: Graph
-  readonly #madeBy: Map<ValueId, Node>
-  readonly #uses: Map<ValueId, number>
+  /** value → the node that computes it */
+  readonly #madeBy = new Map<ValueId, Node>()
+  /** value → ids of the nodes that read it, once for every reading */
+  readonly #readers = new Map<ValueId, ValueId[]>()
+  readonly #outputs = new Map<string, ValueId>()
+  readonly #outputUses = new Map<ValueId, number>()
+  /** types of appended values */
   readonly #types = new Map<ValueId, TensorType>()
+  /** nodes that were appended, or that read something else now */
   readonly #changed = new Map<ValueId, Node>()
   readonly #removed = new Set<ValueId>()
-  /** readers of a value, so that replacing one touches only them */
-  readonly #readers = new Map<ValueId, Set<ValueId>>()
-  /** node → nodes appended at its place, before it */
+  /** old node → nodes appended at its place, before it */
   readonly #inserted = new Map<ValueId, ValueId[]>()
-  readonly #outputs: Map<string, ValueId>
+  /** appended node → the old node that it stands at */
+  readonly #anchors = new Map<ValueId, ValueId>()
+  /** old node → its place in the order; filled when first asked for */
+  readonly #positions = new Map<ValueId, number>()
   /** new value → the old id it takes over: an id survives every rewrite of its value */
   readonly #heirs = new Map<ValueId, ValueId>()
+  /** appended by the rule at work: what they read of a value is that value, whatever replaces it */
+  readonly #fresh = new Set<ValueId>()
   #at: ValueId | undefined
-  #next: number
+  #next: number | undefined
   #edited = false
-  #positions: Map<ValueId, number> | undefined
 
   constructor(graph: Graph) {
     this.graph = graph
-    this.#madeBy = producers(graph)
-    this.#uses = useCounts(graph)
-    this.#outputs = new Map(graph.outputs.map(({ name, value }) => [name, value]))
-    let largest = -1
-    for (const id of Object.keys(graph.types)) {
-      const number = /^%(\d+)$/.exec(id)
-      if (number) largest = Math.max(largest, Number(number[1]))
+    for (const { name, value } of graph.outputs) this.#setOutput(name, value)
+    for (const id of graph.order) {
+      const node = nodeOf(graph, id)
+      this.#own(node)
+      this.#read(node)
     }
-    this.#next = largest + 1
-    for (const id of graph.order) this.#read(graph.nodes[id]!, 1)
   }
 
-  #read(node: Node, by: 1 | -1): void {
-    for (const id of Object.values(node.in)) {
-      const readers = this.#readers.get(id) ?? new Set()
-      this.#readers.set(id, readers)
-      if (by > 0) readers.add(node.id)
-      else readers.delete(node.id)
-    }
-  }
+  // ---- reading -------------------------------------------------------------------------------------------------------
 
   typeOf(id: ValueId): TensorType {
     return this.#types.get(id) ?? typeOf(this.graph, id)
   }
+
   nodeOf(id: ValueId): Node | undefined {
     return this.#madeBy.get(id)
   }
-  usesOf(id: ValueId): number {
-    return this.#uses.get(id) ?? 0
+
+  #own(node: Node): void {
+    for (const out of node.out) this.#madeBy.set(out, node)
   }
+
+  /** How often a value is read, by nodes and as an output. */
+  usesOf(id: ValueId): number {
+    return (this.#readers.get(id)?.length ?? 0) + (this.#outputUses.get(id) ?? 0)
+  }
+
   value(id: ValueId): Value {
     return new Value(this, id)
   }
+
   /** The nodes that read a value, as it stands now. */
   readersOf(id: ValueId): Node[] {
-    return [...(this.#readers.get(id) ?? [])].map((reader) => this.#changed.get(reader) ?? this.graph.nodes[reader]!)
+    return [...new Set(this.#readers.get(id))].map((reader) => this.#node(reader))
   }
-  /** Place of a node in the old graph's order; new nodes come last. */
+
+  /** Place of a node in the order; of an input or weight, before everything. */
   positionOf(id: ValueId): number {
-    this.#positions ??= new Map(this.graph.order.map((node, i) => [node, i]))
-    return this.#positions.get(id) ?? this.graph.order.length
+    const node = this.nodeOf(id)
+    return node ? this.#position(node.id) : -1
   }
-  /** Ids of the nodes of the old graph, in order, that still stand. */
+
+  #position(node: ValueId): number {
+    if (this.#positions.size === 0) for (const [i, id] of this.graph.order.entries()) this.#positions.set(id, i)
+    const anchor = this.#anchors.get(node)
+    return anchor === undefined ? this.#positions.get(node)! : this.#positions.get(anchor)! - 0.5
+  }
+
+  /** True if an op updates this version of a state: it must not be read after that. */
+  isUpdated(state: Value): boolean {
+    return this.readersOf(state.id).some((node) =>
+      Object.values(opNamed(node.op).aliases).some((operand) => node.in[operand] === state.id),
+    )
+  }
+
+  /**
+   * The node before which one node that reads `operands` and computes all of `roots` can stand, so that it comes after
+   * what it reads and before what reads it; undefined if there is no such place.
+   */
+  placeFor(roots: readonly Value[], operands: readonly Value[]): ValueId | undefined {
+    const inside = new Set(roots.map(({ id }) => this.nodeOf(id)!.id))
+    let [place, position] = [undefined as ValueId | undefined, Number.POSITIVE_INFINITY]
+    const readers = roots.flatMap(({ id }) => this.#readers.get(id) ?? []).filter((id) => !inside.has(id))
+    for (const id of readers.length ? readers : inside) {
+      const at = this.#position(id)
+      if (readers.length ? at < position : position === Number.POSITIVE_INFINITY || at > position)
+        [place, position] = [id, at]
+    }
+    return operands.every(({ id }) => this.positionOf(id) < position) ? place : undefined
+  }
+
+  /** The nodes of the old graph that still stand, in order; what is appended meanwhile stands before the one at hand. */
   *nodes(): Iterable<Node> {
     for (const id of this.graph.order) {
       if (this.#removed.has(id)) continue
       this.#at = id
-      yield this.#changed.get(id) ?? this.graph.nodes[id]!
+      this.#fresh.clear()
+      yield this.#node(id)
     }
+  }
+
+  // ---- writing -------------------------------------------------------------------------------------------------------
+
+  /** Lets what is appended next stand before this node, until the next one is visited. */
+  standBefore(id: ValueId): void {
+    this.#at = id
   }
 
   append(
@@ -88,34 +134,50 @@ export class Rewriter implements GraphEditor {
     attrs: Record<string, unknown>,
     label?: string,
   ): Value[] {
-    const given = Object.entries(operands).filter((entry): entry is [string, Value] => entry[1] !== undefined)
-    const parsed: Attrs = parseAttrs(op, attrs)
-    const types = inferTypes(op, Object.fromEntries(given.map(([name, value]) => [name, value.type])), parsed)
-    const out = types.map(() => `%${this.#next++}`)
-    const node: Node = {
-      id: out[0]!,
-      op: op.name,
-      in: Object.fromEntries(given.map(([n, v]) => [n, v.id])),
-      attrs: parsed,
-      out,
-      ...(label ? { label } : {}),
+    const given = orderOperands(op, operands)
+    const [inputs, inputTypes]: [Record<string, ValueId>, Record<string, TensorType>] = [{}, {}]
+    for (const name in given) {
+      inputs[name] = given[name]!.id
+      inputTypes[name] = given[name]!.type
     }
-    for (const [i, id] of out.entries()) {
-      this.#types.set(id, types[i]!)
-      this.#madeBy.set(id, node)
-    }
-    for (const id of Object.values(node.in)) this.#uses.set(id, this.usesOf(id) + 1)
+    const parsed = parseAttrs(op, attrs)
+    const types = inferTypes(op, inputTypes, parsed)
+    const out = types.map(() => this.#freshId())
+    const node: Node = { id: out[0]!, op: op.name, in: inputs, attrs: parsed, out, ...(label ? { label } : {}) }
+    for (const [i, id] of out.entries()) this.#types.set(id, types[i]!)
+    this.#own(node)
     this.#changed.set(node.id, node)
-    this.#read(node, 1)
+    this.#fresh.add(node.id)
+    this.#read(node)
     invariant(this.#at, 'a pass appends nodes while it visits nodes')
-    const place = this.#inserted.get(this.#at) ?? []
-    place.push(node.id)
-    this.#inserted.set(this.#at, place)
+    this.#insert(this.#at, node.id)
     this.#edited = true
     return out.map((id) => new Value(this, id))
   }
 
-  /** Lets `by` stand wherever `old` was read. A node made for it takes over the id and label of the old one. */
+  #insert(at: ValueId, id: ValueId): void {
+    const anchor = this.#anchors.get(at) ?? at
+    this.#anchors.set(id, anchor)
+    const place = this.#inserted.get(anchor)
+    if (place) place.push(id)
+    else this.#inserted.set(anchor, [id])
+  }
+
+  #freshId(): ValueId {
+    if (this.#next === undefined) {
+      this.#next = 0
+      for (const id in this.graph.types) {
+        const number = Number(id.slice(1)) // NaN for names
+        if (number >= this.#next && id.startsWith('%')) this.#next = Math.floor(number) + 1
+      }
+    }
+    return `%${this.#next++}`
+  }
+
+  /**
+   * Lets `by` stand wherever `old` was read, save in the nodes that the rule at work appended. A node made for it takes
+   * over the id and label of the old one.
+   */
   replace(old: Value, by: Value): void {
     if (old.id === by.id) return
     invariant(
@@ -123,134 +185,173 @@ export class Rewriter implements GraphEditor {
       `${old.id}: ${printType(old.type)} cannot be replaced by ${printType(by.type)}`,
     )
     for (const reader of this.readersOf(old.id)) {
-      if (reader.id === by.id || this.#madeBy.get(by.id)?.id === reader.id) continue // by may be computed from old
+      if (this.#fresh.has(reader.id) || reader.out.includes(by.id)) continue // `by` may be computed from `old`
       this.#update(reader, { ...reader, in: mapValues(reader.in, (id) => (id === old.id ? by.id : id)) })
     }
-    for (const [name, value] of this.#outputs) {
-      if (value !== old.id) continue
-      this.#outputs.set(name, by.id)
-      this.#uses.set(old.id, this.usesOf(old.id) - 1)
-      this.#uses.set(by.id, this.usesOf(by.id) + 1)
-    }
+    if (this.#outputUses.get(old.id))
+      for (const [name, value] of this.#outputs) if (value === old.id) this.#setOutput(name, by.id)
     this.#inherit(old.id, by.id)
     this.#edited = true
     this.#sweep(old.id)
   }
 
+  #setOutput(name: string, value: ValueId): void {
+    const former = this.#outputs.get(name)
+    if (former !== undefined) this.#outputUses.set(former, this.#outputUses.get(former)! - 1)
+    this.#outputs.set(name, value)
+    this.#outputUses.set(value, (this.#outputUses.get(value) ?? 0) + 1)
+  }
+
   #inherit(old: ValueId, by: ValueId): void {
-    const isNew = this.graph.types[by] === undefined
-    const heir = this.#madeBy.get(by)
-    const label = this.#madeBy.get(old)?.label
-    if (!isNew || !heir || this.graph.types[old] === undefined || this.#heirs.has(by)) return
-    this.#heirs.set(by, old)
+    const heir = this.nodeOf(by)
+    const former = this.graph.types[old] ? old : this.#heirs.get(old)
+    if (!heir || this.graph.types[by] || !former || this.#heirs.has(by)) return
+    this.#heirs.set(by, former)
+    const label = this.nodeOf(old)?.label
     if (label && !heir.label) this.#update(heir, { ...heir, label })
   }
 
   #update(before: Node, after: Node): void {
-    this.#read(before, -1)
-    for (const id of Object.values(before.in)) this.#uses.set(id, this.usesOf(id) - 1)
-    for (const id of Object.values(after.in)) this.#uses.set(id, this.usesOf(id) + 1)
-    this.#read(after, 1)
+    this.#unread(before)
+    this.#read(after)
     this.#changed.set(after.id, after)
-    for (const id of after.out) this.#madeBy.set(id, after)
+    this.#own(after)
+  }
+
+  #read(node: Node): void {
+    for (const name in node.in) {
+      const id = node.in[name]!
+      const readers = this.#readers.get(id)
+      if (readers) readers.push(node.id)
+      else this.#readers.set(id, [node.id])
+    }
+  }
+
+  #unread(node: Node): void {
+    for (const name in node.in) {
+      const readers = this.#readers.get(node.in[name]!)!
+      readers.splice(readers.indexOf(node.id), 1)
+    }
   }
 
   /** Removes the node of a value that nothing reads any more, and what only it read. */
   #sweep(id: ValueId): void {
-    const node = this.#madeBy.get(id)
-    if (!node || this.#removed.has(node.id) || node.out.some((out) => this.usesOf(out) > 0)) return
-    this.#removed.add(node.id)
-    this.#read(node, -1)
-    for (const operand of Object.values(node.in)) {
-      this.#uses.set(operand, this.usesOf(operand) - 1)
-      this.#sweep(operand)
+    const unread = [id]
+    for (let next = unread.pop(); next !== undefined; next = unread.pop()) {
+      const node = this.nodeOf(next)
+      if (!node || this.#removed.has(node.id) || node.out.some((out) => this.usesOf(out) > 0)) continue
+      this.#removed.add(node.id)
+      this.#unread(node)
+      this.#edited = true
+      for (const name in node.in) unread.push(node.in[name]!)
     }
   }
 
-  /** Removes every node whose results nothing reads. */
+  /** Removes every node whose results nothing reads, and every weight. */
   sweepDead(): void {
-    for (const id of [...this.graph.order].reverse()) {
-      const before = this.#removed.size
-      this.#sweep(id)
-      if (this.#removed.size !== before) this.#edited = true
-    }
+    for (let i = this.graph.order.length - 1; i >= 0; i--) this.#sweep(this.graph.order[i]!)
+    if (this.graph.weights.some((id) => this.usesOf(id) === 0)) this.#edited = true
   }
+
+  // ---- the new graph -------------------------------------------------------------------------------------------------
 
   /** The new graph; the old one itself if nothing changed. */
   finish(): Graph {
     if (!this.#edited) return this.graph
-    const alive = (id: ValueId) => !this.#removed.has(id)
-    const tentative: ValueId[] = []
-    for (const id of this.graph.order) {
-      for (const added of this.#inserted.get(id) ?? []) if (alive(added)) tentative.push(added)
-      if (alive(id)) tentative.push(id)
+    for (const added of [...this.#inserted.values()].flat().reverse()) this.#sweep(added) // of rules that gave up
+    const heirs = new Map<ValueId, ValueId>()
+    for (const [by, old] of this.#heirs) {
+      const former = this.nodeOf(old)
+      if (former && this.#removed.has(former.id) && !this.#removed.has(this.nodeOf(by)!.id)) heirs.set(by, old)
     }
-    const heirs = new Map(
-      [...this.#heirs].filter(([by, old]) => {
-        const former = this.#madeBy.get(old)
-        return former && this.#removed.has(former.id) && alive(this.#madeBy.get(by)!.id)
-      }),
-    )
     const renamed = (id: ValueId) => heirs.get(id) ?? id
-    const sorted = this.#sorted(tentative)
-    const order = sorted.map(renamed)
+    const order = this.#sorted().map(renamed)
     const outputs = this.graph.outputs.map(({ name }) => ({ name, value: renamed(this.#outputs.get(name)!) }))
-    const used = new Set<ValueId>(outputs.map(({ value }) => value))
-    for (const id of sorted) for (const operand of Object.values(this.#node(id).in)) used.add(operand)
     return produce(this.graph, (draft) => {
+      const { nodes, types } = draft
       for (const id of this.#removed) {
-        const node = this.graph.nodes[id]
-        if (!node) continue
-        delete draft.nodes[id]
-        for (const out of node.out) delete draft.types[out]
+        for (const out of this.graph.nodes[id]?.out ?? []) delete types[out]
+        delete nodes[id]
       }
       for (const [id, node] of this.#changed) {
-        if (!alive(id)) continue
+        if (this.#removed.has(id)) continue
         const out = node.out.map(renamed)
-        const moved: Node = { ...node, id: renamed(id), in: mapValues(node.in, renamed), out }
-        draft.nodes[renamed(id)] = moved as (typeof draft.nodes)[string]
+        const moved = freezeNode({ ...node, id: out[0]!, in: mapValues(node.in, renamed), out })
+        nodes[moved.id] = moved as (typeof nodes)[string]
         for (const [i, result] of node.out.entries())
-          draft.types[out[i]!] = this.typeOf(result) as (typeof draft.types)[string]
+          types[out[i]!] = Object.freeze(this.typeOf(result)) as (typeof types)[string]
       }
-      draft.order = order
+      draft.order = Object.freeze(order) as ValueId[]
       draft.outputs = outputs
-      draft.weights = this.graph.weights.filter((id) => used.has(id))
-      for (const id of this.graph.weights) if (!used.has(id)) delete draft.types[id]
+      const unread = this.graph.weights.filter((id) => this.usesOf(id) === 0)
+      if (unread.length) draft.weights = this.graph.weights.filter((id) => this.usesOf(id) > 0)
+      for (const id of unread) delete types[id]
     })
   }
 
   #node(id: ValueId): Node {
-    return this.#changed.get(id) ?? this.graph.nodes[id]!
+    return this.#madeBy.get(id)!
   }
 
-  /** A stable topological order: each node as early as it stood, but after what it reads. */
-  #sorted(tentative: readonly ValueId[]): ValueId[] {
+  /**
+   * A stable topological order: each node as early as it stood, but after what it reads, and an update of a state after
+   * the other readers of its old version.
+   */
+  #sorted(): ValueId[] {
     const order: ValueId[] = []
-    const placed = new Set<ValueId>()
-    const place = (id: ValueId): void => {
-      if (placed.has(id)) return
-      placed.add(id)
-      for (const operand of Object.values(this.#node(id).in)) {
-        const maker = this.#madeBy.get(operand)
-        if (maker) place(maker.id)
+    const [done, open] = [new Set<ValueId>(), new Set<ValueId>()]
+    const place = (root: ValueId): void => {
+      for (let stack = [root]; stack.length; ) {
+        const id = stack.at(-1)!
+        const pending = done.has(id) ? undefined : this.#pending(this.#node(id), done)
+        if (pending) {
+          const cycle = pending.some((before) => open.has(before))
+          invariant(!cycle, `a rewrite of @${this.graph.name} makes ${id} read itself`)
+          open.add(id)
+          stack.push(...pending.reverse())
+          continue
+        }
+        stack.pop()
+        open.delete(id)
+        if (!done.has(id)) order.push(id)
+        done.add(id)
       }
-      order.push(id)
     }
-    tentative.forEach(place)
+    for (const id of this.graph.order) {
+      const inserted = this.#inserted.get(id)
+      if (inserted) for (const added of inserted) if (!this.#removed.has(added)) place(added)
+      if (!this.#removed.has(id)) place(id)
+    }
     return order
+  }
+
+  /** The nodes that must come before a node and are not done; undefined if there are none. */
+  #pending(node: Node, done: ReadonlySet<ValueId>): ValueId[] | undefined {
+    let pending: ValueId[] | undefined
+    const require = (id: ValueId) => {
+      if (!done.has(id)) (pending ??= []).push(id)
+    }
+    for (const name in node.in) {
+      const maker = this.nodeOf(node.in[name]!)
+      if (maker) require(maker.id)
+    }
+    const { aliases } = opNamed(node.op)
+    for (const result in aliases)
+      for (const reader of this.#readers.get(node.in[aliases[result]!]!) ?? [])
+        if (reader !== node.id) require(reader)
+    return pending
   }
 }
 
-const mapValues = (record: Readonly<Record<string, string>>, f: (value: string) => string): Record<string, string> =>
-  Object.fromEntries(Object.entries(record).map(([key, value]) => [key, f(value)]))
+const mapValues = (record: Readonly<Record<string, string>>, f: (value: string) => string): Record<string, string> => {
+  const mapped: Record<string, string> = {}
+  for (const key in record) mapped[key] = f(record[key]!)
+  return mapped
+}
 
-/** A handle on a node for ts-pattern: what rules match on. */
-export type Matched = Value
+type About = Pick<Pass, 'name' | 'doc' | 'numerics'>
 
-interface Rewrite {
-  readonly name: string
-  readonly doc: string
-  readonly numerics: Pass['numerics']
+interface Rewrite extends About {
   /** the op that the rule looks at */
   readonly root: string
   /**
@@ -261,10 +362,10 @@ interface Rewrite {
 }
 
 /** A pass of one rule, tried at every node of its root op. */
-export function rewritePass({ name, doc, numerics, root, rule }: Rewrite): Pass {
-  return editPass({ name, doc, numerics }, (rewriter) => {
+export function rewritePass({ rule, ...about }: Rewrite): Pass {
+  return editPass(about, (rewriter) => {
     for (const node of rewriter.nodes()) {
-      if (node.op !== root) continue
+      if (node.op !== about.root) continue
       const found = rule(rewriter.value(node.id), rewriter)
       if (!found) continue
       const values = Array.isArray(found) ? (found as readonly Value[]) : [found as Value]
@@ -273,11 +374,15 @@ export function rewritePass({ name, doc, numerics, root, rule }: Rewrite): Pass 
   })
 }
 
-/** A pass that edits freely. */
-export function editPass(about: Pick<Pass, 'name' | 'doc' | 'numerics'>, edit: (rewriter: Rewriter) => void): Pass {
+/** A pass that edits freely; a graph without its `root` op, if it names one, is left alone. */
+export function editPass(about: About & { readonly root?: string }, edit: (rewriter: Rewriter) => void): Pass {
+  const { root, name, doc, numerics } = about
   return {
-    ...about,
+    name,
+    doc,
+    numerics,
     run(graph) {
+      if (root && !graph.order.some((id) => graph.nodes[id]!.op === root)) return graph
       const rewriter = new Rewriter(graph)
       edit(rewriter)
       return rewriter.finish()
@@ -285,6 +390,9 @@ export function editPass(about: Pick<Pass, 'name' | 'doc' | 'numerics'>, edit: (
   }
 }
 
-/** True if a value is the result of an op that the runtime evaluates once, when weights are loaded, or is a weight. */
+/** True if a value is a weight, or computed from weights alone when they are loaded. */
 export const isLoaded = (value: Value): boolean =>
   value.op === 'weight' || (value.op !== 'input' && opNamed(value.op).traits.includes('load'))
+
+/** True if two values have one dtype and shape: an elementwise op of them repeats neither. */
+export const alike = (a: Value, b: Value): boolean => sameType(a.type, b.type)

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { mapRows } from '../../host-tensor.ts'
-import { defineOp, expectDtype, expectRank, sameDim } from '../../op.ts'
+import { defineOp, expectIndices, expectRank, sameDim } from '../../op.ts'
 import { sameAsX, window } from '../attributes.ts'
 
 export const causalMask = defineOp('causal_mask', {
@@ -10,7 +10,7 @@ export const causalMask = defineOp('causal_mask', {
   traits: ['elementwise'],
   infer({ x, positions }) {
     expectRank('x', x, 3)
-    expectDtype('positions', positions, 'i32')
+    expectIndices('positions', positions)
     sameDim('T', [x, 0], [positions, 0])
     return sameAsX({ x })
   },

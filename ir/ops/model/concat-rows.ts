@@ -10,6 +10,7 @@ export const concatRows = defineOp('concat_rows', {
   traits: ['load'],
   infer({ a, b, c }) {
     const parts = c ? [a, b, c] : [a, b]
+    dimAt(a, 0)
     for (const [i, part] of parts.entries()) {
       expectRank('abc'[i]!, part, a.shape.length)
       const fits = part.dtype === a.dtype && part.shape.slice(1).every((d, j) => d === a.shape[j + 1])

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { defineOp } from '../../op.ts'
+import { defineOp, expect } from '../../op.ts'
+import { isFloat, isQuant, printType, tensor } from '../../type.ts'
 import { floatDtype } from '../attributes.ts'
 
 export const contiguous = defineOp('contiguous', {
@@ -7,6 +8,10 @@ export const contiguous = defineOp('contiguous', {
   operands: { x: 'any[…], often a view' },
   attrs: z.strictObject({ dtype: floatDtype.optional().describe('dtype of y; absent: that of x') }),
   traits: ['elementwise'],
-  infer: ({ x }, { dtype }) => ({ dtype: dtype ?? x.dtype, shape: x.shape }),
+  infer({ x }, { dtype }) {
+    expect(!isQuant(x.dtype), `x must not be quantised, is ${printType(x)}`)
+    expect(!dtype || isFloat(x.dtype), `only floats change their dtype, x is ${printType(x)}`)
+    return tensor(dtype ?? x.dtype, x.shape)
+  },
   reference: ({ x }, { dtype }) => ({ ...x, dtype: dtype ?? x.dtype, data: x.data.slice() }),
 })

@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { mapRows } from '../../host-tensor.ts'
-import { defineOp, dimAt, expectDtype, expectRank } from '../../op.ts'
+import { indexBelow, mapRows } from '../../host-tensor.ts'
+import { defineOp, dimAt, expectIndices, expectRank, expectWeight } from '../../op.ts'
 import { tensor } from '../../type.ts'
 import { floatDtype } from '../attributes.ts'
 
@@ -9,8 +9,8 @@ export const embed = defineOp('embed', {
   operands: { ids: 'i32[T] token ids, each below V', table: 'any[V, D] learned rows' },
   attrs: z.strictObject({ dtype: floatDtype.default('f32').describe('dtype of y') }),
   infer({ ids, table }, { dtype }) {
-    expectDtype('ids', ids, 'i32')
-    expectRank('ids', ids, 1)
+    expectIndices('ids', ids)
+    expectWeight('table', table)
     expectRank('table', table, 2)
     return tensor(dtype, [dimAt(ids, 0), dimAt(table, 1)])
   },
@@ -19,7 +19,10 @@ export const embed = defineOp('embed', {
     const rows = mapRows(
       { ...ids, shape: [ids.data.length, 1] },
       context,
-      (id, out) => out.set(table.data.subarray(id[0]! * width, (id[0]! + 1) * width)),
+      (row, out) => {
+        const id = indexBelow('token', row[0]!, table.shape[0]!)
+        out.set(table.data.subarray(id * width, (id + 1) * width))
+      },
       width,
     )
     return { ...rows, dtype }

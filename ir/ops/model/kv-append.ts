@@ -1,9 +1,10 @@
-import { defineOp, expect, expectDtype, expectRank, expectState, sameDim } from '../../op.ts'
-import { printType } from '../../type.ts'
+import { indexBelow } from '../../host-tensor.ts'
+import { defineOp, expect, expectDtype, expectIndices, expectRank, expectState, sameDim } from '../../op.ts'
+import { isFloat, printType } from '../../type.ts'
 
 /**
  * Paged cache: Kwon et al., PagedAttention, 2023. Position p of request r lies in page page_table[r, p / page], slot
- * p mod page. The cache is updated in place.
+ * p mod page. The cache is updated in place. A token without a place (request or page negative) is not appended.
  */
 export const kvAppend = defineOp('kv_append', {
   doc: 'cache[page_table[seq[t], positions[t] / page], h, positions[t] mod page, c] = x[t,h,c]',
@@ -22,22 +23,24 @@ export const kvAppend = defineOp('kv_append', {
     sameDim('Hkv', [cache, 1], [x, 1])
     sameDim('C', [cache, 3], [x, 2])
     sameDim('T', [x, 0], [positions, 0], [seq, 0])
-    const numbers = (dtype: string) => (dtype === 'i32' ? 'i32' : 'float')
-    expect(numbers(cache.dtype) === numbers(x.dtype), `cache ${printType(cache)} cannot hold ${printType(x)}`)
-    for (const [name, type] of [
-      ['positions', positions],
-      ['seq', seq],
-      ['page_table', page_table],
-    ] as const)
-      expectDtype(name, type, 'i32')
+    const fits = (isFloat(cache.dtype) && isFloat(x.dtype)) || (cache.dtype === 'i32' && x.dtype === 'i32')
+    expect(fits, `cache ${printType(cache)} cannot hold ${printType(x)}`)
+    expectIndices('positions', positions)
+    expectIndices('seq', seq)
+    expectDtype('page_table', page_table, 'i32')
+    expectRank('page_table', page_table, 2)
     return cache
   },
   reference({ cache, x, positions, seq, page_table }) {
     const [heads, page, C] = [cache.shape[1]!, cache.shape[2]!, cache.shape[3]!]
     const perRequest = page_table.shape[1]!
     for (let t = 0; t < x.shape[0]!; t++) {
-      const position = positions.data[t]!
-      const at = page_table.data[seq.data[t]! * perRequest + Math.floor(position / page)]!
+      const [position, request] = [positions.data[t]!, seq.data[t]!]
+      if (request < 0 || position < 0) continue
+      const slot = indexBelow('page of position', Math.floor(position / page), perRequest)
+      const at = page_table.data[indexBelow('request', request, page_table.shape[0]!) * perRequest + slot]!
+      if (at < 0) continue
+      indexBelow('page', at, cache.shape[0]!)
       for (let h = 0; h < heads; h++) {
         const from = (t * heads + h) * C
         cache.data.set(x.data.subarray(from, from + C), ((at * heads + h) * page + (position % page)) * C)

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { defineOp, dimAt, expectDtype, expectRank, expectState } from '../../op.ts'
+import { defineOp, dimAt, expectDtype, expectFloat, expectRank, expectState } from '../../op.ts'
 import { bindDim, tensor } from '../../type.ts'
 import { floatDtype } from '../attributes.ts'
 
@@ -10,6 +10,7 @@ export const kvRead = defineOp('kv_read', {
   infer({ cache, page_table }, { dtype }) {
     expectState('cache', cache)
     expectRank('cache', cache, 4)
+    expectFloat('cache', cache)
     expectDtype('page_table', page_table, 'i32')
     expectRank('page_table', page_table, 2)
     return tensor(dtype, [dimAt(page_table, 0), 'L', dimAt(cache, 1), dimAt(cache, 3)])
@@ -21,7 +22,7 @@ export const kvRead = defineOp('kv_read', {
     const data = context.floats(R * L * heads * C)
     for (let r = 0; r < R; r++) {
       for (let l = 0; l < L; l++) {
-        const at = page_table.data[r * perRequest + Math.floor(l / page)]!
+        const at = l < perRequest * page ? page_table.data[r * perRequest + Math.floor(l / page)]! : -1
         if (at < 0) continue // a shorter request has no page here; its positions are masked
         for (let h = 0; h < heads; h++) {
           const from = ((at * heads + h) * page + (l % page)) * C

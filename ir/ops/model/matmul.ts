@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { defineOp, dimAt, expectFloat, expectRank, sameDim } from '../../op.ts'
+import { defineOp, dimAt, expectFloat, expectRank, expectWeight, sameDim } from '../../op.ts'
 import { tensor } from '../../type.ts'
 import { floatDtype } from '../attributes.ts'
 
@@ -13,9 +13,11 @@ export const matmul = defineOp('matmul', {
     expectFloat('x', x)
     expectRank('x', x, 2)
     expectRank('w', w, 2)
+    expectWeight('w', w)
     sameDim('K', [x, 1], [w, 1])
     if (bias) {
       expectFloat('bias', bias)
+      expectRank('bias', bias, 1)
       sameDim('N', [w, 0], [bias, 0])
     }
     return tensor(dtype ?? x.dtype, [dimAt(x, 0), dimAt(w, 0)])

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { defineOp, dimAt, expectDtype, expectRank, sameDim } from '../../op.ts'
+import { defineOp, dimAt, expectFloat, expectIndices, expectRank, sameDim } from '../../op.ts'
 import { tensor } from '../../type.ts'
 import { floatDtype } from '../attributes.ts'
 
@@ -8,9 +8,11 @@ export const pvMatmul = defineOp('pv_matmul', {
   operands: { p: 'float[T, H, L] weights of the values', v: 'float[R, L, H, C]', seq: 'i32[T] request of each token' },
   attrs: z.strictObject({ dtype: floatDtype.default('f32').describe('dtype of y') }),
   infer({ p, v, seq }, { dtype }) {
+    expectFloat('p', p)
+    expectFloat('v', v)
     expectRank('p', p, 3)
     expectRank('v', v, 4)
-    expectDtype('seq', seq, 'i32')
+    expectIndices('seq', seq)
     sameDim('T', [p, 0], [seq, 0])
     sameDim('H', [p, 1], [v, 2])
     sameDim('L', [p, 2], [v, 1])

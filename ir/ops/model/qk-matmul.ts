@@ -1,13 +1,15 @@
-import { defineOp, dimAt, expectDtype, expectRank, sameDim } from '../../op.ts'
+import { defineOp, dimAt, expectFloat, expectIndices, expectRank, sameDim } from '../../op.ts'
 import { tensor } from '../../type.ts'
 
 export const qkMatmul = defineOp('qk_matmul', {
   doc: 's[t,h,l] = Σ_c q[t,h,c] · k[seq[t],l,h,c]',
   operands: { q: 'float[T, H, C]', k: 'float[R, L, H, C]', seq: 'i32[T] request of each token' },
   infer({ q, k, seq }) {
+    expectFloat('q', q)
+    expectFloat('k', k)
     expectRank('q', q, 3)
     expectRank('k', k, 4)
-    expectDtype('seq', seq, 'i32')
+    expectIndices('seq', seq)
     sameDim('T', [q, 0], [seq, 0])
     sameDim('H', [q, 1], [k, 2])
     sameDim('C', [q, 2], [k, 3])

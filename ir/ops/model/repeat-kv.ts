@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { defineOp, expectRank, staticDim } from '../../op.ts'
+import { defineOp, expectFloat, expectRank, staticDim } from '../../op.ts'
 import { tensor } from '../../type.ts'
 
 /** Grouped heads (Ainslie et al., GQA, 2023): a view, K and V are never copied. */
@@ -9,6 +9,7 @@ export const repeatKv = defineOp('repeat_kv', {
   attrs: z.strictObject({ groups: z.int().positive().describe('query heads that share a key/value head') }),
   traits: ['view'],
   infer({ x }, { groups }) {
+    expectFloat('x', x)
     expectRank('x', x, 4)
     return tensor(x.dtype, [x.shape[0]!, x.shape[1]!, staticDim(x, 2) * groups, x.shape[3]!])
   },

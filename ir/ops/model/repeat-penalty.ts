@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { defineOp, expectDtype, expectFloat, expectRank, expectState, sameDim } from '../../op.ts'
+import { defineOp, expectDtype, expectFloat, expectIndices, expectRank, expectState, sameDim } from '../../op.ts'
 
 /** Keskar et al., CTRL, 2019. The history is a paged cache of token ids, written like keys and values. */
 export const repeatPenalty = defineOp('repeat_penalty', {
@@ -18,6 +18,12 @@ export const repeatPenalty = defineOp('repeat_penalty', {
     expectRank('logits', logits, 2)
     expectState('history', history)
     expectDtype('history', history, 'i32')
+    expectRank('history', history, 4)
+    expectIndices('positions', positions)
+    expectDtype('page_table', page_table, 'i32')
+    expectRank('page_table', page_table, 2)
+    expectDtype('penalty', penalty, 'f32')
+    expectRank('penalty', penalty, 1)
     sameDim('R', [logits, 0], [positions, 0], [page_table, 0], [penalty, 0])
     return logits
   },

@@ -1,5 +1,5 @@
 import type { HostTensor, ReferenceContext } from '../../host-tensor.ts'
-import { defineOp, expect, expectDtype, expectFloat, expectRank, sameDim, staticDim } from '../../op.ts'
+import { defineOp, expect, expectDtype, expectFloat, expectIndices, expectRank, sameDim, staticDim } from '../../op.ts'
 import { type RopeAttrs, ropeAttrs } from '../attributes.ts'
 
 /** Su et al., RoFormer, 2021. Llama-3 frequency scaling arrives as `factors`: pair i turns by its angle / factors[i]. */
@@ -11,11 +11,12 @@ export const rope = defineOp('rope', {
   infer({ x, positions, factors }, { dims }) {
     expectFloat('x', x)
     expectRank('x', x, 3)
-    expectDtype('positions', positions, 'i32')
+    expectIndices('positions', positions)
     sameDim('T', [x, 0], [positions, 0])
     expect(dims <= staticDim(x, 2), `dims (${dims}) must not exceed the head size (${staticDim(x, 2)})`)
     if (factors) {
       expectDtype('factors', factors, 'f32')
+      expectRank('factors', factors, 1)
       expect(
         staticDim(factors, 0) === dims / 2,
         `factors must have dims/2 = ${dims / 2} values, has ${factors.shape[0]}`,

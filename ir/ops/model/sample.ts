@@ -1,5 +1,5 @@
 import type { HostTensor } from '../../host-tensor.ts'
-import { defineOp, dimAt, expectDtype, expectFloat, expectRank, sameDim } from '../../op.ts'
+import { defineOp, expectDtype, expectFloat, expectRank, sameDim } from '../../op.ts'
 import { tensor } from '../../type.ts'
 
 /**
@@ -25,6 +25,8 @@ export const sample = defineOp('sample', {
   infer({ logits, temperature, top_k, top_p, min_p, seed, positions }) {
     expectFloat('logits', logits)
     expectRank('logits', logits, 2)
+    for (const [name, type] of Object.entries({ temperature, top_k, top_p, min_p, seed, positions }))
+      expectRank(name, type, 1)
     const R = sameDim('R', [logits, 0], [temperature, 0], [top_k, 0], [top_p, 0], [min_p, 0], [seed, 0], [positions, 0])
     for (const [name, type] of [
       ['temperature', temperature],
@@ -38,7 +40,7 @@ export const sample = defineOp('sample', {
     ] as const)
       expectDtype(name, type, 'i32')
     expectDtype('seed', seed, 'u32')
-    return tensor('i32', [R ?? dimAt(logits, 0)])
+    return tensor('i32', [R])
   },
   reference(operands) {
     const [R, V] = operands.logits.shape as [number, number]

@@ -1,12 +1,15 @@
 import { mapRows } from '../../host-tensor.ts'
-import { defineOp } from '../../op.ts'
+import { defineOp, dimAt } from '../../op.ts'
 import { sameAsX } from '../attributes.ts'
 
 export const softmax = defineOp('softmax', {
   doc: 'y[…,l] = exp(x[…,l] − max) / Σ_l exp(x[…,l] − max); a row of −∞ alone gives NaN',
   operands: { x: 'float[…, L]' },
   traits: ['rowwise'],
-  infer: sameAsX,
+  infer({ x }) {
+    dimAt(x, -1)
+    return sameAsX({ x })
+  },
   reference({ x }, _, context) {
     return mapRows(x, context, (row, out) => {
       let max = Number.NEGATIVE_INFINITY

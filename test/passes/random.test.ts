@@ -1,0 +1,36 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { printGraph } from '../../ir/print.ts'
+import { verify } from '../../ir/verify.ts'
+import { optLevels } from '../../passes/pass.ts'
+import { optimise, pipeline } from '../../passes/pipeline.ts'
+import { randomGraph } from '../random-graph.ts'
+import { checkPass, expectSameOnData } from './after-pass.ts'
+
+test.each(optLevels)('random graphs compute the same at -O%i', (level) =>
+  fc.assert(
+    fc.property(randomGraph(), (graph) => {
+      const optimised = optimise(graph, level)
+      verify(optimised)
+      expectSameOnData(optimised, graph, [1])
+      expect(optimised.order.length).toBeLessThanOrEqual(graph.order.length + 2 * graph.weights.length)
+    }),
+    { numRuns: 60, seed: 1 },
+  ),
+)
+
+test('random graphs compute the same after each pass alone', () =>
+  fc.assert(
+    fc.property(randomGraph(), (graph) => {
+      for (const [, pass] of pipeline) checkPass(pass, graph)
+    }),
+    { numRuns: 25, seed: 2 },
+  ))
+
+test('the pipeline gives the same graph every time', () =>
+  fc.assert(
+    fc.property(randomGraph({ activations: 'bf16', kvDtype: 'f16', weights: ['q8_0', 'bf16'] }), (graph) => {
+      expect(printGraph(optimise(graph, 3))).toBe(printGraph(optimise(graph, 3)))
+    }),
+    { numRuns: 20, seed: 3 },
+  ))
