@@ -160,7 +160,7 @@ class ProgramBuilder {
 
   #emit(node: Node, spec: KernelSpec, params: Params, site: Site, operands: Record<string, string>): void {
     const { target, limits } = this.#options
-    const source = this.#source(spec, { ...targetDefines(target), ...spec.fixed(site, target), ...params })
+    const source = this.#source(spec, params, site)
     for (const [name, bytes] of Object.entries(spec.scratch(params, site, target))) {
       const id = `${node.id}.${name}`
       operands[name] = id
@@ -195,14 +195,22 @@ class ProgramBuilder {
     }
   }
 
-  #source(spec: KernelSpec, defines: Defines): string {
+  #source(spec: KernelSpec, params: Params, site: Site): string {
+    const { target } = this.#options
+    const defines: Defines = { ...targetDefines(target), ...spec.fixed(site, target), ...params }
     const sorted = Object.fromEntries(Object.entries(defines).sort(([a], [b]) => (a < b ? -1 : 1)))
     const id = `${spec.template} ${Object.entries(sorted)
       .map(([name, value]) => `-D${name}=${value}`)
       .join(' ')}`
     if (!this.#kernels.has(id))
       this.#kernels.set(id, {
-        source: { id, template: spec.template, defines: sorted, entries: [] },
+        source: {
+          id,
+          template: spec.template,
+          defines: sorted,
+          entries: [],
+          site: { kernel: spec.name, params, site: named(site) },
+        },
         entries: new Set(),
       })
     return id
@@ -246,6 +254,12 @@ class ProgramBuilder {
     return bytes
   }
 }
+
+/** Layouts name the operand, not the value of one graph: equal uses of a kernel are equal. */
+const named = (site: Site): Site => ({
+  ...site,
+  views: Object.fromEntries(Object.entries(site.views).map(([name, view]) => [name, { ...view, base: name }])),
+})
 
 /** Stands for an optional operand that is not there: a null pointer. */
 export const absent = ''

@@ -5,7 +5,7 @@ import type { Target } from '../ir/target.ts'
 import { targetId } from '../ir/target.ts'
 import type { Bindings, TensorType } from '../ir/type.ts'
 import { type Extent, printExtent } from './extent.ts'
-import type { Defines, Params } from './kernel.ts'
+import type { Defines, Params, Site } from './kernel.ts'
 
 /** One compilation: a template under one list of defines. Equal sources of different calls are one. */
 export interface KernelSource {
@@ -15,6 +15,16 @@ export interface KernelSource {
   readonly defines: Defines
   /** `extern "C"` symbols that calls use */
   readonly entries: readonly string[]
+  /** a use of it, so that the compiled kernel can be checked alone against its op's reference */
+  readonly site?: KernelSite
+}
+
+/** What one call of a kernel was chosen for: plain data, enough to run the kernel by itself. */
+export interface KernelSite {
+  /** name of the spec */
+  readonly kernel: string
+  readonly params: Params
+  readonly site: Site
 }
 
 export type CallArg =

@@ -12,6 +12,7 @@
 // modification time, when it was last used its access time.
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
+import { type Dtype, dimSymbols, isDtype } from '../ir/type.ts'
 
 export const entrySchemaVersion = 1
 const magic = Buffer.from('RFKERNEL')
@@ -68,6 +69,28 @@ export const selfCheck = z.object({
 })
 export type SelfCheck = z.infer<typeof selfCheck>
 
+/** A use of the kernel (KernelSite of codegen/program.ts), so that whoever loads the entry can check it. */
+export const kernelSite = z.object({
+  kernel: z.string(),
+  params: z.record(z.string(), z.number()),
+  site: z.object({
+    op: z.string(),
+    types: z.record(
+      z.string(),
+      z.object({
+        dtype: z.custom<Dtype>((name) => typeof name === 'string' && isDtype(name)),
+        shape: z.array(z.union([z.number().int().nonnegative(), z.enum(dimSymbols)])),
+        state: z.literal(true).optional(),
+      }),
+    ),
+    attrs: z.record(z.string(), z.unknown()),
+    views: z.record(
+      z.string(),
+      z.object({ base: z.string(), offset: count, strides: z.array(z.number().int().nullable()), groups: count }),
+    ),
+  }),
+})
+
 export const entryHeader = z.object({
   parts: keyParts,
   /** template the kernel came from */
@@ -75,6 +98,7 @@ export const entryHeader = z.object({
   kernels: z.array(z.string()),
   log: z.string(),
   resources: z.array(kernelResources),
+  site: kernelSite.optional(),
   selfCheck: selfCheck.optional(),
 })
 export type EntryHeader = z.infer<typeof entryHeader>

@@ -5,6 +5,7 @@ import { setMaxListeners } from 'node:events'
 import { availableParallelism, freemem } from 'node:os'
 import { join } from 'node:path'
 import type { Defines } from '../codegen/kernel.ts'
+import type { KernelSite } from '../codegen/program.ts'
 import { defineValue } from '../codegen/source.ts'
 import { Diagnostic, invariant } from '../ir/diagnostic.ts'
 import { packageRoot } from '../ir/package-root.ts'
@@ -30,6 +31,8 @@ export interface CompileJob {
   readonly label: string
   /** the -D list; a text that defines them too, as emitSource makes it, does no harm */
   readonly defines?: Defines
+  /** a use of the kernel, kept with it for the self-check */
+  readonly site?: KernelSite
   /** options of the compiler beyond those every kernel gets; not for the host */
   readonly options?: readonly string[]
 }
@@ -39,6 +42,8 @@ export interface CompiledKernel {
   /** name of the cache entry */
   readonly key: string
   readonly keyInput: KeyInput
+  /** a use of the kernel; of the job or of the entry that was found */
+  readonly site?: KernelSite
   /** code object, cubin or host object: what hipModuleLoadData takes */
   readonly image: Uint8Array
   /** warnings of the compiler */
@@ -106,6 +111,8 @@ const parallelism = (): number =>
 /** A job with everything decided: its key, and how to make it. */
 interface Plan {
   readonly keyInput: KeyInput
+  /** the same kernel compiled for any setting of the target's features, which loads on each of them */
+  readonly anyFeatures?: KeyInput
   readonly make: (signal: AbortSignal | undefined) => Promise<Built>
 }
 
@@ -131,7 +138,7 @@ export function createCompileService(options: CompileServiceOptions): CompileSer
     return job.target.platform === 'host' ? planHost(job) : planRtc(job)
   }
 
-  async function planHost({ source, kernels, target, label, defines }: CompileJob): Promise<Plan> {
+  async function planHost({ source, kernels, target, label, defines, site }: CompileJob): Promise<Plan> {
     const compiler = await findHostCompiler(env)
     const list = defineList({ ...defines, ...(defines?.['P_WAVE'] === undefined ? { P_WAVE: target.wave } : {}) })
     const request = { template: label, source, kernels, defines: list, mode: target.mode ?? 'fast' }
@@ -144,13 +151,13 @@ export function createCompileService(options: CompileServiceOptions): CompileSer
     const make = async (signal: AbortSignal | undefined): Promise<Built> => {
       const image = await compileHostKernel(request, { timeoutMs, compiler, ...(signal ? { signal } : {}) })
       const resources = kernels.map((name) => ({ name }))
-      return { label, kernels: [...kernels], log: '', resources, image }
+      return { label, kernels: [...kernels], log: '', resources, ...use(site), image }
     }
     return { keyInput, make }
   }
 
   function planRtc(job: CompileJob): Plan {
-    const { source, kernels, target, label } = job
+    const { source, kernels, target, label, site } = job
     const toolchain = options.toolchain?.(target) ?? selectToolchain(target, env)
     const words = rtcOptions(job, toolchain, env)
     const id = targetId(target)
@@ -170,9 +177,12 @@ export function createCompileService(options: CompileServiceOptions): CompileSer
       const resources = readCodeObject(image)?.kernels ?? []
       const missing = kernels.filter((name) => !resources.some((kernel) => kernel.name === name))
       invariant(missing.length === 0, `${label} compiles without a kernel named ${missing.join(', ')}`)
-      return { label, kernels: [...kernels], log, resources: [...resources], image }
+      return { label, kernels: [...kernels], log, resources: [...resources], ...use(site), image }
     }
-    return { keyInput, make }
+    if (!target.features) return { keyInput, make }
+    const { features: _, ...plain } = target
+    const general = rtcOptions({ ...job, target: plain }, toolchain, env)
+    return { keyInput, anyFeatures: { ...keyInput, options: general, target: plain.name }, make }
   }
 
   async function compileInChild(
@@ -199,15 +209,16 @@ export function createCompileService(options: CompileServiceOptions): CompileSer
 
   async function compileOne(
     job: CompileJob,
-    { keyInput, make }: Plan,
+    plan: Plan,
     started: number,
     signal: AbortSignal | undefined,
   ): Promise<CompiledKernel> {
-    const { entry: found, fromCache } = await cache.getOrBuild(
-      keyInput,
-      () => limit(() => make(signal), signal),
-      signal ? { signal } : {},
-    )
+    const { make, anyFeatures } = plan
+    const general = anyFeatures && !cache.get(plan.keyInput) ? cache.get(anyFeatures) : undefined
+    const keyInput = general ? anyFeatures! : plan.keyInput
+    const { entry: found, fromCache } = general
+      ? { entry: general, fromCache: true }
+      : await cache.getOrBuild(keyInput, () => limit(() => make(signal), signal), signal ? { signal } : {})
     if (options.saveTemps) await saveTemps(options.saveTemps, job.target, job.source, found)
     return compiled(job, keyInput, found, fromCache, performance.now() - started)
   }
@@ -293,8 +304,24 @@ interface EachOptions {
 
 function compiled(job: CompileJob, keyInput: KeyInput, entry: Entry, fromCache: boolean, ms: number): CompiledKernel {
   const { key, image, log, resources, selfCheck } = entry
-  return { job, key, keyInput, image, log, resources, ...(selfCheck ? { selfCheck } : {}), fromCache, ms }
+  const site = job.site ?? (entry.site as KernelSite | undefined)
+  return {
+    job,
+    key,
+    keyInput,
+    ...(site ? { site } : {}),
+    image,
+    log,
+    resources,
+    ...(selfCheck ? { selfCheck } : {}),
+    fromCache,
+    ms,
+  }
 }
+
+/** Of a built kernel, where its use is known. */
+const use = (site: KernelSite | undefined): Pick<Built, 'site'> =>
+  site ? { site: JSON.parse(JSON.stringify(site)) } : {}
 
 /** What hipRTC or NVRTC is told for a job. */
 export function rtcOptions(

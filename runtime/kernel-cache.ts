@@ -224,8 +224,8 @@ export function openKernelCache(options: KernelCacheOptions = {}): KernelCache {
   function setSelfCheck(parts: KeyInput, outcome: SelfCheck): boolean {
     const entry = get(parts)
     if (!entry) return false
-    const { label, kernels, log, resources, image } = entry
-    return put(parts, { label, kernels, log, resources, image, selfCheck: outcome }) // into the writable folder
+    const { key: _, parts: __, ...built } = entry
+    return put(parts, { ...built, selfCheck: outcome }) // into the writable folder
   }
 
   function rowsOf(base: string): CacheRow[] {

@@ -6,12 +6,13 @@ import type { Target } from '../ir/target.ts'
 import type { CompiledKernel, CompileJob, CompileProgress, CompileService } from './compile-service.ts'
 import type { KernelCompiler } from './device-model.ts'
 
-export const compileJob = ({ template, defines, entries }: KernelSource, target: Target): CompileJob => ({
+export const compileJob = ({ template, defines, entries, site }: KernelSource, target: Target): CompileJob => ({
   source: emitSource({ template, defines }),
   kernels: entries,
   target,
   label: template,
   defines,
+  ...(site ? { site } : {}),
 })
 
 /** A compiler for DeviceModel over a compile service; `onCompiled` sees what came of each source. */
