@@ -87,7 +87,6 @@ const cases: readonly Case[] = [
       ...heads(8, 1, 80),
       sliding_window: 16,
       use_sliding_window: true,
-      max_window_layers: 0,
     },
   },
 ]

@@ -1,8 +1,7 @@
 // A model's steps one by one, below the engine: what a test needs to compare logits of prefill and of decode.
-import type { Program } from '../../codegen/program.ts'
 import { DeviceModel } from '../../runtime/device-model.ts'
-import { planModel } from '../../src/api/compile.ts'
 import { openDevice } from '../../src/api/device.ts'
+import { ModelPlan } from '../../src/api/plan.ts'
 import { ReferenceStepper } from '../../src/engine/reference-stepper.ts'
 import type { SamplerSettings } from '../../src/engine/stepper.ts'
 import { decodedWeights, weightSource } from '../../src/engine/weight-values.ts'
@@ -29,15 +28,17 @@ export async function openSteps(
   const settings = readOptions(compileOptions, rest)
   const checkpoint = await openCheckpoint(path, { architectures: knownArchitectures })
   const device = await openDevice(settings.device)
-  const plan = planModel(checkpoint, settings, device)
+  const plan = new ModelPlan(checkpoint, settings, device.kind === 'device' ? device.target : undefined)
   const pages = chosen ?? Array.from({ length: plan.pages }, (_, page) => page)
-  const { chunk } = plan
+  const { chunk, pageSize } = plan
   const common = { vocabSize: checkpoint.config.vocabSize, chunk }
   if (device.kind === 'reference') {
     const stepper = new ReferenceStepper({
-      ...plan,
-      graphs: { absorb: plan.graphs.absorb.graph, sample: plan.graphs.sample.graph, score: plan.graphs.score.graph },
+      graph: (kind) => plan.fused(kind),
       weight: decodedWeights(checkpoint),
+      chunk,
+      pageSize,
+      pages: plan.pages,
     })
     const logits = (tokens: readonly number[], position: number) =>
       stepper.logits({ tokens, position, pages, sampler: greedy })
@@ -52,10 +53,12 @@ export async function openSteps(
     driver: device.driver,
     compiler: device.compiler,
     weights: weightSource(checkpoint),
-    bindings: { P: plan.pages, M: plan.pages, R: 1 },
+    bindings: plan.bindings,
   })
-  const [absorb, sample, decode] = plan.programs as [Program, Program, Program]
-  const [, sampling, decoding] = await model.load([{ program: absorb }, { program: sample }, { program: decode }])
+  const [sampling, decoding] = await model.load([
+    { program: plan.program('sample') },
+    { program: plan.program('decode') },
+  ])
   const run = async (executable: NonNullable<typeof sampling>, tokens: readonly number[], position: number) => {
     executable.setInput('tokens', tokens)
     executable.setInput(

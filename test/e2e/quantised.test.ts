@@ -1,0 +1,44 @@
+// Quantised GGUF files: the host, which dequantises inside its kernels, computes what the reference executor computes from
+// the same weights, and so tells the same story.
+import { afterAll, expect, test } from 'vitest'
+import { compile } from '../../src/api/compile.ts'
+import type { GgufFileType } from '../gguf-writer.ts'
+import { type StoryName, storyGguf, storyRuns } from '../models.ts'
+import { distance } from './steps.ts'
+
+/** rows of story-3m are no whole blocks of 256, which K types need */
+const files: readonly (readonly [type: GgufFileType, name: StoryName])[] = [
+  ['Q8_0', 'story-3m'],
+  ['Q4_0', 'story-3m'],
+  ['Q4_1', 'story-3m'],
+  ['Q5_0', 'story-3m'],
+  ['Q5_1', 'story-3m'],
+  ['Q6_K', 'story-15m'],
+  ['Q4_K_M', 'story-15m'],
+  ['Q5_K_M', 'story-15m'],
+]
+const worst: string[] = []
+afterAll(() => console.log(worst.join('\n')))
+
+test.each(files)('%s of %s', async (type, name) => {
+  const path = storyGguf(name, type)
+  const run = storyRuns[name][1]!
+  await using host = await compile(path, { device: 'host', context: 64 })
+  await using reference = await compile(path, { device: 'reference', context: 64 })
+  const { tokenIds } = await host.generate({ tokens: run.prompt_ids }, { maxTokens: 24 }).result()
+  const tokens = [...run.prompt_ids, ...tokenIds]
+  const exact = await reference.logits(tokens, { all: true })
+  const got = await host.logits(tokens, { all: true })
+  const off = distance(got, exact)
+  worst.push(`${type.padEnd(7)} ${off.toExponential(1)} of the largest logit`)
+  expect(off).toBeLessThan(2e-5)
+  if (type === 'Q8_0' || type === 'Q4_K_M') {
+    await using unfused = await compile(path, { device: 'host', optLevel: 0, context: 64 })
+    expect(distance(await unfused.logits(tokens, { all: true }), exact)).toBeLessThan(2e-5)
+  }
+  const V = reference.tokenizer.vocabSize
+  for (const [step, id] of tokenIds.entries()) {
+    const row = exact.subarray((run.prompt_ids.length - 1 + step) * V).subarray(0, V)
+    expect(Math.max(...row) - row[id]!).toBeLessThan(1e-3) // the best, or as good as it
+  }
+})
