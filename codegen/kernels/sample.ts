@@ -15,9 +15,12 @@ const fixed = (name: string) => (site: Site, target: Target) => ({
   P_X: elementType(typeAt(site, name).dtype),
 })
 
-/** One block reads a whole row: on GPUs it should be large; fibers of an emulated block are better few. */
+/**
+ * One block reads a whole row: on GPUs it should be large, but 1024 threads have too few registers. Emulated threads are
+ * better few.
+ */
 const space = (target: Target) => ({
-  P_BLOCK: blockSpace(target, target.platform === 'host' ? [256, 128] : [1024, 512, 256]),
+  P_BLOCK: blockSpace(target, target.platform === 'host' ? [256, 128] : [512, 1024, 256]),
 })
 
 const oneBlockARow = (name: string) => ({

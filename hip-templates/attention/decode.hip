@@ -123,14 +123,13 @@ DEVICE void add_values(const score_tile& s, row_part* out, const kv_t* v_cache, 
 DEVICE void finish(const attention_call& call, const score_tile& s, row_part* out, float (*sums)[C], int t, int head,
                    int heads, int split) {
   UNROLL for (int g = 0; g < HEADS; g++) {
-    if (g >= heads) break;
+    const size_t row = size_t(t) * QUERY_HEADS + head + g;
     sum_slots(out[g]);
     if constexpr (WAVES > 1) {
       if (thread_id() % WAVE < LANES) store_row(sums[wave_id()], out[g]);
       block_sync();
     }
-    const size_t row = size_t(t) * QUERY_HEADS + head + g;
-    if (row_slot() == 0) {
+    if (g < heads && row_slot() == 0) {
       row_part total = out[g];
       if constexpr (WAVES > 1) {
         total = load_row(sums[0]);
@@ -143,7 +142,7 @@ DEVICE void finish(const attention_call& call, const score_tile& s, row_part* ou
         store_row(call.partial + (row * SPLITS + split) * C, total);
       }
     }
-    if (SPLITS > 1 && thread_id() == 0) {
+    if (SPLITS > 1 && g < heads && thread_id() == 0) {
       call.weights[(row * SPLITS + split) * 2] = s.maximum[g];
       call.weights[(row * SPLITS + split) * 2 + 1] = s.sum[g];
     }

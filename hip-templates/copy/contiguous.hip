@@ -53,7 +53,8 @@ template <class Y, class X> DEVICE void copy_chunk(Y* y, const X* x, int n) {
 
 DEVICE void contiguous_tile(int tile, y_t* y, const x_t* x, int rows, int D1, int D2, int D3) {
   const int across = ceil_div(D3, CHUNK);
-  const size_t s2 = S2 < 0 ? D3 : S2, s1 = S1 < 0 ? s2 * size_t(ceil_div(D2, GROUP)) : S1, s0 = S0 < 0 ? s1 * size_t(D1) : S0;
+  const size_t s2 = size_t(S2 < 0 ? D3 : S2);
+  const size_t s1 = S1 < 0 ? s2 * size_t(ceil_div(D2, GROUP)) : size_t(S1), s0 = S0 < 0 ? s1 * size_t(D1) : size_t(S0);
   const int end = min_int((tile + 1) * TILE_CHUNKS, rows * across);
   for (int at = tile * TILE_CHUNKS + thread_id(); at < end; at += BLOCK) {
     const int row = at / across, l = at % across * CHUNK;

@@ -13,7 +13,9 @@
 #include "prelude/block.h"
 
 typedef P_X x_t;
-constexpr int COLUMNS = P_COLUMNS, CHUNK = min_int(VEC, P_ALIGN);
+constexpr int COLUMNS = P_COLUMNS;
+/** Elements a thread takes at a time: on GPUs 16 bytes of f32, since each is compared with many cuts at once. */
+constexpr int CHUNK = min_int(WAVE == 1 ? VEC : 4, P_ALIGN);
 typedef vec<float, CHUNK> chunk_t;
 
 /** NaN becomes −∞. */
@@ -110,7 +112,7 @@ template <int N> DEVICE void block_sums(float (&v)[N]) {
  * Each walk over the row tries CUTS values between, and the search ends when one logit is left.
  */
 template <class Measure> DEVICE float reach(const x_t* row, float target, u32 low, u32 high, Measure measure) {
-  constexpr int CUTS = 7;
+  constexpr int CUTS = WAVE == 1 ? 7 : 3;
   float above = 0.f;  // logits from key high on
   while (high - low > 1) {
     const u32 step = max_int((high - low) / (CUTS + 1), 1u);

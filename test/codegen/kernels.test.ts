@@ -1,0 +1,121 @@
+// The two halves of a kernel's contract, its spec and its .hip file, say the same: entries, arguments, P_* parameters.
+import { describe, expect, test } from 'vitest'
+import { compileProgram } from '../../codegen/compile.ts'
+import { evaluate } from '../../codegen/extent.ts'
+import { kernelSpecs } from '../../codegen/kernels/index.ts'
+import type { Program } from '../../codegen/program.ts'
+import { emitSource, listTemplates, templateText } from '../../codegen/source.ts'
+import { gpuTargets, hostTarget } from '../../codegen/targets.ts'
+import { GraphBuilder } from '../../ir/builder.ts'
+import { allOps } from '../../ir/op.ts'
+import type { Target } from '../../ir/target.ts'
+import type { KernelCase } from '../runtime/kernel-harness.ts'
+import { attentionCases, productCases } from '../runtime/kernels/attention-cases.ts'
+import { cacheCases } from '../runtime/kernels/cache-cases.ts'
+import { copyCases } from '../runtime/kernels/copy-cases.ts'
+import { elementwiseCases } from '../runtime/kernels/elementwise-cases.ts'
+import { normCases } from '../runtime/kernels/norm-cases.ts'
+import { sampleCases } from '../runtime/kernels/sample-cases.ts'
+import { softmaxCases } from '../runtime/kernels/softmax-cases.ts'
+
+const cases: readonly KernelCase[] = [
+  ...normCases,
+  ...elementwiseCases,
+  ...cacheCases,
+  ...softmaxCases,
+  ...copyCases,
+  ...attentionCases,
+  ...productCases,
+  ...sampleCases,
+]
+
+function program(one: KernelCase, target: Target): Program {
+  const builder = new GraphBuilder('kernel')
+  one.graph(builder)
+  return compileProgram(builder.build(), {
+    target,
+    limits: one.bindings ?? {},
+    ...(one.specs ? { specs: one.specs } : {}),
+  })
+}
+
+const knobs = (text: string): Set<string> => new Set([...text.matchAll(/^#ifndef (P_\w+)/gm)].map((m) => m[1]!))
+
+/** Parameter names of an entry, in order. */
+function parameters(text: string, entry: string): string[] | undefined {
+  const found = new RegExp(`__global__[^;{]*?void\\s+${entry}\\(([^)]*)\\)`).exec(text)
+  return found?.[1]?.split(',').map((parameter) => /(\w+)\s*$/.exec(parameter)![1]!)
+}
+
+const others = kernelSpecs.filter(({ template }) => !template.startsWith('matmul/'))
+
+describe('entries', () => {
+  test.each(others.map((spec) => [spec.name, spec] as const))('%s has its arguments in order', (_, spec) => {
+    const text = emitSource({ template: spec.template, defines: {} })
+    for (const { entry, args } of spec.stages) expect(parameters(text, entry), entry).toEqual(args)
+  })
+})
+
+describe('parameters', () => {
+  const compiled = [hostTarget(), gpuTargets.find(({ name }) => name === 'gfx942')!].flatMap((target) =>
+    cases.flatMap((one) => program(one, target).kernels),
+  )
+  const templates = [...new Set(compiled.map(({ template }) => template))].sort()
+
+  test('cases reach every template', () => {
+    expect(templates).toEqual(listTemplates().filter((name) => others.some(({ template }) => template === name)))
+  })
+
+  test.each(templates)('%s takes what its spec sets, and its spec sets all it takes', (template) => {
+    const whole = knobs(emitSource({ template, defines: {} }))
+    for (const { defines } of compiled.filter((kernel) => kernel.template === template)) {
+      const set = Object.keys(defines).filter((name) => name.startsWith('P_') && name !== 'P_WAVE')
+      for (const name of set) expect([...whole], `${template} has no ${name}`).toContain(name)
+      for (const name of knobs(templateText(template)))
+        expect(set, `nothing sets ${name} of ${template}`).toContain(name)
+    }
+  })
+})
+
+test('some spec sets each parameter of the headers', () => {
+  const set = new Set(
+    cases.flatMap((one) => program(one, hostTarget()).kernels.flatMap(({ defines }) => Object.keys(defines))),
+  )
+  const wanted = others.flatMap(({ template }) => [...knobs(emitSource({ template, defines: {} }))])
+  const preludes = ['P_ELEM'] // of templates with one element type
+  expect([...new Set(wanted)].filter((name) => !set.has(name) && !preludes.includes(name))).toEqual([])
+})
+
+describe('launches', () => {
+  test.each(gpuTargets.map((target) => [target.name, target] as const))('%s allows every block', (_, target) => {
+    for (const one of cases) {
+      for (const { block, entry } of program(one, target).calls) {
+        expect(block % target.wave, `${entry} of ${one.name}`).toBe(0)
+        expect(block).toBeLessThanOrEqual(target.maxBlock)
+      }
+    }
+  })
+
+  test('the grid of a decode step depends on no symbol that a step binds', () => {
+    const decode = attentionCases.filter(({ name }) => name.startsWith('decode') || name.startsWith('split'))
+    const target = gpuTargets.find(({ name }) => name === 'gfx1100')!
+    for (const one of decode)
+      for (const { grid } of program(one, target).calls) expect(evaluate(grid, {}), one.name).toBeGreaterThan(0)
+  })
+
+  test('more splits than a short context needs are launched, so that a long one can be replayed', () => {
+    const target = gpuTargets.find(({ name }) => name === 'gfx942')!
+    const split = attentionCases.find(({ name }) => name.startsWith('split groups of 2'))!
+    const [first, second] = program(split, target).calls
+    expect([first!.entry, second!.entry]).toEqual(['attention_split', 'attention_combine'])
+    expect(evaluate(first!.grid, {})).toBeGreaterThan(target.cus)
+  })
+})
+
+test('every op has a kernel, but views, what loaders evaluate, and what expands', () => {
+  const served = new Set(kernelSpecs.map((spec) => spec.implements))
+  const missing = allOps().filter(
+    (op) => !served.has(op.name) && !op.traits.includes('view') && !op.traits.includes('load') && !op.expand,
+  )
+  expect(missing.map((op) => op.name)).toEqual([])
+})
