@@ -168,9 +168,9 @@ function amdTarget(name: string, row: AmdRow): Target {
     maxBlock: 1024, // of every target: the compiler clamps larger launch bounds in silence
     ldsBytes,
     ldsMaxBytes: ldsBytes,
-    ldsPerCuBytes: cdna ? ldsBytes : Math.max(128 * KiB, ldsBytes), // RDNA: a WGP's, shared by two CUs
+    ldsPerCuBytes: ldsBytes, // RDNA: half of a WGP's, since kernels are compiled for CU mode
     cus: row.cus,
-    simds: 4, // of a CU on GCN and CDNA, of a WGP on RDNA
+    simds: cdna ? 4 : 2, // of a CU
     registers: row.registers,
     vectorBytes: 16,
     int8Dot: row.int8Dot ?? 'none',

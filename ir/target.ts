@@ -37,7 +37,7 @@ export interface Target {
   readonly ldsBytes: number
   /** bytes of LDS of a block when asked for at launch (NVIDIA's opt-in; the same as ldsBytes on AMD) */
   readonly ldsMaxBytes: number
-  /** bytes of LDS that the resident blocks of a CU share (of a WGP, two CUs, on RDNA) */
+  /** bytes of LDS that the resident blocks of a CU share (RDNA runs in CU mode: half of a WGP) */
   readonly ldsPerCuBytes: number
   /** compute units of the main product: a default for AOT work; a device reports its own */
   readonly cus: number

@@ -340,6 +340,7 @@ export function rtcOptions(
     `--offload-arch=${targetId(target)}`,
     '-std=c++17',
     '-mcode-object-version=5', // newer compilers write version 6, which runtimes before 6.3 refuse
+    ...(target.wave === 32 ? ['-mcumode'] : []), // RDNA: a block stays on one CU, so that a barrier keeps its L0 cache
     ...(bare ? ['--hiprtc-no-builtin-header', '-nogpuinc', '-DROCMFORGE_NO_BUILTIN_HEADER=1'] : []),
     ...own,
   ]
