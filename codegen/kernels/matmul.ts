@@ -104,9 +104,8 @@ function gemvSpace(target: Target, site: Site): Record<string, readonly number[]
   const { T, N, parts } = shapeOf(site)
   const tokens = Math.min(typeof T === 'number' ? Math.max(T, 1) : fewTokens, 4)
   if (isFastHost(target)) {
-    const rows = parts === 2 || tokens > 2 ? 2 : 4
-    const strips = Math.max(1, Math.min(32, Math.floor(N / (rows * hostBlocks))))
-    return { P_BLOCK: [1], P_ROWS: [rows], P_TOKENS: [tokens], P_STRIPS: [strips], P_DEPTH: [1, 2] }
+    const strips = Math.max(1, Math.min(64, Math.floor(N / (2 * hostBlocks))))
+    return { P_BLOCK: [1], P_ROWS: [2, 1, 4], P_TOKENS: [tokens], P_STRIPS: [strips], P_DEPTH: [2, 1] }
   }
   return {
     P_BLOCK: blockSpace(target, [256, 128, 512]),

@@ -33,10 +33,10 @@ template <int ROWS, int TOKENS> struct dot_products {
   const x_t* x[TOKENS];
   partial_t sum[WEIGHTS][TOKENS];
 
-  /** Columns and tokens beyond the last repeat it. */
-  DEVICE dot_products(const matmul_call& call, int n, int token) {
+  /** Columns n, n + apart, …; columns and tokens beyond the last repeat it. */
+  DEVICE dot_products(const matmul_call& call, int n, int apart, int token) {
     UNROLL for (int r = 0; r < ROWS; r++) {
-      UNROLL for (int p = 0; p < PARTS; p++) w[r * PARTS + p] = weight_row(call, min_int(n + r, N - 1) + p * N);
+      UNROLL for (int p = 0; p < PARTS; p++) w[r * PARTS + p] = weight_row(call, min_int(n + r * apart, N - 1) + p * N);
     }
     UNROLL for (int t = 0; t < TOKENS; t++) x[t] = x_row(call, min_int(token + t, call.tokens - 1));
     UNROLL for (int r = 0; r < WEIGHTS; r++) {
@@ -68,9 +68,9 @@ template <int ROWS, int TOKENS> struct dot_products {
   }
 };
 
-/** Writes y for tokens token … token+TOKENS-1 and columns n … n+ROWS-1, as far as they are there. */
-template <int ROWS, int TOKENS> DEVICE void dot_columns(const matmul_call& call, int n, int token) {
-  dot_products<ROWS, TOKENS> dots(call, n, token);
+/** Writes y for tokens token … token+TOKENS-1 and ROWS columns n, n + apart, …, as far as they are there. */
+template <int ROWS, int TOKENS> DEVICE void dot_columns(const matmul_call& call, int n, int apart, int token) {
+  dot_products<ROWS, TOKENS> dots(call, n, apart, token);
   int k = lane_id() * CHUNK;
   for (; k + (FLIGHT - 1) * STEP + CHUNK <= K; k += FLIGHT * STEP) dots.template add<FLIGHT>(k);
   for (; k + CHUNK <= K; k += STEP) dots.template add<1>(k);
@@ -80,8 +80,8 @@ template <int ROWS, int TOKENS> DEVICE void dot_columns(const matmul_call& call,
     UNROLL for (int t = 0; t < TOKENS; t++) {
       float sum[PARTS];
       UNROLL for (int p = 0; p < PARTS; p++) sum[p] = wave_reduce(hsum(dots.sum[r * PARTS + p][t]), Add{});
-      if (lane_id() == 0 && n + r < N && token + t < call.tokens)
-        finish<1>(call, token + t, n + r, splat<1>(sum[0]), splat<1>(sum[PARTS - 1]));
+      if (lane_id() == 0 && n + r * apart < N && token + t < call.tokens)
+        finish<1>(call, token + t, n + r * apart, splat<1>(sum[0]), splat<1>(sum[PARTS - 1]));
     }
   }
 }

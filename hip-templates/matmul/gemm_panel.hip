@@ -97,11 +97,11 @@ DEVICE void multiply(gemm_tile& tile, int token, int span, int depth, bool first
 
 /** A tile of few tokens, without a panel. */
 DEVICE void dot_tile(const matmul_call& call, int n, int columns, int token, int tokens) {
-  if (tokens == 1) {
-    for (int c = 0; c < columns; c += 4) dot_columns<4, 1>(call, n + c, token);
-  } else {
-    for (int c = 0; c < columns; c += 2)
-      for (int t = 0; t < tokens; t += 4) dot_columns<2, 4>(call, n + c, token + t);
+  const int half = ceil_div(columns, 2);
+  for (int c = 0; c < half; c++) {
+    if (tokens == 1) dot_columns<2, 1>(call, n + c, half, token);
+    else
+      for (int t = 0; t < tokens; t += 4) dot_columns<2, 4>(call, n + c, half, token + t);
   }
 }
 
