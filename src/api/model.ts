@@ -38,7 +38,7 @@ export class Model implements AsyncDisposable {
   readonly #parts: ModelParts
   readonly #sequencer: Sequencer
   #tail: Promise<unknown> = Promise.resolve()
-  #disposed = false
+  #disposal: Promise<void> | undefined
 
   constructor(parts: ModelParts) {
     this.#parts = parts
@@ -173,7 +173,7 @@ export class Model implements AsyncDisposable {
   }
 
   #alive(): void {
-    if (this.#disposed)
+    if (this.#disposal)
       fail({
         code: 'disposed',
         message: 'the model was disposed of',
@@ -182,10 +182,14 @@ export class Model implements AsyncDisposable {
       })
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#disposed) return
+  /** Ends running generations behind their present step, then gives everything back; again is no more than waiting. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposal ??= this.#release()
+    return this.#disposal
+  }
+
+  async #release(): Promise<void> {
     await this.#tail
-    this.#disposed = true
     for (const resource of [...this.#parts.owned].reverse()) {
       await (Symbol.asyncDispose in resource ? resource[Symbol.asyncDispose]() : resource[Symbol.dispose]())
     }
