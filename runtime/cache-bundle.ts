@@ -39,19 +39,27 @@ export interface BundleReport {
 }
 
 /**
- * Writes entries of `cache` to the file `path`: those of `targets` (ids), or all; damaged ones are skipped.
+ * Writes entries of `cache` to the file `path`: those of `targets` (ids) and `keys`, or all; damaged ones are skipped.
  * Errors: `empty-bundle`, `bundle-write`.
  */
 export function exportBundle(
   cache: KernelCache,
   path: string,
-  { targets, files = realFiles }: { readonly targets?: readonly string[]; readonly files?: FileLayer } = {},
+  {
+    targets,
+    keys,
+    files = realFiles,
+  }: {
+    readonly targets?: readonly string[]
+    readonly keys?: ReadonlySet<string>
+    readonly files?: FileLayer
+  } = {},
 ): BundleReport {
   const wanted = targets && new Set(targets.map(targetFolder))
   const skipped: string[] = []
   const found = new Map<string, Entry>()
   for (const row of cache.verify()) {
-    if (wanted && !wanted.has(row.folder)) continue
+    if ((wanted && !wanted.has(row.folder)) || (keys && !keys.has(row.key))) continue
     if ('damage' in row) skipped.push(`${row.path}: ${row.damage}`)
     else if (!found.has(row.entry.key)) found.set(row.entry.key, row.entry) // the writable cache comes first
   }

@@ -1,0 +1,98 @@
+// When kernels are checked on a device against their references: as they are loaded (`--self-check`), after a cache was
+// imported, and by `rocmforge doctor`.
+import type { KernelSite } from '../../codegen/program.ts'
+import { findTarget } from '../../codegen/targets.ts'
+import { type Target, targetId } from '../../ir/target.ts'
+import type { CompiledKernel } from '../../runtime/compile-service.ts'
+import { findHostCompiler } from '../../runtime/host-compiler.ts'
+import type { Entry, KernelCache } from '../../runtime/kernel-cache.ts'
+import { type DeviceReport, openDriver, surveyDevices } from '../../runtime/platform/devices.ts'
+import type { Driver } from '../../runtime/platform/driver.ts'
+import { type Checkable, type CheckedKernel, checkedOn, checkKernels, requirePassed } from '../../runtime/self-check.ts'
+
+export const checkable = ({ job, keyInput, site, image, selfCheck }: CompiledKernel): Checkable => ({
+  label: job.label,
+  keyInput,
+  site,
+  image,
+  selfCheck,
+})
+
+/**
+ * What is done with kernels before they are loaded: checked where that was asked for, and in any case refused where an
+ * earlier check on this device failed. Diagnostic `self-check-failed`.
+ */
+export function checkBeforeLoad(
+  driver: Driver,
+  target: Target,
+  cache: KernelCache,
+  { selfCheck }: { readonly selfCheck: boolean },
+): (kernels: readonly CompiledKernel[]) => void {
+  let device: string | undefined
+  return (kernels) => {
+    if (!selfCheck && kernels.every((kernel) => kernel.selfCheck?.outcome !== 'failed')) return
+    device ??= checkedOn(driver, target)
+    const failedBefore = (kernel: CompiledKernel) =>
+      kernel.selfCheck?.outcome === 'failed' && kernel.selfCheck.device === device
+    const chosen = selfCheck ? kernels : kernels.filter(failedBefore)
+    requirePassed(checkKernels(driver, target, chosen.map(checkable), { cache }), driver.properties.name)
+  }
+}
+
+export interface DeviceChecks {
+  /** `amd:0` */
+  readonly device: string
+  readonly checked: readonly CheckedKernel[]
+  /** kernels that the time did not suffice for */
+  readonly left: number
+}
+
+/** Entries of the cache that a device can load. Host code is loaded only where the same compiler would make it. */
+export async function entriesFor(cache: KernelCache, target: Target): Promise<Entry[]> {
+  const ids = new Set([targetId(target), target.name])
+  const compiler = target.platform === 'host' ? (await findHostCompiler()).identity : undefined
+  return cache.verify().flatMap((row) => {
+    if (!('entry' in row) || !ids.has(row.entry.parts.target)) return []
+    return compiler === undefined || row.entry.parts.compiler === compiler ? [row.entry] : []
+  })
+}
+
+/** Checks entries on an open device until `timeMs` is over; those checked there before cost nothing. */
+export function checkEntries(
+  driver: Driver,
+  target: Target,
+  cache: KernelCache,
+  entries: readonly Entry[],
+  { timeMs = 20_000 }: { readonly timeMs?: number } = {},
+): Omit<DeviceChecks, 'device'> {
+  const start = performance.now()
+  const checked: CheckedKernel[] = []
+  for (const { label, parts, site, image, selfCheck } of entries) {
+    if (performance.now() - start > timeMs) break
+    const { schema: _, ...keyInput } = parts
+    const use = site as KernelSite | undefined
+    checked.push(...checkKernels(driver, target, [{ label, keyInput, site: use, image, selfCheck }], { cache }))
+  }
+  return { checked, left: entries.length - checked.length }
+}
+
+/** Checks the entries of a cache on every device of this machine that can load them. */
+export async function checkOnDevices(cache: KernelCache, keys: ReadonlySet<string>): Promise<DeviceChecks[]> {
+  const { devices } = await surveyDevices()
+  const results: DeviceChecks[] = []
+  for (const report of devices) {
+    const target = targetOf(report)
+    if (!target) continue
+    const entries = (await entriesFor(cache, target)).filter(({ key }) => keys.has(key))
+    if (entries.length === 0) continue
+    using driver = await openDriver(report)
+    results.push({ device: report.id, ...checkEntries(driver, target, cache, entries) })
+  }
+  return results
+}
+
+/** The target of a device that can be opened. */
+export function targetOf({ platform, properties, use }: DeviceReport): Target | undefined {
+  if (platform === 'reference' || !properties || (use === 'skipped' && platform !== 'host')) return undefined
+  return findTarget(platform === 'host' ? 'host' : properties.targetId)
+}
