@@ -1,10 +1,11 @@
 // Checks one application of an op against its declaration: operands known and complete, attributes valid, types right.
 
 import { GraphBuilder } from './builder.ts'
-import { fail } from './diagnostic.ts'
+import { Diagnostic, fail } from './diagnostic.ts'
 import type { Attrs, AttrValue, Node, ValueId } from './graph.ts'
 import type { OpDefinition } from './op.ts'
 import { isQuant, printType, type TensorType, tensor } from './type.ts'
+import type { Value } from './value.ts'
 
 /** What `parseAttrs` returned, and for which op: graphs share it, so most attributes are parsed once. */
 const parsedFor = new WeakMap<object, OpDefinition>()
@@ -115,10 +116,20 @@ function expandedTypes(
   if (known) return known
   const graph = new GraphBuilder(op.name)
   const handles = Object.fromEntries(Object.entries(operands).map(([name, type]) => [name, graph.input(name, type)]))
-  const types = op.expand!(handles, attrs).map((value) => value.type)
+  const types = expansionOf(op, handles, attrs).map((value) => value.type)
   if (expanded.size >= mostExpanded) expanded.clear()
   expanded.set(key, types)
   return types
+}
+
+/** What does not fit an op of the expansion does not fit the fused op. */
+function expansionOf(op: OpDefinition, handles: Record<string, Value>, attrs: Attrs): readonly Value[] {
+  try {
+    return op.expand!(handles, attrs)
+  } catch (error) {
+    if (!(error instanceof Diagnostic)) throw error
+    return fail({ code: 'op-type', message: `${op.name}: ${error.summary}`, facts: error.facts }, error)
+  }
 }
 
 /** `rms_norm(f32[T, 64], f16[64])`, for errors. */

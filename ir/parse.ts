@@ -88,6 +88,7 @@ class Parser {
       else this.#node()
     }
     this.#returns()
+    this.#skipComments()
     this.#need('}')
     this.#skipComments()
     if (this.#peek().kind !== 'end') this.#fault(`expected the end of the graph, got ${this.#peek().text}`)
