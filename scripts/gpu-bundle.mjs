@@ -24,7 +24,7 @@ export async function bundleSuite(folder, { standAlone = false } = {}) {
   const entries = {
     'gpu-suite': 'test/gpu/main.ts',
     'first-token': 'test/gpu/first-token.ts',
-    'score-worker': 'test/gpu/score-worker.ts',
+    'story-worker': 'test/gpu/story-worker.ts',
   }
   const named = standAlone ? { ...entries, ...children } : entries
   await build({

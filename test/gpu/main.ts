@@ -11,6 +11,7 @@ import { driverPart } from './driver-part.ts'
 import { kernelsPart } from './kernels-part.ts'
 import { launchPart } from './launch-part.ts'
 import { firstTokenPart, modelsPart } from './models-part.ts'
+import { randomGraphsPart } from './random-graphs-part.ts'
 import type { ShapeName } from './random-model.ts'
 import { machineFacts, renderReport } from './report.ts'
 import { storiesPart } from './stories-part.ts'
@@ -44,6 +45,7 @@ const parts: Record<string, readonly [title: string, run: () => Promise<void>]> 
   driver: ['The driver', () => driverPart(suite, device)],
   kernels: ['Kernels against references', () => kernelsPart(suite, device, quick)],
   stories: ['Story models', () => storiesPart(suite, device, { scratch, quick })],
+  graphs: ['Random graphs', () => randomGraphsPart(suite, device, quick ? 10 : 200)],
   launches: ['Launches', () => launchPart(suite, device, join(packageRoot(), 'models/story-15m'))],
   compile: [
     'Compiling and the kernel cache',

@@ -1,13 +1,13 @@
 // Both story models give the reference's tokens: from the Hugging Face folder and from GGUF files of every type, fused and
 // not, replayed from a captured graph and launched one by one.
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { packageRoot } from '../../ir/package-root.ts'
 import { compile } from '../../src/api/compile.ts'
 import type { CompileOptions } from '../../src/options.ts'
-import { type GgufFileType, writeGgufFrom } from '../gguf-writer.ts'
-import { ReferenceScores } from './reference-scores.ts'
+import type { GgufFileType } from '../gguf-writer.ts'
+import { StoryWorkers } from './story-workers.ts'
 import type { Suite } from './suite.ts'
 import type { SuiteDevice } from './suite-device.ts'
 
@@ -34,10 +34,15 @@ export async function storiesPart(suite: Suite, device: SuiteDevice, { scratch, 
   const runs: Record<string, readonly StoryRun[]> = JSON.parse(
     readFileSync(join(packageRoot(), 'models/reference.json'), 'utf8'),
   ).models
-  await using scores = new ReferenceScores()
+  await using workers = new StoryWorkers()
   const pending: (() => Promise<unknown>)[] = []
-  for (const name of quick ? ['story-3m'] : ['story-3m', 'story-15m']) {
-    const folder = join(packageRoot(), 'models', name)
+  const names = quick ? ['story-3m'] : ['story-3m', 'story-15m']
+  const types = quick ? (['Q8_0'] as const) : fileTypes
+  const fileOf = (name: string, type: GgufFileType) => join(scratch, `${name}.${type}.gguf`)
+  const folderOf = (name: string) => join(packageRoot(), 'models', name)
+  for (const type of types) for (const name of names) void workers.write(folderOf(name), fileOf(name, type), type) // meanwhile the device is busy
+  for (const name of names) {
+    const folder = folderOf(name)
     const prompts = quick ? runs[name]!.slice(0, 1) : runs[name]!
     await suite.check(
       `${name} from safetensors: the tokens of transformers, ${levels} levels, replayed or not`,
@@ -45,20 +50,20 @@ export async function storiesPart(suite: Suite, device: SuiteDevice, { scratch, 
         for (const made of await generations(suite, device, folder, prompts, quick)) compareRuns(prompts, made)
       },
     )
-    for (const type of quick ? (['Q8_0'] as const) : fileTypes) {
-      const file = join(scratch, `${name}.${type}.gguf`)
-      if (!existsSync(file)) writeGgufFrom(folder, file, type)
+    for (const type of types) {
+      const file = fileOf(name, type)
+      await workers.write(folder, file, type)
       await suite.check(
         `${name}.${type}.gguf: generates on the device, ${levels} levels, replayed or not`,
         async () => {
           const made = await generations(suite, device, file, prompts, quick)
           for (const sequences of made)
-            sequences.forEach((sequence, i) => void scores.gaps(file, prompts[i]!.prompt_ids, sequence))
+            sequences.forEach((sequence, i) => void workers.gaps(file, prompts[i]!.prompt_ids, sequence))
           pending.push(() =>
             suite.check(`${name}.${type}.gguf: each token is the reference executor's choice`, async () => {
               for (const sequences of made)
                 for (const [i, sequence] of sequences.entries()) {
-                  const gaps = await scores.gaps(file, prompts[i]!.prompt_ids, sequence)
+                  const gaps = await workers.gaps(file, prompts[i]!.prompt_ids, sequence)
                   const wrong = gaps.findIndex((gap) => !(gap < tie))
                   assert.ok(wrong < 0, `prompt ${i}, token ${wrong}: ${gaps[wrong]} below the largest logit`)
                 }

@@ -1,33 +1,42 @@
-// Scores sequences on the reference executor in worker threads, as many at once as there are cores, each sequence once.
+// Worker threads that write GGUF files and score sequences beside the device's work: as many as there are cores, first come
+// first served, each job once.
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
-import type { ScoreJob } from './score-worker.ts'
+import type { GgufFileType } from '../gguf-writer.ts'
+import type { StoryJob } from './story-worker.ts'
 
 interface Queued {
-  readonly job: ScoreJob
-  readonly resolve: (gaps: number[]) => void
+  readonly job: StoryJob
+  readonly resolve: (result: number[]) => void
   readonly reject: (error: Error) => void
 }
 
-export class ReferenceScores implements AsyncDisposable {
+export class StoryWorkers implements AsyncDisposable {
   readonly #known = new Map<string, Promise<number[]>>()
   readonly #queue: Queued[] = []
   readonly #idle: Worker[] = []
   readonly #all: Worker[] = []
   readonly #limit = Math.max(1, availableParallelism() - 1)
 
+  /** Resolves when the file is there. */
+  async write(folder: string, file: string, type: GgufFileType): Promise<void> {
+    await this.#run({ kind: 'write', folder, file, type })
+  }
+
   /** How far below the largest logit each token behind the prompt lies; 0 where it is the largest. */
   gaps(file: string, prompt: readonly number[], made: readonly number[]): Promise<number[]> {
-    const key = JSON.stringify([file, prompt, made])
+    return this.#run({ kind: 'score', file, tokens: [...prompt, ...made], prompt: prompt.length })
+  }
+
+  #run(job: StoryJob): Promise<number[]> {
+    const key = JSON.stringify(job)
     const known = this.#known.get(key)
     if (known) return known
-    const scored = new Promise<number[]>((resolve, reject) => {
-      this.#queue.push({ job: { file, tokens: [...prompt, ...made], prompt: prompt.length }, resolve, reject })
-    })
-    scored.catch(() => {}) // whoever awaits it hears of it
-    this.#known.set(key, scored)
+    const done = new Promise<number[]>((resolve, reject) => this.#queue.push({ job, resolve, reject }))
+    done.catch(() => {}) // whoever awaits it hears of it
+    this.#known.set(key, done)
     this.#next()
-    return scored
+    return done
   }
 
   #next(): void {
@@ -35,9 +44,9 @@ export class ReferenceScores implements AsyncDisposable {
     const worker = this.#idle.pop() ?? (this.#all.length < this.#limit ? this.#start() : undefined)
     if (!worker) return
     const { job, resolve, reject } = this.#queue.shift()!
-    worker.once('message', ({ gaps, error }: { gaps?: number[]; error?: string }) => {
+    worker.once('message', ({ result, error }: { result?: number[]; error?: string }) => {
       this.#idle.push(worker)
-      if (gaps) resolve(gaps)
+      if (result) resolve(result)
       else reject(new Error(error))
       this.#next()
     })
@@ -45,7 +54,7 @@ export class ReferenceScores implements AsyncDisposable {
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL('./score-worker.js', import.meta.url))
+    const worker = new Worker(new URL('./story-worker.js', import.meta.url))
     this.#all.push(worker)
     return worker
   }
