@@ -16,6 +16,7 @@ export const compileOptions = z.strictObject({
   activations: z.enum(['f32', 'f16', 'bf16']).default('f32').describe('dtype of activations between kernels'),
   pageSize: positive.default(16).describe('tokens a page of the KV cache'),
   chunk: positive.default(256).describe('prompt tokens a step'),
+  selfCheck: z.boolean().default(false).describe('check each kernel once on the device against its reference'),
   replay: z.boolean().default(true).describe('replay decode steps as one captured graph where that proves right'),
 })
 export type CompileOptions = z.input<typeof compileOptions>

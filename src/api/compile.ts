@@ -51,6 +51,7 @@ export async function compile(path: string, options: CompileOptions = {}, events
         ...(events.onKernels ? { onProgress: events.onKernels } : {}),
         ...(events.onCompiled ? { onCompiled: events.onCompiled } : {}),
         ...(events.saveTemps ? { saveTemps: events.saveTemps } : {}),
+        selfCheck: settings.selfCheck,
       }))
     if (!events.openDevice) owned.push(device)
     events.onDevice?.(device)

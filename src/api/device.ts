@@ -14,6 +14,7 @@ import { openKernelCache } from '../../runtime/kernel-cache.ts'
 import { kernelCompiler } from '../../runtime/kernel-compiler.ts'
 import { openDriver, resolveDevice } from '../../runtime/platform/devices.ts'
 import type { Driver, DriverOptions } from '../../runtime/platform/driver.ts'
+import { checkBeforeLoad } from './self-check.ts'
 
 export interface ReferenceDevice extends Disposable {
   readonly kind: 'reference'
@@ -40,6 +41,8 @@ export interface OpenDeviceOptions {
   readonly onProgress?: (progress: CompileProgress) => void
   readonly onCompiled?: (kernels: readonly CompiledKernel[]) => void
   readonly saveTemps?: string
+  /** check each kernel once on the device against its reference before it is used */
+  readonly selfCheck?: boolean
   /** puts something between the driver and the runtime library: fault injection, a log */
   readonly wrapCalls?: DriverOptions['wrapCalls']
 }
@@ -67,8 +70,10 @@ export async function openDevice(spec: string, options: OpenDeviceOptions = {}):
     : report.platform === 'host'
       ? hostTarget()
       : findTarget(driver.properties.targetId)
+  const cache = openKernelCache()
+  const check = checkBeforeLoad(driver, target, cache, { selfCheck: options.selfCheck ?? false })
   const service = createCompileService({
-    cache: openKernelCache(),
+    cache,
     ...(options.saveTemps ? { saveTemps: options.saveTemps } : {}),
   })
   return {
@@ -78,7 +83,13 @@ export async function openDevice(spec: string, options: OpenDeviceOptions = {}):
     driver,
     target,
     service,
-    compiler: kernelCompiler(service, options),
+    compiler: kernelCompiler(service, {
+      ...options,
+      onCompiled(kernels) {
+        check(kernels)
+        options.onCompiled?.(kernels)
+      },
+    }),
     [Symbol.dispose]() {
       service[Symbol.dispose]()
       driver[Symbol.dispose]()

@@ -34,6 +34,7 @@ function compileOptions(command: Command): Command {
     .option('--chunk <tokens>', 'prompt tokens a step', whole)
     .option('--no-replay', 'launch every kernel of a step, never replay a captured graph')
     .option('--save-temps <folder>', 'keep source, object, log and ISA of every kernel')
+    .option('--self-check', 'check each kernel once on the device against its reference; remembered in the cache')
     .option('-q, --quiet', 'no progress')
     .option('-v, --verbose', 'tell what each pass and each stage did')
 }
@@ -108,4 +109,88 @@ Examples:
       '\nExamples:\n  $ rocmforge replay story.replay --device host\n  $ rocmforge replay story.replay --device amd:0 --isolated',
     )
     .action(async (folder, options) => (await import('./replay.ts')).replay(folder, options))
+
+  program
+    .command('devices')
+    .description('list every device of this machine, and why each is used or not')
+    .option('--targets', 'list every target that kernels can be compiled for')
+    .option('--json', 'one JSON object on standard output')
+    .addHelpText('after', '\nExamples:\n  $ rocmforge devices\n  $ rocmforge devices --targets')
+    .action(async (options) => (await import('./devices.ts')).devices(options))
+
+  program
+    .command('doctor')
+    .description(
+      'test drivers, compilers, the cache and every device; exit code 1 if the default device would not work',
+    )
+    .option('--no-self-check', 'do not check what the kernel cache holds for each device')
+    .option('--json', 'one JSON object on standard output')
+    .addHelpText('after', '\nExamples:\n  $ rocmforge doctor\n  $ rocmforge doctor --json')
+    .action(async (options) => (await import('./doctor.ts')).doctor(options))
+
+  program
+    .command('build <model>')
+    .description('compile a model’s kernels for targets whose GPUs need not be here')
+    .requiredOption('--target <targets>', 'separated by commas: gfx942,gfx1100,sm_90,host')
+    .option('--out <file>', 'also write these kernels to a bundle, for `rocmforge cache import`')
+    .addOption(
+      new Option('-O, --opt-level <level>', 'fusion: 0 none … 3 all').choices(['0', '1', '2', '3']).default('3'),
+    )
+    .option('-c, --context <tokens>', 'tokens of the KV cache', whole)
+    .addOption(new Option('--kv-dtype <dtype>', 'dtype of the KV cache').choices(['f32', 'f16', 'bf16']))
+    .addOption(
+      new Option('--activations <dtype>', 'dtype between kernels').choices(['f32', 'f16', 'bf16']).default('f32'),
+    )
+    .option('--chunk <tokens>', 'prompt tokens a step', whole)
+    .option('--save-temps <folder>', 'keep source, object, log and ISA of every kernel')
+    .option('-q, --quiet', 'no progress')
+    .option('--json', 'one JSON object on standard output')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ rocmforge build models/story-3m --target gfx942,gfx1100,gfx1201 --out story.kernels\n  $ rocmforge devices --targets',
+    )
+    .action(async (model, options) => (await import('./build.ts')).build(model, options))
+
+  addCacheCommands(program.command('cache').description('compiled kernels on disk: list, check, tidy, move'))
+}
+
+function addCacheCommands(cache: Command): void {
+  const json = ['--json', 'one JSON object on standard output'] as const
+  const target = ['--target <target>', 'only this target: gfx942, sm_90, host'] as const
+  cache
+    .command('ls')
+    .description('list the kernels in the cache')
+    .option(...target)
+    .option(...json)
+    .action(async (options) => (await import('./cache.ts')).list(options))
+  cache
+    .command('verify')
+    .description('check every byte of every kernel; exit code 1 if one is damaged')
+    .option('--remove', 'delete damaged ones')
+    .option(...json)
+    .action(async (options) => (await import('./cache.ts')).verify(options))
+  cache
+    .command('prune')
+    .description('remove leftovers, and what was used longest ago beyond a size')
+    .option('--max-mib <size>', 'MiB to keep (default: the limit of the cache, 2048)', whole)
+    .option(...json)
+    .action(async (options) => (await import('./cache.ts')).prune(options))
+  cache
+    .command('clear')
+    .description('remove every kernel')
+    .option(...target)
+    .option(...json)
+    .action(async (options) => (await import('./cache.ts')).clear(options))
+  cache
+    .command('export <file>')
+    .description('write kernels to one file')
+    .option('--target <targets>', 'only these targets, separated by commas', list)
+    .option(...json)
+    .action(async (file, options) => (await import('./cache.ts')).exportTo(file, options))
+  cache
+    .command('import <file>')
+    .description('take kernels from a file, and check on the devices here those that they can run')
+    .option('--no-self-check', 'take them unchecked')
+    .option(...json)
+    .action(async (file, options) => (await import('./cache.ts')).importFrom(file, options))
 }

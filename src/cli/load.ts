@@ -16,6 +16,7 @@ export interface LoadFlags {
   readonly chunk?: number
   readonly replay: boolean
   readonly saveTemps?: string
+  readonly selfCheck?: boolean
   readonly quiet?: boolean
   readonly verbose?: boolean
   readonly json?: boolean
@@ -52,6 +53,7 @@ export const compileSettings = (flags: LoadFlags): CompileOptions =>
     activations: flags.activations,
     chunk: flags.chunk,
     replay: flags.replay,
+    selfCheck: flags.selfCheck,
   } as CompileOptions)
 
 export const sampleSettings = (flags: SampleFlags): GenerateOptions =>

@@ -1,0 +1,226 @@
+// What stands between this machine and a first token: the checks of the platform layer, then compilers, the cache, and
+// kernels that run on every device and are held to their references.
+import { accessSync, constants, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { compileProgram } from '../../codegen/compile.ts'
+import { catalogLimits, kernelCatalog, miniature } from '../../codegen/kernels/catalog.ts'
+import { findTarget } from '../../codegen/targets.ts'
+import { Diagnostic } from '../../ir/diagnostic.ts'
+import { type Target, targetId } from '../../ir/target.ts'
+import { type CompileService, createCompileService } from '../../runtime/compile-service.ts'
+import { findHostCompiler } from '../../runtime/host-compiler.ts'
+import { type KernelCache, openKernelCache } from '../../runtime/kernel-cache.ts'
+import { compileJob } from '../../runtime/kernel-compiler.ts'
+import { type DeviceReport, type DeviceSurvey, openDriver, surveyDevices } from '../../runtime/platform/devices.ts'
+import { type Check, platformChecks } from '../../runtime/platform/doctor.ts'
+import type { Driver } from '../../runtime/platform/driver.ts'
+import { checkKernels } from '../../runtime/self-check.ts'
+import { findToolchains } from '../../runtime/toolchains.ts'
+import { checkable, checkEntries, entriesFor, targetOf } from './self-check.ts'
+
+export type { Check } from '../../runtime/platform/doctor.ts'
+
+export interface DoctorReport {
+  readonly checks: readonly Check[]
+  readonly survey: DeviceSurvey
+  /** the device that `--device auto` takes */
+  readonly defaultDevice: string
+  /** the default device compiles, runs, and computes what it should */
+  readonly healthy: boolean
+}
+
+export interface DoctorOptions {
+  /** also check what the cache holds for each device; default true */
+  readonly selfCheck?: boolean
+  readonly survey?: DeviceSurvey
+  readonly cache?: KernelCache
+  /** each check as soon as it is known */
+  readonly onCheck?: (check: Check) => void
+}
+
+/** Kernels that together use every part of a device: memory, LDS, barriers, waves, integers, halves, quantised blocks. */
+const probes = [
+  'add f32',
+  'rms_norm f32',
+  'gemv q8_0',
+  'gemm f16',
+  'scale_mask_softmax f32',
+  'attention, one token, f16 cache',
+  'rope_kv_append, f16 cache',
+  'argmax f32',
+]
+
+/** What hipRTC and NVRTC are asked for where no device of theirs is. */
+const defaultTarget = { amd: 'gfx1100', nvidia: 'sm_90' } as const
+
+export async function examine(options: DoctorOptions = {}): Promise<DoctorReport> {
+  const checks: Check[] = []
+  const add = (check: Check): Check => {
+    checks.push(check)
+    options.onCheck?.(check)
+    return check
+  }
+  const survey = options.survey ?? (await surveyDevices({ askMemory: true }))
+  for (const check of platformChecks({ survey })) add(check)
+  for (const check of toolchains()) add(check)
+  add(await hostCompiler())
+  const cache = options.cache ?? openKernelCache()
+  add(cacheFolder(cache))
+  const service = createCompileService({ cache })
+  const failed = new Set<string>()
+  try {
+    for (const platform of ['amd', 'nvidia'] as const) {
+      if (survey.devices.some((device) => device.platform === platform)) continue
+      const check = await compileProbe(service, platform)
+      if (check) add(check)
+    }
+    for (const device of survey.devices) {
+      const target = targetOf(device)
+      if (!target) continue
+      const check = add(await launchProbe(device, target, service, cache, options.selfCheck ?? true))
+      if (check.status !== 'ok') failed.add(device.id)
+    }
+  } finally {
+    service[Symbol.dispose]()
+  }
+  const chosen = survey.devices.find(({ use }) => use === 'default')?.id ?? 'host'
+  const noCompiler = chosen === 'host' && checks.some(({ id, status }) => id === 'host-compiler' && status !== 'ok')
+  const defaultDevice = noCompiler ? 'reference' : chosen
+  const healthy = noCompiler || !failed.has(chosen)
+  add({
+    id: 'default-device',
+    status: healthy ? (noCompiler ? 'warn' : 'ok') : 'fail',
+    detail: healthy
+      ? `${defaultDevice} is used unless --device names another${noCompiler ? ': exact and slow' : ''}`
+      : `${chosen} would be used and does not work`,
+    ...(healthy ? {} : { fix: 'see its check above; --device names another' }),
+  })
+  return { checks, survey, defaultDevice, healthy }
+}
+
+function toolchains(): Check[] {
+  const found = findToolchains()
+  return (['hiprtc', 'nvrtc'] as const).map((family): Check => {
+    const of = found.filter((toolchain) => toolchain.family === family)
+    const id = `${family}-toolchains`
+    if (of.length > 0)
+      return { id, status: 'ok', detail: of.map(({ version, origin }) => `${version} (${origin})`).join(', ') }
+    return {
+      id,
+      status: 'skip',
+      detail: `no ${family === 'hiprtc' ? 'hipRTC' : 'NVRTC'} found: nothing is compiled for ${family === 'hiprtc' ? 'AMD' : 'NVIDIA'} GPUs`,
+      fix: `on Debian \`node scripts/hiprtc.mjs ${family === 'hiprtc' ? '6.4' : 'nvrtc'}\` brings it, without installing anything`,
+    }
+  })
+}
+
+async function hostCompiler(): Promise<Check> {
+  const id = 'host-compiler'
+  try {
+    const { command, version } = await findHostCompiler()
+    return { id, status: 'ok', detail: `${command} ${version}` }
+  } catch (error) {
+    if (!(error instanceof Diagnostic)) throw error
+    return { id, status: 'warn', detail: error.summary, ...(error.help ? { fix: error.help } : {}) }
+  }
+}
+
+function cacheFolder(cache: KernelCache): Check {
+  const id = 'kernel-cache'
+  const probe = join(cache.root, `.doctor-${process.pid}`)
+  try {
+    mkdirSync(cache.root, { recursive: true })
+    writeFileSync(probe, 'x')
+    rmSync(probe)
+  } catch (error) {
+    return {
+      id,
+      status: 'warn',
+      detail: `cannot write ${cache.root} (${(error as NodeJS.ErrnoException).code ?? error}): kernels are compiled at every start`,
+      fix: `let this user write ${existingAbove(cache.root)}, or name another folder in ROCMFORGE_CACHE_DIR`,
+    }
+  }
+  const damaged = cache.verify().filter((row) => 'damage' in row).length
+  const rows = cache.list()
+  const size = rows.reduce((sum, { bytes }) => sum + bytes, 0)
+  const detail = `${cache.root}: ${rows.length} kernels, ${(size / 2 ** 20).toFixed(1)} MiB`
+  if (damaged === 0) return { id, status: 'ok', detail }
+  return { id, status: 'warn', detail: `${detail}, ${damaged} damaged`, fix: 'rocmforge cache verify --remove' }
+}
+
+function existingAbove(folder: string): string {
+  for (let at = folder; ; at = dirname(at)) {
+    if (!existsSync(at)) continue
+    try {
+      accessSync(at, constants.W_OK)
+      return folder
+    } catch {
+      return at
+    }
+  }
+}
+
+/** Compiles for a default target: shows that ahead-of-time builds work on a machine without the GPU. */
+async function compileProbe(service: CompileService, platform: 'amd' | 'nvidia'): Promise<Check | undefined> {
+  const family = platform === 'amd' ? 'hiprtc' : 'nvrtc'
+  const toolchain = findToolchains().find((one) => one.family === family)
+  if (!toolchain) return undefined
+  const target = findTarget(defaultTarget[platform])
+  const id = `${platform}-compile`
+  try {
+    await service.compileAll(jobsFor(target, probes.slice(0, 2)))
+    return { id, status: 'ok', detail: `kernels compile for ${targetId(target)}, which is not here` }
+  } catch (error) {
+    if (!(error instanceof Diagnostic)) throw error
+    return { id, status: 'warn', detail: error.summary, ...(error.help ? { fix: error.help } : {}) }
+  }
+}
+
+const jobsFor = (target: Target, names: readonly string[]) =>
+  kernelCatalog(miniature)
+    .filter(({ name }) => names.includes(name))
+    .flatMap(({ graph }) => compileProgram(graph, { target, limits: catalogLimits }).kernels)
+    .map((source) => compileJob(source, target))
+
+/** Compiles for a device itself, launches, and compares; then what the cache holds for it. */
+async function launchProbe(
+  report: DeviceReport,
+  target: Target,
+  service: CompileService,
+  cache: KernelCache,
+  selfCheck: boolean,
+): Promise<Check> {
+  const id = `launch-${report.id}`
+  let driver: Driver | undefined
+  try {
+    driver = await openDriver(report)
+    const start = performance.now()
+    const kernels = await service.compileAll(jobsFor(target, probes))
+    const compileMs = performance.now() - start
+    const checked = checkKernels(driver, target, kernels.map(checkable), { cache, again: true })
+    const others = selfCheck ? checkEntries(driver, target, cache, await entriesFor(cache, target)) : undefined
+    const bad = [...checked, ...(others?.checked ?? [])].filter(({ outcome }) => outcome === 'failed')
+    if (bad.length > 0) {
+      return {
+        id,
+        status: 'fail',
+        detail: `${bad.length} kernels compute something else than their references: ${bad[0]!.kernel}: ${bad[0]!.detail}`,
+        fix: 'try another release of the driver or of the compiler (ROCMFORGE_HIPRTC); please report it',
+      }
+    }
+    const cached = others ? `, ${others.checked.length} of the cache looked at` : ''
+    const detail = `${checked.length} kernels compile for ${targetId(target)} (${(compileMs / 1000).toFixed(1)} s) and agree with their references${cached}`
+    return { id, status: 'ok', detail }
+  } catch (error) {
+    if (!(error instanceof Diagnostic)) throw error
+    const [first] = error.facts
+    return {
+      id,
+      status: 'fail',
+      detail: `${error.summary}${first ? ` (${first.join(' ')})` : ''}`,
+      ...(error.help ? { fix: error.help } : {}),
+    }
+  } finally {
+    driver?.[Symbol.dispose]()
+  }
+}
