@@ -41,8 +41,9 @@ interface Comparison {
   /** tokens a second, medians */
   readonly ours: { readonly decode: number; readonly prefill: number }
   readonly peer: { readonly decode: number; readonly prefill: number }
-  /** ours / peer */
+  /** ours / peer, of the medians; and of the best rounds, which a busy machine disturbs less */
   readonly ratio: { readonly decode: number; readonly prefill: number }
+  readonly bestRatio: { readonly decode: number; readonly prefill: number }
   /** bytes of weights a second while decoding, and their share of a plain read of as many bytes */
   readonly decodeGBs: number
   readonly readGBs: number
@@ -60,11 +61,13 @@ async function compare(file: string, request: RoundRequest, rounds: number): Pro
     const both = { ours: await ours.round(request), peer: await peer.round(request) }
     if (round > 0) measured.push(both) // the first one warms up
   }
-  const rates = (side: 'ours' | 'peer') => ({
-    decode: request.decode / median(measured.map((r) => r[side].decodeSeconds)),
-    prefill: request.prefill / median(measured.map((r) => r[side].prefillSeconds)),
+  const rates = (side: 'ours' | 'peer', typical: (values: readonly number[]) => number) => ({
+    decode: request.decode / typical(measured.map((r) => r[side].decodeSeconds)),
+    prefill: request.prefill / typical(measured.map((r) => r[side].prefillSeconds)),
   })
-  const [mine, theirs] = [rates('ours'), rates('peer')]
+  const [mine, theirs] = [rates('ours', median), rates('peer', median)]
+  const least = (values: readonly number[]) => Math.min(...values)
+  const [myBest, theirBest] = [rates('ours', least), rates('peer', least)]
   const bytes = statSync(file).size
   const readGBs = readBandwidth(bytes, threads)
   const decodeGBs = (mine.decode * bytes) / 1e9
@@ -73,6 +76,7 @@ async function compare(file: string, request: RoundRequest, rounds: number): Pro
     ours: mine,
     peer: theirs,
     ratio: { decode: mine.decode / theirs.decode, prefill: mine.prefill / theirs.prefill },
+    bestRatio: { decode: myBest.decode / theirBest.decode, prefill: myBest.prefill / theirBest.prefill },
     decodeGBs,
     readGBs,
     readShare: decodeGBs / readGBs,
@@ -105,14 +109,16 @@ const show = (title: string, rows: readonly Record<string, string | number>[]): 
   console.log(`\n${title}`)
   console.table(rows)
 }
-const comparisonRow = ({ model, ours, peer, ratio, decodeGBs, readGBs, readShare }: Comparison) => ({
+const comparisonRow = ({ model, ours, peer, ratio, bestRatio, decodeGBs, readGBs, readShare }: Comparison) => ({
   model,
   'decode tok/s': fixed(ours.decode),
   'llama.cpp': fixed(peer.decode),
   ratio: fixed(ratio.decode, 2),
+  best: fixed(bestRatio.decode, 2),
   'prefill tok/s': fixed(ours.prefill),
   'llama.cpp ': fixed(peer.prefill),
   'ratio ': fixed(ratio.prefill, 2),
+  'best ': fixed(bestRatio.prefill, 2),
   'GB/s': fixed(decodeGBs, 1),
   'plain read': fixed(readGBs, 1),
   share: `${fixed(readShare * 100)} %`,

@@ -3,9 +3,10 @@ import { spawnSync } from 'node:child_process'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { buildBundles } from './build.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-await import('./build.mjs') // children of the runtime are entries of their own in dist/
+await buildBundles() // children of the runtime are entries of their own in dist/
 await build({
   entryPoints: ['run', 'rocmforge', 'llama-cpp'].map((name) => join(root, 'bench', `${name}.ts`)),
   outdir: join(root, 'dist/bench'),
