@@ -117,7 +117,7 @@ async function runBoth(
 }
 
 function compareFloats(name: string, found: HostTensor, wanted: HostTensor, tolerance: number): void {
-  const largest = wanted.data.reduce<number>((most, v) => Math.max(most, Math.abs(v)), 0)
+  const largest = Array.from(wanted.data, Math.abs).reduce((most, v) => Math.max(most, v), 0)
   for (let i = 0; i < wanted.data.length; i++) {
     const [a, b] = [found.data[i]!, wanted.data[i]!]
     if (Object.is(a, b) || Math.abs(a - b) <= tolerance * Math.max(largest, 1e-3)) continue
