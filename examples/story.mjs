@@ -8,12 +8,14 @@ import { compile } from 'rocmforge'
 const [device = 'auto'] = process.argv.slice(2)
 const model = await compile(fileURLToPath(new URL('../models/story-3m', import.meta.url)), { device })
 try {
-  const story = model.generate('Once upon a time there was a little girl', {
+  const opening = 'Once upon a time there was a little girl'
+  const story = model.generate(opening, {
     maxTokens: 120,
     temperature: 0.7,
     seed: 1,
     signal: AbortSignal.timeout(20_000), // ms; what was written until then stays
   })
+  process.stdout.write(opening)
   for await (const piece of story) process.stdout.write(piece.text)
 
   const { reason, tokenIds, timings } = await story.result()

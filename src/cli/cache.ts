@@ -17,13 +17,11 @@ export function list({ json, target }: JsonFlag & { readonly target?: string }):
   const cache = openKernelCache()
   const folder = target && targetId(findTarget(target)).replaceAll(':', '.')
   const rows = cache.verify().filter((row) => !folder || row.folder === folder)
-  if (json)
-    return writeJson({
-      root: cache.root,
-      readOnly: cache.readOnly,
-      maxBytes: cache.maxBytes,
-      entries: rows.map(asJson),
-    })
+  if (json) {
+    const { root, readOnly, maxBytes } = cache
+    writeJson({ root, readOnly, maxBytes, entries: rows.map(asJson) })
+    return
+  }
   const lines = rows.map((row) =>
     'entry' in row
       ? [

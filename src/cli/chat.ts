@@ -1,7 +1,7 @@
 // rocmforge chat: a conversation on the terminal.
 import { createInterface } from 'node:readline/promises'
 import { Diagnostic } from '../../ir/diagnostic.ts'
-import type { ChatMessage } from '../tokenizer/chat-template.ts'
+import { type ChatMessage, renderChat } from '../tokenizer/chat-template.ts'
 import { type LoadFlags, loadModel, type SampleFlags, sampleSettings } from './load.ts'
 import { interruptSignal } from './report.ts'
 import { summary } from './run.ts'
@@ -13,6 +13,7 @@ export interface ChatFlags extends LoadFlags, SampleFlags {
 export async function chat(path: string, flags: ChatFlags): Promise<void> {
   const { model } = await loadModel(path, flags, interruptSignal())
   await using _ = model
+  await renderChat(model.tokenizer.chatTemplate, { messages: [{ role: 'user', content: '' }] }) // or says that it cannot
   process.removeAllListeners('SIGINT') // from here Ctrl-C ends an answer, not the program
   const opening: ChatMessage[] = flags.system ? [{ role: 'system', content: flags.system }] : []
   let messages = [...opening]
@@ -33,12 +34,11 @@ export async function chat(path: string, flags: ChatFlags): Promise<void> {
         const result = await generation.result()
         process.stdout.write('\n')
         messages = [...asked, { role: 'assistant', content: result.text }]
-        if (flags.verbose) process.stderr.write(`${summary(result)}\n`)
+        if (flags.verbose) process.stderr.write(`\n${summary(result)}\n`)
       } catch (error) {
         // a refused message or a full context ends the turn, not the conversation
         if (!(error instanceof Diagnostic)) throw error
         process.stderr.write(`${error.message}\n`)
-        if (error.code === 'no-chat-template') break
       }
       answering = undefined
     }

@@ -37,7 +37,7 @@ function row({ id, properties, freeBytes, use, reason }: DeviceReport): string[]
     ? `${freeBytes === undefined ? '' : `${bytesText(freeBytes)} free of `}${bytesText(properties.memoryBytes)}`
     : ''
   const target = properties && properties.platform !== 'host' ? properties.targetId : ''
-  const kind = properties?.integrated ? 'integrated; ' : ''
+  const kind = properties?.integrated && properties.platform !== 'host' ? 'integrated; ' : ''
   const about = reason.startsWith(kind) ? reason : `${kind}${reason}`
   return [marks[use], id, properties?.name ?? '', target, memory, about]
 }

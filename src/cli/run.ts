@@ -23,12 +23,16 @@ export async function run(path: string, flags: RunFlags): Promise<void> {
   }
   const generation = model.generate(prompt, { ...sampleSettings(flags), signal })
   if (!flags.json) process.stdout.write(prompt)
-  for await (const piece of generation) if (!flags.json) process.stdout.write(piece.text)
+  let firstAt: number | undefined
+  for await (const piece of generation) {
+    firstAt ??= performance.now()
+    if (!flags.json) process.stdout.write(piece.text)
+  }
   const result = await generation.result()
-  if (flags.json) process.stdout.write(`${JSON.stringify(asJson(result, report, model.device.id))}\n`)
+  if (flags.json) process.stdout.write(`${JSON.stringify(asJson(result, report, model.device.id, firstAt))}\n`)
   else {
     process.stdout.write('\n')
-    if (!flags.quiet) process.stderr.write(`${summary(result)}\n`)
+    if (!flags.quiet) process.stderr.write(`\n${summary(result, firstAt)}\n`)
   }
 }
 
@@ -42,7 +46,8 @@ async function readPrompt({ prompt }: RunFlags): Promise<string> {
 /** Tokens a second, none where nothing was timed. */
 const rate = (tokens: number, ms: number): number => (ms > 0 ? (tokens * 1000) / ms : 0)
 
-export function summary({ timings: t, reason, tokenIds, seed }: GenerationResult): string {
+/** One line; `firstAt`: ms from the start of the process to the first token. */
+export function summary({ timings: t, reason, tokenIds, seed }: GenerationResult, firstAt?: number): string {
   const why = {
     eos: 'the text ended',
     stop: 'a stop text came',
@@ -51,10 +56,16 @@ export function summary({ timings: t, reason, tokenIds, seed }: GenerationResult
     aborted: 'interrupted',
   }[reason]
   const prefill = `prompt ${t.promptTokens} tokens, ${rate(t.promptTokens, t.prefillMs).toFixed(0)} tokens/s`
-  return `\n${prefill} · ${tokenIds.length} tokens, ${rate(t.decodedTokens, t.decodeMs).toFixed(1)} tokens/s · ${why} · seed ${seed}`
+  const first = firstAt === undefined ? '' : `first token after ${(firstAt / 1000).toFixed(2)} s · `
+  return `${first}${prefill} · ${tokenIds.length} tokens, ${rate(t.decodedTokens, t.decodeMs).toFixed(1)} tokens/s · ${why} · seed ${seed}`
 }
 
-const asJson = (result: GenerationResult, { loadMs, kernels }: LoadReport, device: string) => ({
+const asJson = (
+  result: GenerationResult,
+  { loadMs, kernels }: LoadReport,
+  device: string,
+  firstAt: number | undefined,
+) => ({
   prompt_ids: result.promptIds,
   token_ids: result.tokenIds,
   text: result.text,
@@ -63,6 +74,7 @@ const asJson = (result: GenerationResult, { loadMs, kernels }: LoadReport, devic
   device,
   timings: {
     load_ms: loadMs,
+    first_token_ms: firstAt ?? null,
     kernels: kernels.total,
     kernels_from_cache: kernels.fromCache,
     prompt_tokens: result.timings.promptTokens,
