@@ -62,9 +62,8 @@ function probabilities(row: readonly number[], { temperature = 1, topK = 0, topP
   let kept = topK > 0 ? order.slice(0, topK) : order
   const weight = (i: number) => Math.exp((row[i]! - row[order[0]!]!) / temperature)
   const total = kept.reduce((sum, i) => sum + weight(i), 0)
-  let sum = 0
-  const reach = kept.findIndex((i) => (sum += weight(i)) >= topP * total)
-  if (topP < 1) kept = kept.slice(0, reach + 1)
+  const upTo = (last: number) => kept.slice(0, last + 1).reduce((sum, i) => sum + weight(i), 0)
+  if (topP < 1) kept = kept.slice(0, kept.findIndex((_, last) => upTo(last) >= topP * total) + 1)
   kept = kept.filter((i) => weight(i) >= minP)
   const norm = kept.reduce((n, i) => n + weight(i), 0)
   return row.map((_, i) => (kept.includes(i) ? weight(i) / norm : 0))
