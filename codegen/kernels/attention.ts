@@ -87,8 +87,8 @@ function decodeHeads(target: Target, { group, channels }: Shape): number {
   const chunk = Math.min(8, alignmentOf(channels))
   const lanes = isFastHost(target) ? 1 : Math.min(target.wave, 2 ** Math.ceil(Math.log2(channels / chunk)))
   const held = Math.ceil(channels / chunk / lanes) * chunk
-  const most = isFastHost(target) ? Math.max(1, Math.floor(256 / held)) : Math.max(1, Math.floor(48 / held))
-  return Math.min(group, most, 8)
+  const most = Math.max(1, Math.floor((isFastHost(target) ? 256 : 32) / held))
+  return Math.min(group, 2 ** Math.floor(Math.log2(most)), 8)
 }
 
 const decodeSpace = (target: Target, site: Site) => ({
@@ -97,6 +97,19 @@ const decodeSpace = (target: Target, site: Site) => ({
   P_TILE: isFastHost(target) ? [256, 128] : [128, 256],
   P_ROWS: [4, 2],
 })
+
+/** LDS of a block: scores, and the result of each wave. */
+function decodeLds(params: Params, target: Target, { channels }: Shape): number {
+  const waves = params.P_BLOCK! / target.wave
+  return 4 * params.P_HEADS! * (params.P_TILE! + waves * channels + 3)
+}
+
+function decodeValid(params: Params, target: Target, site: Site): true | string {
+  const bytes = decodeLds(params, target, shapeOf(site))
+  return isFastHost(target) || bytes <= target.ldsBytes || ldsReason(bytes, target)
+}
+
+const ldsReason = (bytes: number, target: Target) => `needs ${bytes} bytes of LDS, ${target.ldsBytes} are there`
 
 const decodeTiles = (params: Params, { kvHeads, group }: Shape) => kvHeads * Math.ceil(group / params.P_HEADS!)
 
@@ -118,6 +131,7 @@ export const attentionDecodeKernel = defineKernel({
   },
   fixed: (site) => ({ ...fixed(site), P_SPLITS: 1 }),
   space: decodeSpace,
+  valid: decodeValid,
   scalars,
   launch: (params, site) => ({
     grid: times(shapeOf(site).T, decodeTiles(params, shapeOf(site))),
@@ -164,6 +178,7 @@ export const attentionSplitKernel = defineKernel({
   },
   fixed,
   space: (target, site) => ({ ...decodeSpace(target, site), P_SPLITS: splitsFor(target, site) }),
+  valid: decodeValid,
   scratch: ({ P_SPLITS }, site) => {
     const { T, kvHeads, group, channels } = shapeOf(site)
     const rows = times(T, kvHeads * group * P_SPLITS!)
@@ -210,7 +225,7 @@ export const attentionPrefillKernel = defineKernel({
   },
   valid: (params, target, site) => {
     const bytes = prefillLds(params, shapeOf(site).channels)
-    return isFastHost(target) || bytes <= target.ldsBytes || `needs ${bytes} bytes of LDS, ${target.ldsBytes} are there`
+    return isFastHost(target) || bytes <= target.ldsBytes || ldsReason(bytes, target)
   },
   scalars,
   launch: (params, site) => ({

@@ -39,8 +39,11 @@ constexpr int QUERY_HEADS = GROUP * KV_HEADS, HEAD_TILES = ceil_div(GROUP, HEADS
 constexpr float SCALE = float(P_SCALE);
 /** Scores that a lane turns into weights at a time. */
 constexpr int SCORES = WAVE == 1 ? VEC : 1;
+constexpr int HEAD_SUMS = power_from(HEADS);                           // scores of a row, rounded up to a power of two
+constexpr int SUMS_HELD = max_int(1, ROWS * HEAD_SUMS / LANES);        // of ROWS rows, that a lane ends with
 constexpr int WAVE_SUMS = WAVES > 1 ? WAVES * C : 1;  // LDS to add up what waves have
 static_assert(TILE % VEC == 0, "P_TILE must be a multiple of VEC");
+static_assert(power_from(ROWS) == ROWS, "P_ROWS must be a power of two");
 
 struct attention_call {
   y_t* y;
@@ -53,11 +56,11 @@ struct attention_call {
 
 /** Scores of the block's heads at TILE positions, then their weights; and the softmax so far. */
 struct score_tile {
-  float (*scores)[TILE];
+  float* scores;  // [HEADS][TILE]
   float *maximum, *sum, *rescale;
 };
 
-/** scores[g][l - first] = scale · q_g · k_l for first ≤ l < first + count. */
+/** scores[g, l - first] = scale · q_g · k_l for first ≤ l < first + count. */
 DEVICE void score(const score_tile& s, const row_part* q, const kv_t* k_cache, const i32* pages, int head, int first,
                   int count) {
   for (int base = 0; base < count; base += SLOTS * ROWS) {  // as often for every thread: lanes meet in dot
@@ -66,12 +69,15 @@ DEVICE void score(const score_tile& s, const row_part* q, const kv_t* k_cache, c
       const int l = first + min_int(base + i * SLOTS + row_slot(), count - 1);
       k[i] = load_row(k_cache + cache_row(page_of(pages, l), head, l));
     }
-    UNROLL for (int i = 0; i < ROWS; i++) {
-      const int l = base + i * SLOTS + row_slot();
-      UNROLL for (int g = 0; g < HEADS; g++) {
-        const float value = dot(q[g], k[i]);
-        if (row_lane() == 0 && l < count) s.scores[g][l] = value;
-      }
+    // sum of row i and head g: number i · HEAD_SUMS + g
+    float sums[ROWS * HEAD_SUMS];
+    UNROLL for (int i = 0; i < ROWS; i++)
+      UNROLL for (int g = 0; g < HEAD_SUMS; g++) sums[i * HEAD_SUMS + g] = g < HEADS ? dot_part(q[min_int(g, HEADS - 1)], k[i]) : 0.f;
+    reduce_rows(sums);
+    UNROLL for (int i = 0; i < SUMS_HELD; i++) {
+      const int sum = held_sum<ROWS * HEAD_SUMS>(row_lane(), i), g = sum % HEAD_SUMS;
+      const int l = base + sum / HEAD_SUMS * SLOTS + row_slot();
+      if (g < HEADS && l < count && row_lane() < ROWS * HEAD_SUMS) s.scores[g * TILE + l] = sums[i];
     }
   }
 }
@@ -79,7 +85,7 @@ DEVICE void score(const score_tile& s, const row_part* q, const kv_t* k_cache, c
 /** Scores become weights e^(score − maximum); the wave that has a head keeps its softmax up to date. */
 DEVICE void weigh(const score_tile& s, int count) {
   for (int g = wave_id(); g < HEADS; g += WAVES) {
-    float* const row = s.scores[g];
+    float* const row = s.scores + g * TILE;
     if constexpr (SCORES > 1)
       for (int l = count; l % SCORES != 0; l++) row[l] = -INF;
     vec<float, SCORES> most = splat<SCORES>(-INF);
@@ -114,47 +120,41 @@ DEVICE void add_values(const score_tile& s, row_part* out, const kv_t* v_cache, 
     }
     UNROLL for (int i = 0; i < ROWS; i++) {
       const int l = base + i * SLOTS;
-      UNROLL for (int g = 0; g < HEADS; g++) add_scaled(out[g], v[i], l < count ? s.scores[g][l] : 0.f);
+      UNROLL for (int g = 0; g < HEADS; g++) add_scaled(out[g], v[i], l < count ? s.scores[g * TILE + l] : 0.f);
     }
   }
 }
 
 /** Adds the slots of the block up and writes y, or this split's part of it. */
-DEVICE void finish(const attention_call& call, const score_tile& s, row_part* out, float (*sums)[C], int t, int head,
-                   int heads, int split) {
+DEVICE void finish(const attention_call& call, const score_tile& s, row_part* out, float* sums, int t, int head, int heads,
+                   int split) {
+  const size_t first = size_t(t) * QUERY_HEADS + head;
   UNROLL for (int g = 0; g < HEADS; g++) {
-    const size_t row = size_t(t) * QUERY_HEADS + head + g;
     sum_slots(out[g]);
-    if constexpr (WAVES > 1) {
-      if (thread_id() % WAVE < LANES) store_row(sums[wave_id()], out[g]);
-      block_sync();
+    if (WAVES > 1 && thread_id() % WAVE < LANES) store_row(sums + (wave_id() * HEADS + g) * C, out[g]);
+    if (WAVES == 1 && row_slot() == 0) store_row(sums + g * C, out[g]);
+  }
+  block_sync();
+  for (int i = thread_id(); i < heads * CHUNKS; i += BLOCK) {
+    const int g = i / CHUNKS, c = i % CHUNKS * CHUNK;
+    chunk_t total = load<CHUNK>(sums + g * C + c);
+    for (int w = 1; w < WAVES; w++) total += load<CHUNK>(sums + (w * HEADS + g) * C + c);
+    if constexpr (SPLITS == 1) store<CHUNK>(call.y + (first + g) * C + c, total / s.sum[g]);
+    else store<CHUNK>(call.partial + ((first + g) * SPLITS + split) * C + c, total);
+  }
+  if constexpr (SPLITS > 1) {
+    for (int g = thread_id(); g < heads; g += BLOCK) {
+      call.weights[((first + g) * SPLITS + split) * 2] = s.maximum[g];
+      call.weights[((first + g) * SPLITS + split) * 2 + 1] = s.sum[g];
     }
-    if (g < heads && row_slot() == 0) {
-      row_part total = out[g];
-      if constexpr (WAVES > 1) {
-        total = load_row(sums[0]);
-        for (int w = 1; w < WAVES; w++) add_scaled(total, load_row(sums[w]), 1.f);
-      }
-      if constexpr (SPLITS == 1) {
-        scale_row(total, 1.f / s.sum[g]);
-        store_row(call.y + row * C, total);
-      } else {
-        store_row(call.partial + (row * SPLITS + split) * C, total);
-      }
-    }
-    if (SPLITS > 1 && g < heads && thread_id() == 0) {
-      call.weights[(row * SPLITS + split) * 2] = s.maximum[g];
-      call.weights[(row * SPLITS + split) * 2 + 1] = s.sum[g];
-    }
-    if constexpr (WAVES > 1) block_sync();
   }
 }
 
 DEVICE void attention_decode_tile(int tile, const attention_call& call) {
   LDS(float, score_rows, HEADS * TILE);
-  LDS(float, sum_rows, WAVE_SUMS);
+  LDS(float, sum_rows, WAVES * HEADS * C);
   LDS(float, state, 3 * HEADS);
-  const score_tile s = {(float(*)[TILE])score_rows, state, state + HEADS, state + 2 * HEADS};
+  const score_tile s = {score_rows, state, state + HEADS, state + 2 * HEADS};
 
   const int split = tile % SPLITS, part = tile / SPLITS % HEAD_TILES, kv = tile / (SPLITS * HEAD_TILES) % KV_HEADS;
   const int t = tile / (SPLITS * HEAD_TILES * KV_HEADS);
@@ -181,7 +181,7 @@ DEVICE void attention_decode_tile(int tile, const attention_call& call) {
     add_values(s, out, call.v_cache, pages, kv, first, count);
     block_sync();
   }
-  finish(call, s, out, (float(*)[C])sum_rows, t, head, heads, split);
+  finish(call, s, out, sum_rows, t, head, heads, split);
 }
 
 #if P_SPLITS == 1

@@ -55,11 +55,53 @@ template <class T> DEVICE void store_row(T* row, const row_part& part) {
     if (CHUNKS % LANES == 0 || chunk < CHUNKS) store<CHUNK>(row + chunk * CHUNK, part.v[p]);
   }
 }
+/** This lane's share of Σ_c a[c] · b[c]. */
+DEVICE float dot_part(const row_part& a, const row_part& b) {
+  if constexpr (WAVE == 1) {
+    chunk_t sum = a.v[0] * b.v[0];
+    UNROLL for (int p = 1; p < PARTS; p++) sum = fma(a.v[p], b.v[p], sum);
+    return hsum(sum);
+  } else {
+    float sum = 0.f;
+    UNROLL for (int p = 0; p < PARTS; p++)
+      UNROLL for (int i = 0; i < CHUNK; i++) sum = fma_f32(a.v[p][i], b.v[p][i], sum);
+    return sum;
+  }
+}
 /** Σ_c a[c] · b[c], in all lanes of the row. */
-DEVICE float dot(const row_part& a, const row_part& b) {
-  chunk_t sum = a.v[0] * b.v[0];
-  UNROLL for (int p = 1; p < PARTS; p++) sum = fma(a.v[p], b.v[p], sum);
-  return group_reduce<LANES>(hsum(sum), Add{});
+DEVICE float dot(const row_part& a, const row_part& b) { return group_reduce<LANES>(dot_part(a, b), Add{}); }
+
+constexpr int least_int(int a, int b) { return a < b ? a : b; }
+/**
+ * Adds up N sums over the lanes of a row at once, N a power of two: lanes exchange halves of what they hold, so that N sums
+ * cost about N shuffles and not N · log2(LANES). Lane j ends with sum `held_sum<N>(j)` in v[0]; other lanes may hold the
+ * same one.
+ */
+template <int N> DEVICE void reduce_rows(float (&v)[N]) {
+  constexpr int SPREAD = least_int(N, LANES);
+  int held = N;
+  UNROLL for (int mask = 1; mask < SPREAD; mask *= 2) {
+    held /= 2;
+    const bool upper = (row_lane() & mask) != 0;
+    UNROLL for (int i = 0; i < N / 2; i++) {
+      if (i < held) {
+        const float keep = upper ? v[i + held] : v[i], give = upper ? v[i] : v[i + held];
+        v[i] = keep + wave_shfl_xor(give, mask);
+      }
+    }
+  }
+  UNROLL for (int mask = SPREAD; mask < LANES; mask *= 2)
+    UNROLL for (int i = 0; i < N; i++)
+      if (i < held) v[i] += wave_shfl_xor(v[i], mask);
+}
+/** Which of the N sums lane j holds in v[i] after reduce_rows. */
+template <int N> DEVICE int held_sum(int j, int i) {
+  int sum = i, held = N;
+  UNROLL for (int mask = 1; mask < least_int(N, LANES); mask *= 2) {
+    held /= 2;
+    if (j & mask) sum += held;
+  }
+  return sum;
 }
 DEVICE void add_scaled(row_part& sum, const row_part& row, float weight) {
   UNROLL for (int p = 0; p < PARTS; p++) sum.v[p] = fma(row.v[p], weight, sum.v[p]);

@@ -21,9 +21,21 @@ typedef vec<float, CHUNK> chunk_t;
 /** NaN becomes −∞. */
 struct NumberOrNone { template <class F> DEVICE F operator()(F x) const { return x >= all_lanes<F>(-INF) ? x : all_lanes<F>(-INF); } };
 
+/** Chunks of a thread that are on their way at once: one block must hide the memory's latency by itself. */
+constexpr int AHEAD = WAVE == 1 ? 1 : 4;
+
 /** f(v, d) for each chunk of this thread: logits d … d+CHUNK-1, −∞ for NaN and beyond the row. */
 template <class F> DEVICE void each_chunk(const x_t* row, F f) {
-  for (int d = thread_id() * CHUNK; d < COLUMNS; d += BLOCK * CHUNK) {
+  constexpr int STEP = BLOCK * CHUNK;
+  int d = thread_id() * CHUNK;
+  if constexpr (AHEAD > 1) {
+    for (; d + (AHEAD - 1) * STEP + CHUNK <= COLUMNS; d += AHEAD * STEP) {
+      chunk_t v[AHEAD];
+      UNROLL for (int i = 0; i < AHEAD; i++) v[i] = load<CHUNK>(row + d + i * STEP);
+      UNROLL for (int i = 0; i < AHEAD; i++) f(map(v[i], NumberOrNone{}), d + i * STEP);
+    }
+  }
+  for (; d < COLUMNS; d += STEP) {
     chunk_t v = load_tail<CHUNK>(row + d, COLUMNS - d);
     if (COLUMNS % CHUNK != 0 && d + CHUNK > COLUMNS) {
       UNROLL for (int i = 0; i < CHUNK; i++)

@@ -60,6 +60,8 @@ DEVICE float keep_from(const x_t* row, float most, const sample_options& o) {
 DEVICE i32 draw(const x_t* row, Indexed best, float least, float temperature, u32 seed, i32 position) {
   const u32 base = mixed(mixed(seed ^ 0x9e3779b9u) ^ u32(position));
   const float rate = 1.f / temperature;
+  // no Gumbel number of 24 bits is above 17.4: a token so far below the best one's score cannot win
+  least = max_f32(best.value + (gumbel(mixed(base ^ u32(best.index))) - 17.4f) * temperature, least);
   Indexed winner = {-INF, best.index};
   for (int first = thread_id() * AT_ONCE; first < COLUMNS; first += BLOCK * AT_ONCE) {
     const int n = min_int(AT_ONCE, COLUMNS - first);
