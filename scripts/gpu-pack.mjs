@@ -29,8 +29,9 @@ try {
   cpSync(join(root, 'package.json'), join(tree, 'package.json'))
   cpSync(join(root, 'hip-templates'), join(tree, 'hip-templates'), { recursive: true })
   cpSync(join(root, 'runtime/host'), join(tree, 'runtime/host'), { recursive: true })
-  for (const file of ['package.json', 'index.js', 'index.cjs', 'indirect.js', 'indirect.cjs', 'lib'])
-    cpSync(join(root, 'node_modules/koffi', file), join(tree, 'node_modules/koffi', file), { recursive: true })
+  const koffi = 'node_modules/koffi'
+  const isNeeded = (path) => statSync(path).isDirectory() || /(\.c?js|package\.json)$/.test(path) // not its C++ and documents
+  cpSync(join(root, koffi), join(tree, koffi), { recursive: true, filter: isNeeded })
   const prebuilt = 'node_modules/@koromix/koffi-linux-x64'
   for (const file of ['package.json', 'index.js', 'linux_x64'])
     cpSync(join(root, prebuilt, file), join(tree, prebuilt, file), { recursive: true })
