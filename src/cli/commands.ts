@@ -151,7 +151,15 @@ Examples:
     )
     .action(async (model, options) => (await import('./build.ts')).build(model, options))
 
-  addCacheCommands(program.command('cache').description('compiled kernels on disk: list, check, tidy, move'))
+  addCacheCommands(
+    program
+      .command('cache')
+      .description('compiled kernels on disk: list, check, tidy, move')
+      .addHelpText(
+        'after',
+        '\nExamples:\n  $ rocmforge cache ls\n  $ rocmforge cache export kernels.bundle --target gfx942',
+      ),
+  )
 }
 
 function addCacheCommands(cache: Command): void {

@@ -2,6 +2,7 @@
 import { type Command, CommanderError } from 'commander'
 import { Diagnostic } from '../../ir/diagnostic.ts'
 import { editDistance, nearest } from '../../ir/near-match.ts'
+import { fullName } from './manual.ts'
 
 /** Writes an error to standard error, as JSON under --json, and sets the exit code. */
 export function reportError(error: unknown, program: Command): void {
@@ -28,20 +29,26 @@ export function reportError(error: unknown, program: Command): void {
 /** What commander found wrong, in the form of our errors, with the word that was probably meant. */
 function usageError({ message }: CommanderError, program: Command): Diagnostic {
   const [, what = message] = /^(?:error: )?(.*?)\.?\s*(?:\(Did you mean .*\?\))?$/s.exec(message) ?? []
-  const command = program.commands.find((one) => process.argv[2] === one.name())
-  const about = command ? `rocmforge ${command.name()} --help` : 'rocmforge --help'
+  const command = commandOf(program, process.argv.slice(2))
+  const about = `${fullName(command)} --help`
   const [, kind, unknown = ''] = /^unknown (option|command) '(.*)'$/.exec(what) ?? []
   const known =
     kind === 'command'
-      ? program.commands.map((one) => one.name())
-      : (command ?? program).options.flatMap(({ flags }) => flags.match(/--[\w-]+/g) ?? [])
+      ? command.commands.map((one) => one.name())
+      : command.options.flatMap(({ flags }) => flags.match(/--[\w-]+/g) ?? [])
   const [meant = ''] = kind ? nearest(unknown, known, 1) : []
-  const isNear = meant !== '' && editDistance(unknown, meant) <= Math.max(1, meant.length * 0.4)
+  const isNear = meant !== '' && editDistance(unknown, meant) <= Math.max(2, meant.length * 0.4)
   return new Diagnostic({
     code: 'usage',
     message: what,
     help: isNear ? `did you mean ${meant}? ${about} shows what there is` : `${about} shows what there is`,
   })
+}
+
+/** The command that the words name, as far as they do: `rocmforge`, `cache`, `cache ls`. */
+function commandOf(from: Command, words: readonly string[]): Command {
+  const next = from.commands.find((one) => one.name() === words[0])
+  return next ? commandOf(next, words.slice(1)) : from
 }
 
 /** Whoever reads our output may stop reading (`rocmforge run … | head -c 10`): that is no error, and there is no more to do. */

@@ -1,0 +1,83 @@
+// rocmforge run: what goes to which stream, and how it ends.
+import { describe, expect, test } from 'vitest'
+import { storyRuns } from '../../models.ts'
+import { rocmforge, signalGroup, story } from './spawn.ts'
+
+const opening = storyRuns['story-3m'][0]!
+const onReference = ['--device', 'reference']
+
+test('the text goes to standard output, all else to standard error', async () => {
+  const { code, stdout, stderr } = await rocmforge(['run', story, '-p', opening.prompt, '-n', '8', ...onReference])
+  expect(code).toBe(0)
+  expect(stdout.startsWith(opening.prompt)).toBe(true)
+  expect(`${opening.prompt}${opening.text}`.startsWith(stdout.trimEnd())).toBe(true)
+  expect(stderr).toMatch(/^device {3}reference: reference executor$/m)
+  expect(stderr).toMatch(/^graph {4}\d+ ops, after fusion \d+$/m)
+  expect(stderr).toMatch(/first token after [\d.]+ s · prompt \d+ tokens, \d+ tokens\/s · 8 tokens/)
+  expect(stderr).not.toContain('\x1b') // no cursor movements outside of a terminal
+})
+
+test('--json: one object on standard output, nothing on standard error', async () => {
+  const args = ['run', story, '-p', opening.prompt, '-n', '8', '--json', ...onReference]
+  const { code, stdout, stderr } = await rocmforge(args)
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  const result = JSON.parse(stdout)
+  expect(result).toMatchObject({
+    prompt_ids: opening.prompt_ids,
+    token_ids: opening.token_ids.slice(0, 8),
+    finish_reason: 'length',
+    device: 'reference',
+  })
+  expect(opening.text.startsWith(result.text)).toBe(true)
+  expect(Object.keys(result.timings)).toEqual(
+    expect.arrayContaining(['prefill_tokens_per_second', 'decode_tokens_per_second', 'first_token_ms', 'load_ms']),
+  )
+})
+
+test('the prompt may come from standard input; --quiet leaves the text alone', async () => {
+  const args = ['run', story, '-n', '4', '--quiet', ...onReference]
+  const { code, stdout, stderr } = await rocmforge(args, { stdin: `${opening.prompt}\n` })
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  expect(stdout.startsWith(`${opening.prompt}`)).toBe(true)
+})
+
+test('a seed gives the same text again, in any folder', async () => {
+  const args = ['run', story, '-p', 'Once', '-n', '12', '--temp', '0.8', '--seed', '11', '-q', ...onReference]
+  const [first, second] = await Promise.all([rocmforge(args), rocmforge(args, { cwd: '/' })])
+  expect(second).toEqual(first)
+})
+
+test('--print-graph prints the fused graph, --print-after what a pass changed', async () => {
+  const after = ['--print-after', 'fuse-swiglu']
+  const { code, stdout, stderr } = await rocmforge(['run', story, '--print-graph', ...after, '-q', ...onReference])
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/^graph @decode\(/)
+  expect(stdout).toContain('= attention(')
+  expect(stderr).toMatch(/^fuse-swiglu: \d+ → \d+ ops$/m)
+  expect(stderr).toMatch(/^- .* = silu\(/m)
+  expect(stderr).toMatch(/^\+ .* = swiglu\(/m)
+})
+
+describe('a reader that goes away', () => {
+  test('ends the program quietly', async () => {
+    const args = ['run', story, '-p', 'Once', '-n', '400', '--ignore-eos', ...onReference]
+    const { code, stderr } = await rocmforge(args, {
+      onStart: ({ stdout }) => stdout?.once('data', () => stdout.destroy()),
+    })
+    expect(code).toBe(0)
+    expect(stderr).not.toMatch(/error|EPIPE/i)
+  })
+})
+
+test.each([
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)('%s while it writes: exit code %i, and what was written stays', async (signal, expected) => {
+  const args = ['run', story, '-p', 'Once', '-n', '400', '--ignore-eos', ...onReference]
+  const { code, stdout, stderr } = await rocmforge(args, {
+    onStart: (child) => child.stdout?.once('data', () => setTimeout(() => signalGroup(child, signal), 300)),
+  })
+  expect(code).toBe(expected)
+  expect(stdout).toMatch(/^Once/)
+  expect(stderr).toMatch(/tokens\/s · interrupted/)
+})
