@@ -31,7 +31,8 @@ typedef unit_of<P_UNIT_BYTES>::type unit_t;
 
 DEVICE void gather_rows_tile(int r, unit_t* y, const unit_t* x, const i32* rows) {
   const unit_t* const from = x + X_OFFSET + size_t(rows[r]) * X_STRIDE;
-  for (int i = thread_id(); i < UNITS; i += BLOCK) y[size_t(r) * UNITS + i] = from[i];
+  unit_t* const to = y + size_t(r) * UNITS;
+  for (int i = thread_id(); i < UNITS; i += BLOCK) to[i] = from[i];
 }
 
 extern "C" __global__ __launch_bounds__(BLOCK)
