@@ -63,7 +63,7 @@ struct score_tile {
 /** scores[g, l - first] = scale · q_g · k_l for first ≤ l < first + count. */
 DEVICE void score(const score_tile& s, const row_part* q, const kv_t* k_cache, const i32* pages, int head, int first,
                   int count) {
-  for (int base = 0; base < count; base += SLOTS * ROWS) {  // as often for every thread: lanes meet in dot
+  KEEP_LOOP for (int base = 0; base < count; base += SLOTS * ROWS) {  // as often for every thread: lanes meet in dot
     row_part k[ROWS];
     UNROLL for (int i = 0; i < ROWS; i++) {
       const int l = first + min_int(base + i * SLOTS + row_slot(), count - 1);
@@ -112,7 +112,7 @@ DEVICE void weigh(const score_tile& s, int count) {
 DEVICE void add_values(const score_tile& s, row_part* out, const kv_t* v_cache, const i32* pages, int head, int first,
                        int count) {
   UNROLL for (int g = 0; g < HEADS; g++) scale_row(out[g], s.rescale[g]);
-  for (int base = row_slot(); base < count; base += SLOTS * ROWS) {
+  KEEP_LOOP for (int base = row_slot(); base < count; base += SLOTS * ROWS) {
     row_part v[ROWS];
     UNROLL for (int i = 0; i < ROWS; i++) {
       const int l = base + i * SLOTS;
@@ -172,7 +172,7 @@ DEVICE void attention_decode_tile(int tile, const attention_call& call) {
   }
   block_sync();  // the tile before may still be read
   for (int g = thread_id(); g < HEADS; g += BLOCK) s.maximum[g] = -INF, s.sum[g] = 0.f;
-  for (int first = from; first < to; first += TILE) {
+  KEEP_LOOP for (int first = from; first < to; first += TILE) {
     const int count = min_int(TILE, to - first);
     score(s, q, call.k_cache, pages, kv, first, count);
     block_sync();

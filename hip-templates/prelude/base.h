@@ -59,8 +59,10 @@ DEVICE constexpr To bit_cast(const From& v) {
 
 #if defined(__clang__) || ON_NVIDIA
 #define UNROLL _Pragma("unroll")  // stands before a loop of constant length: its array elements become registers
+#define KEEP_LOOP _Pragma("unroll 1")  // before a loop whose body is large already: copies of it would not fit the cache
 #else
 #define UNROLL _Pragma("GCC unroll 64")
+#define KEEP_LOOP _Pragma("GCC unroll 1")
 #endif
 
 [[maybe_unused]] constexpr float INF = __builtin_bit_cast(float, 0x7f800000u);
