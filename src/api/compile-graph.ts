@@ -232,11 +232,13 @@ export class CompiledGraph implements Disposable, AsyncDisposable {
         const numbers = shape.map((dim) => (typeof dim === 'number' ? dim : (bound[dim] ?? 0)))
         const expected = numbers.reduce((a, b) => a * b, 1)
         if (!values || values.length !== expected || !numbers.every(Number.isInteger)) {
+          const row = shape.reduce<number>((n, dim) => n * (typeof dim === 'number' ? dim : 1), 1)
+          const count = numbers.every(Number.isInteger) ? `${expected} values` : `a multiple of ${row} values`
           fail({
             code: 'graph-input',
             message: values ? `input ${name} has the wrong number of values` : `input ${name} is missing`,
             facts: [
-              ['expected', `${name}: ${printType({ dtype, shape })}${values ? ` = ${expected} values` : ''}`],
+              ['expected', `${name}: ${printType({ dtype, shape })}${values ? `, ${count}` : ''}`],
               ['got', values ? `${values.length} values` : 'nothing'],
             ],
           })

@@ -95,10 +95,11 @@ export async function* generate(
       }
     }
     if (signal?.aborted) reason = 'aborted'
-    const rest = stops.found ? '' : stops.push(decoder.end()) + stops.end()
-    if (rest && !stops.found) {
+    if (!stops.found) {
+      const rest = stops.push(decoder.end()) + stops.end()
+      if (stops.found) reason = 'stop' // by the character that never became whole
       text += rest
-      yield { id: tokenIds.at(-1) ?? -1, text: rest }
+      if (rest) yield { id: tokenIds.at(-1) ?? -1, text: rest }
     }
   } finally {
     await source.return(undefined)
