@@ -13,6 +13,7 @@ import type { BufferKind, CallArg, KernelCall, KernelSource, Program, ProgramBuf
 import {
   type Choice,
   chooseKernel,
+  copyBelowViews,
   expandUnserved,
   isDense,
   isLoad,
@@ -52,7 +53,7 @@ class ProgramBuilder {
   constructor(source: Graph, options: ProgramOptions) {
     this.#options = options
     this.#specs = options.specs ?? kernelSpecs
-    this.#graph = expandUnserved(source, this.#specs, options.target)
+    this.#graph = copyBelowViews(expandUnserved(source, this.#specs, options.target))
     this.#views = viewsOf(this.#graph, viewOps())
   }
 

@@ -6,12 +6,13 @@ import { fail, invariant } from '../ir/diagnostic.ts'
 import { describeNode, type Graph, type Node, nodesOf, typeOf, type ValueId } from '../ir/graph.ts'
 import { printSignature } from '../ir/infer.ts'
 import { allOps, opNamed } from '../ir/op.ts'
+import { contiguous } from '../ir/ops/index.ts'
 import type { Target } from '../ir/target.ts'
 import { targetId } from '../ir/target.ts'
 import { printType, type TensorType } from '../ir/type.ts'
 import { Value } from '../ir/value.ts'
 import type { KernelSpec, Params, Site } from './kernel.ts'
-import { isContiguous, isRowStrided, type View, viewsOf, wholeView } from './view.ts'
+import { isContiguous, isDenseRepeated, isRowStrided, type View, viewsOf, wholeView } from './view.ts'
 
 /** A node, the kernel chosen for it, and how. */
 export interface Choice {
@@ -100,7 +101,8 @@ export function takesLayout(spec: KernelSpec, name: string, site: Site): boolean
   const [view, type] = [site.views[name]!, site.types[name]!]
   if (isDense(site, name)) return true
   if (!spec.strided.includes(name)) return false
-  return view.groups > 1 ? view.offset === 0 : isRowStrided(view, type.shape)
+  if (spec.implements === 'contiguous') return true // it is there to read any layout
+  return view.groups > 1 ? isDenseRepeated(view, type.shape) : isRowStrided(view, type.shape)
 }
 
 const wholeViews = ({ types, views }: Site): Site['views'] =>
@@ -114,7 +116,11 @@ export function expandUnserved(graph: Graph, specs: readonly KernelSpec[], targe
     for (const node of nodesOf(graph)) {
       const op = opNamed(node.op)
       if (!op.expand || op.traits.includes('view')) continue
-      if ('tried' in chooseKernel(specs, siteOf(graph, node, views), target)) unserved.add(node.id)
+      const site = siteOf(graph, node, views)
+      const served = [site, { ...site, views: wholeViews(site) }].some(
+        (at) => 'spec' in chooseKernel(specs, at, target),
+      )
+      if (!served) unserved.add(node.id)
     }
     if (unserved.size === 0) return graph
     graph = inline(graph, unserved)
@@ -122,19 +128,45 @@ export function expandUnserved(graph: Graph, specs: readonly KernelSpec[], targe
   return graph
 }
 
-function inline(graph: Graph, expand: ReadonlySet<ValueId>): Graph {
+const inline = (graph: Graph, expand: ReadonlySet<ValueId>): Graph =>
+  rebuild(graph, (builder, node, operands) =>
+    expand.has(node.id)
+      ? builder.within(node.label ?? node.op, () => opNamed(node.op).expand!(operands, node.attrs))
+      : undefined,
+  )
+
+/**
+ * Lets a view begin anew on a copy where no layout can express it on top of the views below: a reshape of what was
+ * transposed, a transposition of repeated heads.
+ */
+export function copyBelowViews(graph: Graph): Graph {
+  const seen = viewOps()
+  const views = viewsOf(graph, seen)
+  const stuck = new Set(graph.order.filter((id) => seen.has(graph.nodes[id]!.op) && views.get(id)!.base === id))
+  if (stuck.size === 0) return graph
+  return rebuild(graph, (builder, node, operands) => {
+    if (!stuck.has(node.id)) return undefined
+    const x = contiguous({ x: operands.x! }, {}, node.label)
+    return builder.appendAs(node.out, opNamed(node.op), { x }, node.attrs, node.label)
+  })
+}
+
+/** The graph with some nodes made anew by `make`; it returns undefined for nodes that stay. Ids stay where nodes do. */
+function rebuild(
+  graph: Graph,
+  make: (builder: GraphBuilder, node: Node, operands: Record<string, Value>) => readonly Value[] | undefined,
+): Graph {
   const builder = new GraphBuilder(graph.name)
   const now = new Map<ValueId, ValueId>()
   const value = (id: ValueId) => new Value(builder, now.get(id) ?? id)
   for (const id of graph.inputs) builder.input(id.slice(1), typeOf(graph, id))
   for (const id of graph.weights) builder.weight(id.slice(1), typeOf(graph, id).dtype, typeOf(graph, id).shape)
+  builder.reserve(Object.keys(graph.types))
   for (const node of nodesOf(graph)) {
-    const op = opNamed(node.op)
     const operands = Object.fromEntries(Object.entries(node.in).map(([name, id]) => [name, value(id)]))
-    const results = expand.has(node.id)
-      ? builder.within(node.label ?? node.op, () => op.expand!(operands, node.attrs))
-      : builder.append(op, operands, node.attrs, node.label)
-    for (const [i, id] of node.out.entries()) now.set(id, results[i]!.id)
+    const made = make(builder, node, operands)
+    if (made) for (const [i, id] of node.out.entries()) now.set(id, made[i]!.id)
+    else builder.appendAs(node.out, opNamed(node.op), operands, node.attrs, node.label)
   }
   for (const output of graph.outputs) builder.output(output.name, value(output.value))
   return builder.build()

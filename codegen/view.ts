@@ -9,7 +9,7 @@ export interface View {
   readonly base: ValueId
   /** elements from the start of that buffer */
   readonly offset: number
-  /** elements from one index to the next, per dim; `null` where it depends on a symbol (then the view is contiguous there) */
+  /** elements from one index to the next, per dim; `null` where it is a symbol times the stride of the next dim */
   readonly strides: readonly (number | null)[]
   /** how many consecutive heads (dim 2 of [R, L, H, C]) share one in memory; 1 = none */
   readonly groups: number
@@ -39,11 +39,19 @@ export function isContiguous(view: View, shape: readonly Dim[]): boolean {
   return view.groups === 1 && view.strides.every((stride, i) => stride === dense[i] || shape[i] === 1)
 }
 
-/** True if each row (last dim) is dense and rows have one known distance: what `strided` operands take. */
+/** True if what lies behind each index of dim 0 is dense, at one known distance: what `strided` operands take. */
 export function isRowStrided(view: View, shape: readonly Dim[]): boolean {
   const inner = shape.slice(1)
   const dense = contiguousStrides(inner)
-  return view.groups === 1 && view.strides.slice(1).every((stride, i) => stride === dense[i] || inner[i] === 1)
+  const known = shape.length > 0 && view.strides[0] !== null
+  return known && view.groups === 1 && view.strides.slice(1).every((stride, i) => stride === dense[i] || inner[i] === 1)
+}
+
+/** True if nothing but the repetition of heads is special: underneath, all heads lie densely from the buffer's start. */
+export function isDenseRepeated(view: View, shape: readonly Dim[]): boolean {
+  const heads = shape[2]
+  if (typeof heads !== 'number' || view.offset !== 0) return false
+  return isContiguous({ ...view, groups: 1 }, shape.with(2, heads / view.groups))
 }
 
 /** Layouts of every value of a graph. */

@@ -16,6 +16,7 @@ export class GraphBuilder implements GraphEditor {
   #order: ValueId[] = []
   #outputs: Output[] = []
   #uses = new Map<ValueId, number>()
+  readonly #reserved = new Set<ValueId>()
   #next = 0
   #scope: string[] = []
 
@@ -137,10 +138,15 @@ export class GraphBuilder implements GraphEditor {
     return out.map((id) => new Value(this, id))
   }
 
+  /** Ids that `append` shall not choose, because `appendAs` will give them. */
+  reserve(ids: Iterable<ValueId>): void {
+    for (const id of ids) this.#reserved.add(id)
+  }
+
   #freshId(): ValueId {
     let id: ValueId
     do id = `%${this.#next++}`
-    while (this.#types[id])
+    while (this.#types[id] || this.#reserved.has(id))
     return id
   }
 

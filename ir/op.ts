@@ -35,6 +35,8 @@ interface Declared<I extends Docs, O extends Docs, A extends z.ZodType, R extend
   readonly results?: readonly R[]
   /** result → the state operand whose memory it updates in place; an op with one result calls it `y` */
   readonly aliases?: Readonly<Record<string, keyof I & string>>
+  /** operands of which only as many rows are read as the result has */
+  readonly gathers?: readonly (keyof I & string)[]
 }
 
 interface PlainOp<I extends Docs, O extends Docs, A extends z.ZodType, R extends string> extends Declared<I, O, A, R> {
@@ -66,6 +68,7 @@ export interface OpDefinition {
   /** `['y']` for an op with one result */
   readonly results: readonly string[]
   readonly aliases: Readonly<Record<string, string>>
+  readonly gathers: readonly string[]
   readonly infer?: (operands: Record<string, TensorType>, attrs: Attrs) => TensorType[]
   readonly reference?: (operands: Record<string, HostTensor>, attrs: Attrs, context: ReferenceContext) => HostTensor[]
   /** only fused ops */
@@ -133,6 +136,7 @@ function register<I extends Docs, O extends Docs, A extends z.ZodType, R extends
     traits: spec.traits ?? [],
     results: spec.results ?? ['y'],
     aliases: spec.aliases ?? {},
+    gathers: spec.gathers ?? [],
     ...behaviour,
   }
   registry.set(name, definition)

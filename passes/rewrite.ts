@@ -328,17 +328,18 @@ export class Rewriter implements GraphEditor {
   /** The nodes that must come before a node and are not done; undefined if there are none. */
   #pending(node: Node, done: ReadonlySet<ValueId>): ValueId[] | undefined {
     let pending: ValueId[] | undefined
-    const require = (id: ValueId) => {
-      if (!done.has(id)) (pending ??= []).push(id)
+    const add = (id: ValueId) => {
+      if (done.has(id)) return
+      pending ??= []
+      pending.push(id)
     }
     for (const name in node.in) {
       const maker = this.nodeOf(node.in[name]!)
-      if (maker) require(maker.id)
+      if (maker) add(maker.id)
     }
     const { aliases } = opNamed(node.op)
     for (const result in aliases)
-      for (const reader of this.#readers.get(node.in[aliases[result]!]!) ?? [])
-        if (reader !== node.id) require(reader)
+      for (const reader of this.#readers.get(node.in[aliases[result]!]!) ?? []) if (reader !== node.id) add(reader)
     return pending
   }
 }

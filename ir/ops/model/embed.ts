@@ -8,6 +8,7 @@ export const embed = defineOp('embed', {
   doc: 'y[t,d] = table[ids[t], d]',
   operands: { ids: 'i32[T] token ids, each below V', table: 'any[V, D] learned rows' },
   attrs: z.strictObject({ dtype: floatDtype.default('f32').describe('dtype of y') }),
+  gathers: ['table'],
   infer({ ids, table }, { dtype }) {
     expectIndices('ids', ids)
     expectWeight('table', table)

@@ -5,6 +5,7 @@ import { isQuant, printType, product, tensor } from '../../type.ts'
 export const gatherRows = defineOp('gather_rows', {
   doc: 'y[r,…] = x[rows[r],…]',
   operands: { x: 'any[T, …]', rows: 'i32[R] indices below T' },
+  gathers: ['x'],
   infer({ x, rows }) {
     expectIndices('rows', rows)
     dimAt(x, 0)
