@@ -9,8 +9,14 @@ import { buildIfStale, installCompiler, installPackages, requireNode, root } fro
 requireNode()
 installPackages()
 installCompiler()
-// GPU compilers for tests belong here: scripts/hiprtc.mjs provides them where the machine can
+provideGpuCompilers()
 await buildIfStale()
+
+/** hipRTC and NVRTC, which need no GPU: unpacked into a folder where apt can bring them; their tests say when they skip. */
+function provideGpuCompilers() {
+  if (process.platform !== 'linux' || !existsSync('/usr/bin/apt-get')) return
+  spawnSync(process.execPath, [join(root, 'scripts/hiprtc.mjs'), '--all', 'nvrtc'], { cwd: root, stdio: 'inherit' })
+}
 
 const counts = { passed: 0, failed: 0, skipped: 0 }
 const bin = (...path) => join(root, 'node_modules', ...path)

@@ -47,6 +47,8 @@ import type { Value } from '../../ir/value.ts'
 export interface CatalogEntry {
   /** kernel and form, unique: `gemv q4_k` */
   readonly name: string
+  /** a kernel in the form that most models run; all of these together are every kernel */
+  readonly main: boolean
   readonly graph: Graph
 }
 
@@ -94,12 +96,22 @@ const mainWeightTypes: readonly Dtype[] = ['f16', 'q8_0', 'q4_k']
 
 type Build = (g: GraphBuilder) => Value | Record<string, Value>
 
+/** Forms of a kernel beside its main ones: other dtypes, other shapes. */
+const others = [
+  /^gem[mv] (f32|bf16|q4_0|q4_1|q5_0|q5_1|q5_k|q6_k)$/,
+  /^gem[mv](_add|_swiglu)? .*(activations|tokens)/,
+  /^gem[mv]_(add|swiglu) (f16|q8_0)$/,
+  /^embed (bf16|q4_0|q4_1|q5_0|q5_1|q5_k)$/,
+  /^(rms_norm|scale_mask_softmax|silu|add|swiglu) (f16|bf16)$/,
+  /(few columns|f32 cache|bf16 cache|64 channels|256 channels|one token, bf16)/,
+]
+
 function entry(name: string, build: Build): CatalogEntry {
   const g = new GraphBuilder('kernel')
   const made = build(g)
   const outputs = 'id' in made && typeof made.id === 'string' ? { y: made as Value } : (made as Record<string, Value>)
   for (const [output, value] of Object.entries(outputs)) g.output(output, value)
-  return { name, graph: g.build() }
+  return { name, main: !others.some((form) => form.test(name)), graph: g.build() }
 }
 
 /** Every kernel of the project, each in its main forms. */

@@ -1,0 +1,96 @@
+// The table of docs/kernel-resources.md: registers, LDS and occupancy of every kernel on every target.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type CatalogEntry, kernelCatalog } from '../codegen/kernels/catalog.ts'
+import { findTargets } from '../codegen/targets.ts'
+import { packageRoot } from '../ir/package-root.ts'
+import { type Target, targetId } from '../ir/target.ts'
+import { createCompileService } from '../runtime/compile-service.ts'
+import { openKernelCache } from '../runtime/kernel-cache.ts'
+import { describeFaults, kernelResources, type ResourceRow } from '../runtime/kernel-resources.ts'
+import { selectToolchain } from '../runtime/toolchains.ts'
+
+const supported =
+  'gfx906,gfx908,gfx90a,gfx942,gfx950,gfx1030,gfx1100,gfx1101,gfx1102,gfx1103,gfx1150,gfx1151,gfx1200,gfx1201,sm_90'
+
+const words = process.argv.slice(2)
+const targets = findTargets(words.includes('--targets') ? words[words.indexOf('--targets') + 1]! : supported)
+const catalog = kernelCatalog()
+const root = join(packageRoot(), 'node_modules', '.cache', 'rocmforge-test') // with the tests', which compile the same
+const service = createCompileService({ cache: openKernelCache({ root, readOnly: [] }) })
+const start = performance.now()
+const rows = await kernelResources(service, catalog, targets, {
+  onProgress({ done, total, fromCache }) {
+    if (done % 100 === 0 || done === total) console.error(`${done}/${total}, ${fromCache} from cache`)
+  },
+})
+service[Symbol.dispose]()
+
+const text = document(catalog, targets, rows)
+console.log(text)
+console.error(`${rows.length} kernels in ${((performance.now() - start) / 1000).toFixed(1)} s`)
+const faults = describeFaults(rows)
+for (const fault of faults) console.error(fault)
+if (!words.includes('--check')) writeFileSync(join(packageRoot(), 'docs', 'kernel-resources.md'), text)
+if (faults.length > 0) process.exitCode = 1
+
+function document(entries: readonly CatalogEntry[], all: readonly Target[], table: readonly ResourceRow[]): string {
+  const compilers = [...new Set(all.map((target) => selectToolchain(target)))]
+  const compilerNames = compilers.map(({ family, version }) => `${family === 'hiprtc' ? 'hipRTC' : 'NVRTC'} ${version}`)
+  return [
+    '# What every kernel occupies',
+    '',
+    'Written by `npm run kernel-resources`; do not edit. Each kernel in its default configuration, for the shapes of an 8B',
+    `Llama (\`codegen/kernels/catalog.ts\`), compiled ahead of time by ${compilerNames.join(' and ')}. A cell reads`,
+    '`VGPRs/SGPRs/LDS → waves`: registers a lane and a wave, bytes of LDS a block (static and dynamic), and the waves that a',
+    'SIMD can hold by registers and LDS (NVIDIA: warps on a quarter of an SM). `+` counts accumulator registers. No kernel',
+    'spills or uses scratch memory; CI compiles them all and fails where one does.',
+    '',
+    ...groups(all).flatMap((group) => section(entries, group, table)),
+  ].join('\n')
+}
+
+/** Targets side by side that fit on a page: by family. */
+function groups(all: readonly Target[]): Target[][] {
+  const families: [string, RegExp][] = [
+    ['gcn, cdna', /^gfx9/],
+    ['rdna', /^gfx10|^gfx1100|^gfx1101|^gfx1102/],
+    ['apu, rdna 4, nvidia', /./],
+  ]
+  const left = new Set(all)
+  return families.flatMap(([, pattern]) => {
+    const group = [...left].filter(({ name }) => pattern.test(name))
+    for (const target of group) left.delete(target)
+    return group.length > 0 ? [group] : []
+  })
+}
+
+function section(entries: readonly CatalogEntry[], group: readonly Target[], table: readonly ResourceRow[]): string[] {
+  const names = group.map(targetId)
+  const kernels = entries.flatMap(({ name }) => {
+    const own = table.filter((row) => row.name === name)
+    return [...new Set(own.map(({ entry }) => entry))].map((entry) => ({ name, entry }))
+  })
+  return [
+    `## ${names.join(', ')}`,
+    '',
+    `| kernel | block | ${names.join(' | ')} |`,
+    `|---|---|${names.map(() => '---').join('|')}|`,
+    ...kernels.map(({ name, entry }) => {
+      const cells = group.map((target) =>
+        table.find((row) => row.name === name && row.entry === entry && row.target === target),
+      )
+      const blocks = [...new Set(cells.flatMap((cell) => (cell ? [cell.block] : [])))].join('/')
+      const title = entry === name.split(/[ ,]/)[0] ? name : `${name}: ${entry}`
+      return `| ${title} | ${blocks} | ${cells.map(cellText).join(' | ')} |`
+    }),
+    '',
+  ]
+}
+
+function cellText(row: ResourceRow | undefined): string {
+  if (!row?.resources) return row ? 'fails' : '–'
+  const { vgprs, agprs, sgprs, ldsBytes = 0 } = row.resources
+  const registers = `${vgprs ?? '–'}${agprs ? `+${agprs}` : ''}/${sgprs ?? '–'}/${ldsBytes + row.dynamicLdsBytes}`
+  return `${registers} → ${row.occupancy?.waves ?? '–'}${row.faults.length > 0 ? ' !' : ''}`
+}

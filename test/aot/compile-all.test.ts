@@ -1,0 +1,115 @@
+// Every kernel compiled for every target, without a GPU: none may spill, use scratch memory, take more LDS than there is or
+// run in waves of another size than its target's. Kept in the tests' cache, so that repeats only read.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { compileProgram } from '../../codegen/compile.ts'
+import { kernelCatalog } from '../../codegen/kernels/catalog.ts'
+import { kernelSpecs } from '../../codegen/kernels/index.ts'
+import { listTemplates } from '../../codegen/source.ts'
+import { findTargets, hostTarget } from '../../codegen/targets.ts'
+import { packageRoot } from '../../ir/package-root.ts'
+import { type Target, targetId } from '../../ir/target.ts'
+import { type CompileService, createCompileService } from '../../runtime/compile-service.ts'
+import { openKernelCache } from '../../runtime/kernel-cache.ts'
+import { describeFaults, kernelResources } from '../../runtime/kernel-resources.ts'
+import { findToolchains, type Toolchain } from '../../runtime/toolchains.ts'
+
+const catalog = kernelCatalog()
+const main = catalog.filter((entry) => entry.main)
+
+/** The forms beside the main ones are compiled for one target of each wave size. */
+const thorough = ['gfx942', 'gfx1100']
+const amdTargets =
+  'gfx906,gfx908,gfx90a,gfx942,gfx950,gfx1030,gfx1100,gfx1101,gfx1102,gfx1103,gfx1150,gfx1151,gfx1200,gfx1201'
+
+const release = (version: string): Toolchain | undefined =>
+  findToolchains().find((one) => one.family === 'hiprtc' && one.version.startsWith(`${version}.`))
+const provided = existsSync('/usr/bin/apt-get')
+
+/** A compiler that is not there is an error where scripts/hiprtc.mjs can bring it, and a printed skip elsewhere. */
+function required(what: string, found: unknown, argument: string): boolean {
+  if (found) return true
+  if (provided) throw new Error(`${what} is missing: node scripts/hiprtc.mjs ${argument}`)
+  console.log(`skipped: no ${what}, and no apt-get to bring it`)
+  return false
+}
+
+function serviceWith(toolchain: Toolchain | undefined): CompileService {
+  const root = join(packageRoot(), 'node_modules', '.cache', 'rocmforge-test')
+  const cache = openKernelCache({ root, readOnly: [] })
+  return createCompileService({ cache, ...(toolchain ? { toolchain: () => toolchain } : {}) })
+}
+
+test('the catalog reaches every kernel and every template', () => {
+  const targets = [...findTargets('gfx942,gfx1100,sm_90'), hostTarget()]
+  const used = { specs: new Set<string>(), templates: new Set<string>() }
+  for (const target of targets)
+    for (const { graph } of main) {
+      const program = compileProgram(graph, { target, limits: { T: 256, R: 4, L: 4096, P: 1024, M: 256 } })
+      for (const { kernel } of program.calls) used.specs.add(kernel)
+      for (const { template } of program.kernels) used.templates.add(template)
+    }
+  const few = new Set(['attention_decode']) // where few requests fill the device, which many-core ones never are
+  expect(kernelSpecs.map(({ name }) => name).filter((name) => !used.specs.has(name) && !few.has(name))).toEqual([])
+  expect(listTemplates().filter((template) => !used.templates.has(template))).toEqual([])
+})
+
+test('names of the catalog are unique', () => {
+  expect(new Set(catalog.map(({ name }) => name)).size).toBe(catalog.length)
+})
+
+describe('hipRTC 6.4', () => {
+  let service: CompileService
+  beforeAll(() => {
+    service = serviceWith(release('6.4'))
+  })
+  afterAll(() => service[Symbol.dispose]())
+
+  test.each(findTargets(amdTargets).map((target) => [targetId(target), target] as const))(
+    'every kernel for %s',
+    async (name, target) => {
+      if (!required('hipRTC 6.4', release('6.4'), '6.4')) return
+      await expectSound(service, thorough.includes(name) ? catalog : main, target)
+    },
+    240_000,
+  )
+})
+
+/** 5.2 knows no gfx11; 7.2 drops names that 6.4 pre-includes. */
+describe.each([
+  ['5.2', 'gfx90a,gfx1030'],
+  ['7.2', 'gfx942,gfx1201'],
+])('hipRTC %s', (version, targets) => {
+  test.each(findTargets(targets).map((target) => [targetId(target), target] as const))(
+    'every kernel for %s',
+    async (_, target) => {
+      if (!required(`hipRTC ${version}`, release(version), version)) return
+      const service = serviceWith(release(version))
+      try {
+        await expectSound(service, main, target)
+      } finally {
+        service[Symbol.dispose]()
+      }
+    },
+    240_000,
+  )
+})
+
+test('NVRTC: every kernel for sm_90', async () => {
+  const nvrtc = findToolchains().find(({ family }) => family === 'nvrtc')
+  if (!required('NVRTC', nvrtc, 'nvrtc')) return
+  const service = serviceWith(undefined)
+  try {
+    await expectSound(service, main, findTargets('sm_90')[0]!)
+  } finally {
+    service[Symbol.dispose]()
+  }
+}, 240_000)
+
+async function expectSound(service: CompileService, entries: typeof catalog, target: Target): Promise<void> {
+  const rows = await kernelResources(service, entries, [target])
+  expect(rows.length).toBeGreaterThanOrEqual(entries.length)
+  expect(describeFaults(rows)).toEqual([])
+  if (target.platform === 'amd') for (const row of rows) expect(row.occupancy?.waves, row.name).toBeGreaterThan(0)
+}
