@@ -112,8 +112,17 @@ function gemvSpace(target: Target, site: Site): Record<string, readonly number[]
     P_ROWS: parts === 2 ? [1, 2] : [2, 1, 4],
     P_TOKENS: [tokens],
     P_STRIPS: [1],
-    P_DEPTH: [2, 4, 1],
+    P_CHUNK: chunksOf(target, site),
+    P_DEPTH: tokens === 1 ? [2, 4, 1] : [1, 2], // registers: each token holds a chunk of x
   }
+}
+
+/** Elements a lane loads at a time: 16 bytes of 16-bit weights; more of quantised ones, so that scales are read less often. */
+function chunksOf(target: Target, site: Site): readonly number[] {
+  const { dtype } = site.types.w!
+  if (!isQuant(dtype)) return [8]
+  const wanted = quantFormats[dtype].block === 256 ? [32, 16] : [16, 32]
+  return [...wanted.filter((chunk) => target.wave * chunk <= shapeOf(site).K), 8] // every lane should have work
 }
 
 const gemv = (family: Family): KernelSpec =>

@@ -1,6 +1,10 @@
 // Every kernel of the matmul family against the reference executor: in the host's fast mode, and as a GPU's blocks and
 // waves in emulation.
 import { describe, expect, test } from 'vitest'
+import { GraphBuilder } from '../../../ir/builder.ts'
+import { matmul } from '../../../ir/ops/index.ts'
+import { tensor } from '../../../ir/type.ts'
+import { compileGraph } from '../../../src/api/compile-graph.ts'
 import { checkCases, epilogues, formats } from './matmul-cases.ts'
 
 describe('host, fast', () => {
@@ -13,6 +17,20 @@ describe('host, fast', () => {
     const kernels = await checkCases('host', [...formats, ...epilogues], 'T', [1, 3, 17, 150, 0])
     expect(new Set(kernels)).toEqual(new Set(['gemm_panel', 'gemm_panel_add', 'gemm_panel_swiglu']))
   })
+  test('infinities and NaN reach y', async () => {
+    const graph = new GraphBuilder('special')
+    const operands = { x: graph.input('x', tensor('f32', ['T', 64])), w: graph.weight('w', 'f32', [3, 64]) }
+    graph.output('y', matmul(operands))
+    const w = Float32Array.from({ length: 3 * 64 }, (_, i) => (i === 70 ? Number.POSITIVE_INFINITY : 1))
+    await using compiled = await compileGraph(graph.build(), { device: 'host', weights: { w }, limits: { T: 32 } })
+    for (const T of [1, 20]) {
+      const x = new Float32Array(T * 64).fill(1)
+      x[3] = Number.NaN
+      const { y } = await compiled.run({ x })
+      expect([...y!.data.slice(0, 3)]).toEqual([Number.NaN, Number.NaN, Number.NaN])
+      if (T > 1) expect([...y!.data.slice(3, 6)]).toEqual([64, Number.POSITIVE_INFINITY, 64])
+    }
+  })
   test('long rows and large magnitudes stay within a sum’s rounding', () =>
     checkCases('host', [{ op: 'matmul', w: 'f32', x: 'f32', K: 5000, N: 9 }], 'T', [1, 2], 1e15))
 })
@@ -21,6 +39,16 @@ describe.each([32, 64])('waves of %i, emulated', (wave) => {
   const device = `host-wave${wave}`
   const some = wave === 32 ? formats : formats.filter((_, i) => i % 3 === 1)
   test('gemv', () => checkCases(device, [...some, ...epilogues], 1, [1]))
+  test('gemv of long rows, in larger chunks', () =>
+    checkCases(
+      device,
+      [
+        { op: 'matmul', w: 'q6_k', x: 'f16', K: 2304, N: 11 },
+        { op: 'matmul_swiglu', w: 'q5_0', x: 'bf16', K: 1056, N: 6 },
+      ],
+      1,
+      [1],
+    ))
   test('gemv of three tokens', () => checkCases(device, epilogues, 3, [3]))
   test('gemm', () => checkCases(device, [...some, ...epilogues], 'T', [1, 70]))
 })
