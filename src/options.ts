@@ -24,16 +24,30 @@ export type CompileSettings = z.output<typeof compileOptions>
 
 export const generateOptions = z.strictObject({
   maxTokens: z.int().nonnegative().default(256).describe('tokens to generate at most'),
-  temperature: z.number().min(0).max(100).optional().describe('0: greedy; default: as the model says, else 0'),
-  topK: z.int().nonnegative().optional().describe('keep the k most likely tokens; 0: all'),
-  topP: z.number().positive().max(1).optional().describe('keep the likeliest tokens up to this probability; 1: all'),
-  minP: z.number().min(0).max(1).optional().describe('keep tokens at least this fraction as likely as the likeliest'),
+  temperature: z.number().min(0).max(100).optional().describe('0, the default: always the likeliest token'),
+  topK: z
+    .int()
+    .nonnegative()
+    .optional()
+    .describe('keep the k likeliest tokens; 0: all; default: as the model says, else 0'),
+  topP: z
+    .number()
+    .positive()
+    .max(1)
+    .optional()
+    .describe('keep the likeliest tokens up to this probability; default: as the model says, else 1'),
+  minP: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe('keep tokens at least this fraction as likely as the likeliest; default: as the model says, else 0'),
   repeatPenalty: z
     .number()
     .positive()
     .max(100)
     .optional()
-    .describe('divides logits of tokens among the last 64; 1: none'),
+    .describe('divide the logits of tokens among the last 64; default: as the model says, else 1'),
   seed: z.int().min(0).max(0xffffffff).optional().describe('the same seed gives the same text; default: random'),
   stop: z
     .union([z.string(), z.array(z.string()).max(16)])

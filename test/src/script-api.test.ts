@@ -1,0 +1,18 @@
+// docs/script-api.md tells of every option in the words of its schema, and of everything that is exported.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { packageRoot } from '../../ir/package-root.ts'
+import * as api from '../../src/index.ts'
+import { compileOptions, generateOptions } from '../../src/options.ts'
+
+const page = readFileSync(join(packageRoot(), 'docs/script-api.md'), 'utf8')
+
+test.each(Object.entries({ ...compileOptions.shape, ...generateOptions.shape }))('option %s', (name, { description }) =>
+  expect(page).toContain(`| \`${name}\` | ${description} |`),
+)
+
+test.each(Object.keys(api).filter((name) => !['Generation', 'Model', 'openDevice', 'state'].includes(name)))(
+  'export %s',
+  (name) => expect(page).toContain(name),
+)
