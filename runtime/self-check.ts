@@ -141,6 +141,7 @@ const epsilon = (dtype: Dtype): number => (dtype === 'f16' ? 2 ** -10 : dtype ==
  */
 function disagreement(name: string, wanted: HostTensor, got: HostTensor, tolerance: number): string | undefined {
   const { dtype } = got
+  if (wanted.data.length !== got.data.length) return `${name} has ${got.data.length} values, not ${wanted.data.length}`
   const squares = tolerance > 4 ? Array.from(wanted.data as Float32Array).reduce((sum, v) => sum + v * v, 0) : 0
   const typical = Math.sqrt(squares / Math.max(1, wanted.data.length))
   const relative = Math.max(tolerance * epsilon(dtype), dtype === 'f32' && tolerance > 0 ? 1e-5 : 0)
