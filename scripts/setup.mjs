@@ -23,11 +23,16 @@ export function installPackages() {
   if (packagesComplete()) return
   if (!mayInstall) stop('packages are missing: run `npm ci`')
   say('setup    installing packages (npm ci, once)')
-  const windows = process.platform === 'win32' // npm is a script there, which only a shell can start
-  const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']
-  const { status, stdout, stderr, error } = spawnSync('npm', args, { cwd: root, encoding: 'utf8', shell: windows })
-  if (status !== 0) stop(`npm ci failed\n${error?.message ?? ''}${stdout ?? ''}${stderr ?? ''}`)
+  const options = ['--include=dev', '--no-audit', '--no-fund', '--loglevel=error']
+  if (npm('ci', ...options).status === 0) return
+  // a registry that lacks a package for some other platform: npm ci refuses, npm install leaves it out
+  const { status, stdout, stderr, error } = npm('install', '--no-save', ...options)
+  if (status !== 0) stop(`npm install failed\n${error?.message ?? ''}${stdout ?? ''}${stderr ?? ''}`)
 }
+
+const npm = (...args) =>
+  // npm is a script on Windows, which only a shell can start
+  spawnSync('npm', args, { cwd: root, encoding: 'utf8', shell: process.platform === 'win32' })
 
 /** Every package of the lock file is there in its version; those that npm leaves out for other platforms may be absent. */
 function packagesComplete() {
