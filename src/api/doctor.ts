@@ -76,6 +76,10 @@ export async function examine(options: DoctorOptions = {}): Promise<DoctorReport
     }
     for (const device of survey.devices) {
       const target = targetOf(device)
+      if (!target && device.platform !== 'reference') {
+        const fix = 'the checks above say what is missing'
+        add({ id: `launch-${device.id}`, status: 'fail', detail: device.reason, fix })
+      }
       if (!target) continue
       const check = add(await launchProbe(device, target, service, cache, options.selfCheck ?? true))
       if (check.status !== 'ok') failed.add(device.id)
@@ -105,12 +109,9 @@ function toolchains(): Check[] {
     const id = `${family}-toolchains`
     if (of.length > 0)
       return { id, status: 'ok', detail: of.map(({ version, origin }) => `${version} (${origin})`).join(', ') }
-    return {
-      id,
-      status: 'skip',
-      detail: `no ${family === 'hiprtc' ? 'hipRTC' : 'NVRTC'} found: nothing is compiled for ${family === 'hiprtc' ? 'AMD' : 'NVIDIA'} GPUs`,
-      fix: `on Debian \`node scripts/hiprtc.mjs ${family === 'hiprtc' ? '6.4' : 'nvrtc'}\` brings it, without installing anything`,
-    }
+    const [name, gpus, argument] = family === 'hiprtc' ? ['hipRTC', 'AMD', '6.4'] : ['NVRTC', 'NVIDIA', 'nvrtc']
+    const fix = `on Debian \`node scripts/hiprtc.mjs ${argument}\` brings it, without installing anything`
+    return { id, status: 'skip', detail: `no ${name}: nothing is compiled for ${gpus} GPUs; ${fix}` }
   })
 }
 

@@ -21,5 +21,5 @@ export async function doctor({ json, selfCheck }: DoctorFlags): Promise<void> {
 
 function print({ id, status, detail, fix }: Check): void {
   writeLine(`${marks[status]}  ${id.padEnd(20)} ${detail}`)
-  if (fix && status !== 'ok') writeLine(`${' '.repeat(27)}fix: ${fix}`)
+  if (fix && (status === 'warn' || status === 'fail')) writeLine(`${' '.repeat(27)}fix: ${fix}`)
 }
