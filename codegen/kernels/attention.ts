@@ -95,7 +95,7 @@ const decodeSpace = (target: Target, site: Site) => ({
   P_BLOCK: blockSpace(target, [128, 256, 64]),
   P_HEADS: [decodeHeads(target, shapeOf(site))],
   P_TILE: isFastHost(target) ? [256, 128] : [128, 256],
-  P_ROWS: [4, 2],
+  P_ROWS: isFastHost(target) ? [4, 2] : [2, 4], // more rows in flight cost a GPU the blocks that hide latency better
 })
 
 /** LDS of a block: scores, and the result of each wave. */
@@ -141,11 +141,11 @@ export const attentionDecodeKernel = defineKernel({
   tolerance,
 })
 
-/** Enough blocks to keep every compute unit reading; not more than 128, which combine reads again. */
+/** Four blocks for each compute unit: more only cost their start, and combine reads them all again. */
 function splitsFor(target: Target, site: Site): number[] {
   const { T, kvHeads } = shapeOf(site)
   const blocks = Math.max(1, Number(T) * kvHeads)
-  const wanted = Math.ceil((isFastHost(target) ? 2 : 8) * (target.cus / blocks))
+  const wanted = Math.ceil((isFastHost(target) ? 2 : 4) * (target.cus / blocks))
   const splits = 2 ** Math.round(Math.log2(Math.max(2, Math.min(128, wanted))))
   return [...new Set([splits, Math.max(2, splits / 2), Math.min(128, splits * 2)])]
 }
