@@ -45,6 +45,8 @@ class ProgramBuilder {
   readonly #views: Map<ValueId, View>
   readonly #calls: KernelCall[] = []
   readonly #kernels = new Map<string, { source: KernelSource; entries: Set<string> }>()
+  /** template and defines, as a spec lists them → id of the source */
+  readonly #sources = new Map<string, string>()
   readonly #buffers = new Map<string, ProgramBuffer>()
   readonly #touched = new Map<string, { from: number; to: number }>()
   /** state result → the state input whose memory it is */
@@ -199,10 +201,14 @@ class ProgramBuilder {
   #source(spec: KernelSpec, params: Params, site: Site): string {
     const { target } = this.#options
     const defines: Defines = { ...targetDefines(target), ...spec.fixed(site, target), ...params }
+    let said = spec.template // equal layers say the same in the same order: sorting is for the first
+    for (const name in defines) said += ` ${name}=${defines[name]}`
+    const known = this.#sources.get(said)
+    if (known !== undefined) return known
     const sorted = Object.fromEntries(Object.entries(defines).sort(([a], [b]) => (a < b ? -1 : 1)))
-    const id = `${spec.template} ${Object.entries(sorted)
-      .map(([name, value]) => `-D${name}=${value}`)
-      .join(' ')}`
+    const list = Object.entries(sorted).map(([name, value]) => `-D${name}=${value}`)
+    const id = `${spec.template} ${list.join(' ')}`
+    this.#sources.set(said, id)
     if (!this.#kernels.has(id))
       this.#kernels.set(id, {
         source: {

@@ -21,27 +21,37 @@ export const arenaAlignment = 256
 
 const aligned = (bytes: number): number => Math.ceil(bytes / arenaAlignment) * arenaAlignment
 
+interface Place {
+  readonly start: number
+  readonly end: number
+}
+
 /**
  * Greedy by size (Pisarchyk and Lee, Efficient Memory Management for Deep Neural Net Inference, 2020): the largest value
- * first, at the lowest offset where no value alive at the same time lies.
+ * first, at the lowest offset where no value alive at the same time lies. What lies there is looked up call by call, so the
+ * time is linear in the calls that values live through: most of them a few.
  */
 export function planMemory(lifetimes: readonly Lifetime[]): Placement {
   const offsets = new Map<string, number>()
-  const placed: { from: number; to: number; start: number; end: number }[] = []
+  const placedAt = new Map<number, Place[]>()
   let bytes = 0
   for (const value of [...lifetimes].sort((a, b) => b.bytes - a.bytes || a.from - b.from || (a.id < b.id ? -1 : 1))) {
+    const taken = new Set<Place>()
+    for (let at = value.from; at <= value.to; at++) for (const place of placedAt.get(at) ?? []) taken.add(place)
     const size = aligned(value.bytes)
     let start = 0
-    for (const other of placed) {
-      if (other.to < value.from || other.from > value.to) continue
+    for (const other of [...taken].sort((a, b) => a.start - b.start)) {
       if (other.start >= start + size) break
       start = Math.max(start, other.end)
     }
     offsets.set(value.id, start)
-    const entry = { from: value.from, to: value.to, start, end: start + size }
-    const at = placed.findIndex((other) => other.start > start)
-    placed.splice(at < 0 ? placed.length : at, 0, entry)
-    bytes = Math.max(bytes, entry.end)
+    const place = { start, end: start + size }
+    for (let at = value.from; at <= value.to; at++) {
+      const places = placedAt.get(at)
+      if (places) places.push(place)
+      else placedAt.set(at, [place])
+    }
+    bytes = Math.max(bytes, place.end)
   }
   return { offsets, bytes }
 }

@@ -15,14 +15,17 @@ export interface View {
   readonly groups: number
 }
 
-const contiguousStrides = (shape: readonly Dim[]): (number | null)[] => {
-  const strides: (number | null)[] = []
-  let stride: number | null = 1
-  for (let i = shape.length - 1; i >= 0; i--) {
-    strides.unshift(stride)
-    const dim = shape[i]!
-    stride = stride !== null && typeof dim === 'number' ? stride * dim : null
+const known = new WeakMap<readonly Dim[], readonly (number | null)[]>()
+
+function contiguousStrides(shape: readonly Dim[]): readonly (number | null)[] {
+  const found = known.get(shape)
+  if (found) return found
+  const strides: (number | null)[] = shape.map(() => 1)
+  for (let i = shape.length - 2; i >= 0; i--) {
+    const [stride, dim] = [strides[i + 1]!, shape[i + 1]!]
+    strides[i] = stride !== null && typeof dim === 'number' ? stride * dim : null
   }
+  known.set(shape, strides)
   return strides
 }
 

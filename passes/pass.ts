@@ -24,20 +24,33 @@ export interface PassRecord {
   readonly ms: number
 }
 
-/** Runs passes in order; a pass that changes nothing returns its graph itself. */
+/**
+ * Runs passes in order; a pass that changes nothing returns its graph itself. The graph that results is verified. Passes are
+ * pure, so only if it is bad is every graph on the way verified too, to name the pass that made it: that is our bug.
+ */
 export function runPasses(graph: Graph, passes: readonly Pass[], onPass?: (record: PassRecord) => void): Graph {
+  try {
+    return verify(runAll(graph, passes, onPass))
+  } catch (error) {
+    verify(graph) // it may have been bad to begin with
+    runAll(graph, passes, ({ pass, before, after }) => {
+      if (after !== before) verifyAfter(pass, after)
+    })
+    throw error
+  }
+}
+
+function runAll(graph: Graph, passes: readonly Pass[], onPass?: (record: PassRecord) => void): Graph {
   let current = graph
   for (const pass of passes) {
     const start = performance.now()
     const after = pass.run(current)
-    if (after !== current) verifyAfter(pass, after)
     onPass?.({ pass, before: current, after, ms: performance.now() - start })
     current = after
   }
   return current
 }
 
-/** A pass that makes a bad graph of a good one is our bug. */
 function verifyAfter(pass: Pass, graph: Graph): void {
   try {
     verify(graph)

@@ -1,7 +1,7 @@
 // How passes change graphs. A Rewriter reads a graph through handles, appends nodes, and lets values stand for others;
 // `finish` makes the new graph in one immer draft, so that everything untouched is shared with the old one. The two
 // makers of passes below it hide all of that from a rule.
-import { produce } from 'immer'
+import { Immer } from 'immer'
 import { invariant } from '../ir/diagnostic.ts'
 import { freezeNode, type Graph, type Node, nodeOf, typeOf, type ValueId } from '../ir/graph.ts'
 import { inferTypes, orderOperands, parseAttrs } from '../ir/infer.ts'
@@ -10,6 +10,9 @@ import { opNamed } from '../ir/op.ts'
 import { printType, sameType, type TensorType } from '../ir/type.ts'
 import { type GraphEditor, Value } from '../ir/value.ts'
 import type { Pass } from './pass.ts'
+
+/** Nodes and types are frozen where they are made, the tables in `finish`: immer need not look through all of them. */
+const { produce } = new Immer({ autoFreeze: false })
 
 export class Rewriter implements GraphEditor {
   readonly graph: Graph
@@ -267,7 +270,7 @@ export class Rewriter implements GraphEditor {
     const renamed = (id: ValueId) => heirs.get(id) ?? id
     const order = this.#sorted().map(renamed)
     const outputs = this.graph.outputs.map(({ name }) => ({ name, value: renamed(this.#outputs.get(name)!) }))
-    return produce(this.graph, (draft) => {
+    const graph = produce(this.graph, (draft) => {
       const { nodes, types } = draft
       for (const id of this.#removed) {
         for (const out of this.graph.nodes[id]?.out ?? []) delete types[out]
@@ -287,6 +290,8 @@ export class Rewriter implements GraphEditor {
       if (unread.length) draft.weights = this.graph.weights.filter((id) => this.usesOf(id) > 0)
       for (const id of unread) delete types[id]
     })
+    for (const part of Object.values(graph)) Object.freeze(part)
+    return Object.freeze(graph)
   }
 
   #node(id: ValueId): Node {
