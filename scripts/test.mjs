@@ -14,7 +14,8 @@ await buildIfStale()
 
 /** hipRTC and NVRTC, which need no GPU: unpacked into a folder where apt can bring them; their tests say when they skip. */
 function provideGpuCompilers() {
-  if (process.platform !== 'linux' || !existsSync('/usr/bin/apt-get')) return
+  const mayFetch = process.platform === 'linux' && existsSync('/usr/bin/apt-get') && !process.env.ROCMFORGE_NO_INSTALL
+  if (!mayFetch) return
   spawnSync(process.execPath, [join(root, 'scripts/hiprtc.mjs'), '--all', 'nvrtc'], { cwd: root, stdio: 'inherit' })
 }
 
