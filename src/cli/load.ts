@@ -77,6 +77,7 @@ export async function loadModel(
 ): Promise<{ model: Model; report: LoadReport }> {
   if (flags.printAfter !== undefined) checkPassName(flags.printAfter)
   const progress = new Progress(!!flags.quiet || !!flags.json)
+  progress.update('device   looking for one; the first time on a CPU, its library is compiled')
   const start = performance.now()
   let kernels = { total: 0, fromCache: 0 }
   const events: CompileEvents = {

@@ -16,7 +16,7 @@ export class Progress {
   /** What is being done now; on a terminal the line is replaced by the next. */
   update(text: string): void {
     if (this.#quiet || !this.#stream.isTTY) return
-    this.#stream.write(`${clearLine}${text.slice(0, Math.max(20, (this.#stream.columns ?? 80) - 1))}`)
+    this.#stream.write(`${clearLine}${text.slice(0, Math.max(20, (this.#stream.columns || 80) - 1))}`)
     this.#shown = true
   }
 
