@@ -1,4 +1,5 @@
 // Generation: the pieces of a text as they come, and what came of it in the end.
+import { fail } from '../../ir/diagnostic.ts'
 import type { GeneratedPiece, GenerationResult } from '../engine/generate.ts'
 
 export type { FinishReason, GeneratedPiece, GenerationResult, Timings } from '../engine/generate.ts'
@@ -11,6 +12,7 @@ export class Generation implements AsyncIterable<GeneratedPiece> {
   readonly #start: () => Promise<AsyncGenerator<GeneratedPiece, GenerationResult>>
   #iterator: AsyncGenerator<GeneratedPiece, void> | undefined
   #result: GenerationResult | undefined
+  #failure: { readonly error: unknown } | undefined
 
   constructor(start: () => Promise<AsyncGenerator<GeneratedPiece, GenerationResult>>) {
     this.#start = start
@@ -23,7 +25,12 @@ export class Generation implements AsyncIterable<GeneratedPiece> {
   }
 
   async *#run(): AsyncGenerator<GeneratedPiece, void> {
-    this.#result = yield* await this.#start()
+    try {
+      this.#result = yield* await this.#start()
+    } catch (error) {
+      this.#failure = { error }
+      throw error
+    }
   }
 
   /** Runs to the end; pieces that nobody took are part of it. Undefined parts: none. */
@@ -31,8 +38,15 @@ export class Generation implements AsyncIterable<GeneratedPiece> {
     for await (const _ of this) {
       // the result holds them all
     }
-    if (!this.#result) throw new Error('internal: a generation ended without a result, please report')
-    return this.#result
+    if (this.#failure) throw this.#failure.error
+    return (
+      this.#result ??
+      fail({
+        code: 'left-early',
+        message: 'a generation that was left before its end has no result',
+        help: 'end it with an AbortSignal instead, which gives the result so far',
+      })
+    )
   }
 
   /** The whole text. */

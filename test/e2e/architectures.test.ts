@@ -47,7 +47,6 @@ const cases: readonly Case[] = [
   {
     name: 'llama, half of each head rotates',
     config: { ...heads(4, 2, 64), partial_rotary_factor: 0.5 },
-    levels: [0, 3],
   },
   {
     name: 'llama, groups of 3, odd feed-forward',
@@ -67,7 +66,6 @@ const cases: readonly Case[] = [
     name: 'qwen2, biases, C 64',
     config: { model_type: 'qwen2', ...heads(8, 2, 64), vocab_size: 1031 },
     options: { dtype: 'BF16' },
-    levels: [0, 3],
   },
   {
     name: 'qwen2, untied, C 128, f16',
