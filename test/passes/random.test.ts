@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { allOps } from '../../ir/op.ts'
 import { printGraph } from '../../ir/print.ts'
 import { verify } from '../../ir/verify.ts'
 import { optLevels } from '../../passes/pass.ts'
@@ -26,6 +27,19 @@ test('random graphs compute the same after each pass alone', () =>
     }),
     { numRuns: 25, seed: 2 },
   ))
+
+test('random graphs are made of every op that stands between activations, and fuse in every way', () => {
+  const seen = new Set<string>()
+  for (const graph of fc.sample(randomGraph(), { numRuns: 80, seed: 1 }))
+    for (const one of [graph, optimise(graph, 3)]) for (const id of one.order) seen.add(one.nodes[id]!.op)
+  const elsewhere = ['embed', 'sample', 'repeat_penalty', 'increment'] // at the ends of a model
+  const fusedAway = ['scale_mask_softmax', 'swiglu'] // by the passes behind
+  expect(
+    allOps()
+      .map((op) => op.name)
+      .filter((name) => !seen.has(name) && !elsewhere.includes(name) && !fusedAway.includes(name)),
+  ).toEqual([])
+})
 
 test('the pipeline gives the same graph every time', () =>
   fc.assert(
