@@ -59,11 +59,13 @@ export function memoryNeeds(programs: readonly Program[]): MemoryNeeds {
   return { ...needs, total: needs.weights + needs.states + needs.arena + needs.inputsAndOutputs }
 }
 
+const kernelKey = (source: string, entry: string): string => `${entry} of ${source}`
+
 export class DeviceModel implements Disposable {
   readonly stream: Stream
   readonly #options: DeviceModelOptions
   readonly #weights: DeviceWeights
-  readonly #modules = new Map<string, Module>()
+  readonly #modules: Module[] = []
   readonly #kernels = new Map<string, Kernel>()
   readonly #states = new Map<string, DeviceBuffer>()
   readonly #executables: Executable[] = []
@@ -82,12 +84,7 @@ export class DeviceModel implements Disposable {
     const { driver, compiler, weights, signal, onWeights, bindings } = this.#options
     const all = programs.map(({ program }) => program)
     const images = await this.#compile(all, compiler, signal)
-    for (const [id, image] of images)
-      if (!this.#modules.has(id))
-        this.#modules.set(
-          id,
-          driver.during(`loading ${id}`, () => driver.loadModule(image)),
-        )
+    this.#loadModules(all, images)
     await this.#weights.load(all, weights, this.stream, onWeights, signal)
     const arena = this.#arenaOf(Math.max(...all.map(({ arenaBytes }) => arenaBytes)))
     for (const program of all)
@@ -115,24 +112,29 @@ export class DeviceModel implements Disposable {
     signal?: AbortSignal,
   ): Promise<ReadonlyMap<string, Uint8Array>> {
     const sources = new Map<string, KernelSource>()
-    for (const { kernels } of programs) {
-      for (const source of kernels) {
-        if (this.#modules.has(source.id)) continue
-        const entries = new Set([...(sources.get(source.id)?.entries ?? []), ...source.entries])
-        sources.set(source.id, { ...source, entries: [...entries] })
-      }
+    for (const source of programs.flatMap(({ kernels }) => kernels)) {
+      if (source.entries.every((entry) => this.#kernels.has(kernelKey(source.id, entry)))) continue
+      const entries = new Set([...(sources.get(source.id)?.entries ?? []), ...source.entries])
+      sources.set(source.id, { ...source, entries: [...entries].sort() })
     }
     return sources.size ? compiler.compile([...sources.values()], programs[0]!.target, signal) : new Map()
   }
 
+  #loadModules(programs: readonly Program[], images: ReadonlyMap<string, Uint8Array>): void {
+    const { driver } = this.#options
+    for (const [id, image] of images) {
+      const module = driver.during(`loading ${id}`, () => driver.loadModule(image))
+      this.#modules.push(module)
+      const entries = programs
+        .flatMap(({ kernels }) => kernels.filter((source) => source.id === id))
+        .flatMap((source) => source.entries)
+      for (const entry of new Set(entries)) this.#kernels.set(kernelKey(id, entry), module.kernel(entry))
+    }
+  }
+
   #kernel(source: string, entry: string): Kernel {
-    const key = `${source}#${entry}`
-    const known = this.#kernels.get(key)
-    if (known) return known
-    const module = this.#modules.get(source)
-    invariant(module, `kernel ${source} is not loaded`)
-    const kernel = module.kernel(entry)
-    this.#kernels.set(key, kernel)
+    const kernel = this.#kernels.get(kernelKey(source, entry))
+    invariant(kernel, `kernel ${entry} of ${source} is not loaded`)
     return kernel
   }
 
@@ -171,12 +173,11 @@ export class DeviceModel implements Disposable {
       ...this.#states.values(),
       ...this.#arenas.splice(0),
       this.#weights,
-      ...this.#modules.values(),
+      ...this.#modules.splice(0),
       this.stream,
     ])
       resource?.[Symbol.dispose]()
     this.#states.clear()
-    this.#modules.clear()
     this.#kernels.clear()
   }
 }
