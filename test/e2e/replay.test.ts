@@ -8,7 +8,7 @@ import { Diagnostic } from '../../ir/diagnostic.ts'
 import { createCompileService } from '../../runtime/compile-service.ts'
 import { openKernelCache } from '../../runtime/kernel-cache.ts'
 import { readReplay, replayBundle } from '../../runtime/replay.ts'
-import { findToolchains, selectToolchain } from '../../runtime/toolchains.ts'
+import { atLeast, findToolchains, selectToolchain } from '../../runtime/toolchains.ts'
 import { type ComputeDevice, openDevice } from '../../src/api/device.ts'
 import { recordBundle } from '../../src/api/record.ts'
 
@@ -23,8 +23,10 @@ const reference = JSON.parse(readFileSync('models/reference.json', 'utf8')).mode
 /** Why no code object can be made for a target here, if so. */
 function missingCompiler(target: string): string | undefined {
   try {
-    selectToolchain(findTarget(target))
-    return undefined
+    const { version } = selectToolchain(findTarget(target))
+    return atLeast(version, '6.4')
+      ? undefined
+      : `hipRTC ${version} knows no such target; node scripts/hiprtc.mjs 6.4 brings one`
   } catch (error) {
     return error instanceof Diagnostic ? error.summary : String(error)
   }
