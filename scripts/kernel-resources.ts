@@ -8,7 +8,7 @@ import { type Target, targetId } from '../ir/target.ts'
 import { createCompileService } from '../runtime/compile-service.ts'
 import { openKernelCache } from '../runtime/kernel-cache.ts'
 import { describeFaults, kernelResources, type ResourceRow } from '../runtime/kernel-resources.ts'
-import { selectToolchain } from '../runtime/toolchains.ts'
+import { findToolchains, selectToolchain, type Toolchain } from '../runtime/toolchains.ts'
 
 const supported =
   'gfx906,gfx908,gfx90a,gfx942,gfx950,gfx1030,gfx1100,gfx1101,gfx1102,gfx1103,gfx1150,gfx1151,gfx1200,gfx1201,sm_90'
@@ -17,7 +17,12 @@ const words = process.argv.slice(2)
 const targets = findTargets(words.includes('--targets') ? words[words.indexOf('--targets') + 1]! : supported)
 const catalog = kernelCatalog()
 const root = join(packageRoot(), 'node_modules', '.cache', 'rocmforge-test') // with the tests', which compile the same
-const service = createCompileService({ cache: openKernelCache({ root, readOnly: [] }) })
+/** One release for all AMD targets, so that columns compare. */
+const compilerOf = (target: Target): Toolchain =>
+  findToolchains().find(
+    ({ family, version }) => family === 'hiprtc' && target.platform === 'amd' && version.startsWith('6.4'),
+  ) ?? selectToolchain(target)
+const service = createCompileService({ cache: openKernelCache({ root, readOnly: [] }), toolchain: compilerOf })
 const start = performance.now()
 const rows = await kernelResources(service, catalog, targets, {
   onProgress({ done, total, fromCache }) {
@@ -35,13 +40,13 @@ if (!words.includes('--check')) writeFileSync(join(packageRoot(), 'docs', 'kerne
 if (faults.length > 0) process.exitCode = 1
 
 function document(entries: readonly CatalogEntry[], all: readonly Target[], table: readonly ResourceRow[]): string {
-  const compilers = [...new Set(all.map((target) => selectToolchain(target)))]
+  const compilers = [...new Set(all.map(compilerOf))]
   const compilerNames = compilers.map(({ family, version }) => `${family === 'hiprtc' ? 'hipRTC' : 'NVRTC'} ${version}`)
   return [
     '# What every kernel occupies',
     '',
     'Written by `npm run kernel-resources`; do not edit. Each kernel in its default configuration, for the shapes of an 8B',
-    `Llama (\`codegen/kernels/catalog.ts\`), compiled ahead of time by ${compilerNames.join(' and ')}. A cell reads`,
+    `Llama (\`codegen/kernels/catalog.ts\`), by ${compilerNames.join(' and ')}. A cell reads`,
     '`VGPRs/SGPRs/LDS → waves`: registers a lane and a wave, bytes of LDS a block (static and dynamic), and the waves that a',
     'SIMD can hold by registers and LDS (NVIDIA: warps on a quarter of an SM). `+` counts accumulator registers. No kernel',
     'spills or uses scratch memory; CI compiles them all and fails where one does.',
