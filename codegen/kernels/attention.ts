@@ -92,7 +92,7 @@ function decodeHeads(target: Target, { group, channels }: Shape): number {
 }
 
 const decodeSpace = (target: Target, site: Site) => ({
-  P_BLOCK: blockSpace(target, [128, 256, 64]),
+  P_BLOCK: blockSpace(target, [256, 128, 64]),
   P_HEADS: [decodeHeads(target, shapeOf(site))],
   P_TILE: isFastHost(target) ? [256, 128] : [128, 256],
   P_ROWS: isFastHost(target) ? [4, 2] : [2, 4], // more rows in flight cost a GPU the blocks that hide latency better
@@ -141,11 +141,11 @@ export const attentionDecodeKernel = defineKernel({
   tolerance,
 })
 
-/** Four blocks for each compute unit: more only cost their start, and combine reads them all again. */
+/** Two blocks for each compute unit: more only cost their start, and combine reads them all again. */
 function splitsFor(target: Target, site: Site): number[] {
   const { T, kvHeads } = shapeOf(site)
   const blocks = Math.max(1, Number(T) * kvHeads)
-  const wanted = Math.ceil((isFastHost(target) ? 2 : 4) * (target.cus / blocks))
+  const wanted = Math.ceil(2 * (target.cus / blocks))
   const splits = 2 ** Math.round(Math.log2(Math.max(2, Math.min(128, wanted))))
   return [...new Set([splits, Math.max(2, splits / 2), Math.min(128, splits * 2)])]
 }

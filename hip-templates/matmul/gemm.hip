@@ -1,8 +1,9 @@
 // gemm: y[t,n] = epilogue(Σ_k x[t,k] · w[n,k]) for many tokens, by the matrix primitive on tiles in LDS
 //   layout    x: x_t[T, K], y: y_t[T, N], residual: [T, N], all row-major; w: rows of weight_t, see operands.h
 //   launch    block = BLOCK; tiles of TILE_TOKENS tokens × TILE_ROWS rows of w, walked grid-stride
-//   work      a block brings DEPTH elements of its rows of x and w to LDS, w decoded; each wave multiplies its share of
-//             the tile; sums go through LDS once more, so that the epilogue sees gate and up together and writes rows
+//   work      a block brings DEPTH elements of its rows of x and w to LDS, w decoded, and loads the next ones while each wave
+//             multiplies its share of the tile; sums go through LDS once more, so that the epilogue sees gate and up
+//             together and writes rows
 //   aliasing  y may be residual
 //   numerics  products of tile_t (x's type where w has the same, else f32) summed in f32; see operands.h
 //   limits    any T ≥ 0, N, K: what lies beyond is computed on zeros and not written; any WAVE, any BLOCK
@@ -49,29 +50,51 @@ union gemm_lds {
   float sums[TILE_TOKENS * SUM_STRIDE];
 };
 
-/** Brings elements k … k+DEPTH of `rows` rows to LDS; fetch(row, k) gives a chunk, zeros where nothing is. */
-template <class F> DEVICE void stage_rows(tile_t* to, int rows, int k, F fetch) {
-  constexpr int CHUNKS = DEPTH / CHUNK;
-  for (int i = thread_id(); i < rows * CHUNKS; i += BLOCK) {
-    const int row = i / CHUNKS, at = i % CHUNKS * CHUNK;
-    store<CHUNK>(to + row * STRIDE + at, k + at < K ? fetch(row, k + at) : splat<CHUNK>(0.f));
+/** Chunks of a slice, and how many of them a thread brings to LDS. */
+constexpr int CHUNKS = DEPTH / CHUNK;
+constexpr int X_SHARE = ceil_div(TILE_TOKENS * CHUNKS, BLOCK), W_SHARE = ceil_div(TILE_ROWS * CHUNKS, BLOCK);
+
+/** A thread's share of a slice on its way: loaded while the slice before is multiplied. */
+template <int ROWS, int SHARE> struct slice_share {
+  vec<float, CHUNK> chunks[SHARE];
+
+  /** fetch(row, k) gives a chunk; what lies beyond K is zero. */
+  template <class F> DEVICE void load_from(int k, F fetch) {
+    UNROLL for (int n = 0; n < SHARE; n++) {
+      const int i = n * BLOCK + thread_id(), at = k + i % CHUNKS * CHUNK;
+      chunks[n] = i < ROWS * CHUNKS && at < K ? fetch(i / CHUNKS, at) : splat<CHUNK>(0.f);
+    }
   }
-}
+  DEVICE void store_to(tile_t* lds) const {
+    UNROLL for (int n = 0; n < SHARE; n++) {
+      const int i = n * BLOCK + thread_id();
+      if (i < ROWS * CHUNKS) store<CHUNK>(lds + i / CHUNKS * STRIDE + i % CHUNKS * CHUNK, chunks[n]);
+    }
+  }
+};
 
 DEVICE void gemm_tile(int index, const matmul_call& call, gemm_lds& lds) {
   const int n0 = index % COLUMN_TILES * TILE_COLUMNS, t0 = index / COLUMN_TILES * TILE_TOKENS;
   const int down = wave_id() / WAVES_ACROSS * WAVE_TOKENS, across = wave_id() % WAVES_ACROSS * WAVE_ROWS;
   tile_mma<WAVE_TOKENS, WAVE_ROWS, DEPTH, tile_t> tile;
   tile.clear();
-  for (int k = 0; k < K; k += DEPTH) {
-    stage_rows(lds.slice.x, TILE_TOKENS, k, [&](int t, int at) {
+  slice_share<TILE_TOKENS, X_SHARE> x;
+  slice_share<TILE_ROWS, W_SHARE> w;
+  const auto load_slice = [&](int k) {
+    x.load_from(k, [&](int t, int at) {
       return t0 + t < call.tokens ? load<CHUNK>(x_row(call, t0 + t) + at) : splat<CHUNK>(0.f);
     });
-    stage_rows(lds.slice.w, TILE_ROWS, k, [&](int row, int at) {
+    w.load_from(k, [&](int row, int at) {
       const int n = n0 + row % TILE_COLUMNS;
       return n < N ? weight_t::template load<CHUNK>(weight_row(call, n + row / TILE_COLUMNS * N), at) : splat<CHUNK>(0.f);
     });
+  };
+  load_slice(0);
+  for (int k = 0; k < K; k += DEPTH) {
+    x.store_to(lds.slice.x);
+    w.store_to(lds.slice.w);
     block_sync();
+    if (k + DEPTH < K) load_slice(k + DEPTH);
     tile.step(lds.slice.x + down * STRIDE, STRIDE, lds.slice.w + across * STRIDE, STRIDE);
     block_sync();
   }
