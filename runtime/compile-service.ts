@@ -158,7 +158,12 @@ export function createCompileService(options: CompileServiceOptions): CompileSer
 
   function planRtc(job: CompileJob): Plan {
     const { source, kernels, target, label, site } = job
-    const toolchain = options.toolchain?.(target) ?? selectToolchain(target, env)
+    let toolchain: Toolchain
+    try {
+      toolchain = options.toolchain?.(target) ?? selectToolchain(target, env)
+    } catch (error) {
+      return planWithoutCompiler(job, error)
+    }
     const words = rtcOptions(job, toolchain, env)
     const id = targetId(target)
     const keyInput = { source: sha256(source), options: words, target: id, compiler: toolchain.identity }
@@ -183,6 +188,14 @@ export function createCompileService(options: CompileServiceOptions): CompileSer
     const { features: _, ...plain } = target
     const general = rtcOptions({ ...job, target: plain }, toolchain, env)
     return { keyInput, anyFeatures: { ...keyInput, options: general, target: plain.name }, make }
+  }
+
+  /** Where no compiler is installed, code that another machine compiled from the same text runs as well. */
+  function planWithoutCompiler({ source, target }: CompileJob, error: unknown): Plan {
+    const hash = sha256(source)
+    const made = cache.findSource(targetId(target), hash) ?? cache.findSource(target.name, hash)
+    if (!made || !(error instanceof Diagnostic && error.code === 'no-compiler')) throw error
+    return { keyInput: made.parts, make: () => Promise.reject(error) }
   }
 
   async function compileInChild(

@@ -64,6 +64,8 @@ export interface KernelCache {
   readonly maxBytes: number
   /** looks in the writable folder, then behind it; checks every byte */
   get(parts: KeyInput): Entry | undefined
+  /** an entry of this source text (its sha256) for a target, whichever compiler made it */
+  findSource(targetId: string, source: string): Entry | undefined
   /** stores what a build gave; false (and a warning) when that is not possible */
   put(parts: KeyInput, built: Built): boolean
   /** the entry, built at most once by all processes together; a failing build's error passes through */
@@ -98,6 +100,7 @@ export function openKernelCache(options: KernelCacheOptions = {}): KernelCache {
   const files = options.files ?? realFiles
   const warned = new Set<string>()
   const building = new Map<string, Promise<{ entry: Entry; fromCache: boolean }>>()
+  const bySource = new Map<string, Map<string, Entry>>()
   let puts = 0
 
   function warn(message: string): void {
@@ -269,6 +272,17 @@ export function openKernelCache(options: KernelCacheOptions = {}): KernelCache {
     }
   }
 
+  /** Reads a target's folder once: this is for machines without a compiler, whose caches do not change. */
+  function findSource(targetId: string, source: string): Entry | undefined {
+    let entries = bySource.get(targetId)
+    if (!entries) {
+      const rows = list().filter(({ folder }) => folder === targetFolder(targetId))
+      entries = new Map(rows.map(check).flatMap((row) => ('entry' in row ? [[row.entry.parts.source, row.entry]] : [])))
+      bySource.set(targetId, entries)
+    }
+    return entries.get(source)
+  }
+
   function removeRows(rows: readonly CacheRow[]): { removed: number; bytes: number } {
     const gone = rows.filter((row) => {
       quietly(() => files.unlink(row.path))
@@ -308,7 +322,7 @@ export function openKernelCache(options: KernelCacheOptions = {}): KernelCache {
     return removeRows(targetId === undefined ? rows : rows.filter((row) => row.folder === targetFolder(targetId)))
   }
 
-  return { root, readOnly, maxBytes, get, put, getOrBuild, setSelfCheck, list, verify, prune, clear }
+  return { root, readOnly, maxBytes, get, findSource, put, getOrBuild, setSelfCheck, list, verify, prune, clear }
 }
 
 /** For work that may fail without harm: removals, access times, pruning. */

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { findTarget, hostTarget } from '../../codegen/targets.ts'
-import { Diagnostic } from '../../ir/diagnostic.ts'
+import { Diagnostic, fail } from '../../ir/diagnostic.ts'
 import { packageRoot } from '../../ir/package-root.ts'
 import { compilerEnvironment } from '../../runtime/compile-pool.ts'
 import {
@@ -121,6 +121,19 @@ describe('with a scripted compiler', () => {
     expect(warm!.image).toEqual(results[0]!.image)
     expect(count(log)).toBe(1)
     expect(seen.at(-1)).toBe('2/2, 1 from cache')
+  })
+
+  test('without a compiler, code that another one made from the same text is taken, and nothing else', async () => {
+    const same = job('elsewhere')
+    using before = scripted()
+    const [made] = await before.compileAll([same])
+    using bare = scripted({ toolchain: () => fail({ code: 'no-compiler', message: 'no hipRTC here' }) })
+    const [found] = await bare.compileAll([same])
+    expect(found).toMatchObject({ fromCache: true, key: made!.key })
+    expect(found!.image).toEqual(made!.image)
+    expect((await errorOf(bare.compileAll([job('another text')]))).code).toBe('no-compiler')
+    const other = job('elsewhere', { target: findTarget('gfx1101') })
+    expect((await errorOf(bare.compileAll([other]))).code).toBe('no-compiler')
   })
 
   test('a refused source names line, defines and a command that repeats it', async () => {
