@@ -68,7 +68,7 @@ function write(): void {
     seconds: (performance.now() - started) / 1e3,
     compiler: toolchain ? `${toolchain.family} ${toolchain.version}` : 'the system’s C++ compiler',
   })
-  const report = renderReport(suite, facts)
+  const report = renderReport(suite, facts, device.name)
   if (values.out) {
     mkdirSync(values.out, { recursive: true })
     writeFileSync(join(values.out, 'gpu-report.md'), report)

@@ -1,6 +1,8 @@
 // The report as Markdown: what ran where, figures beside their targets, what failed.
-import { availableParallelism, cpus, release, totalmem } from 'node:os'
+import { availableParallelism, cpus, totalmem } from 'node:os'
+import { basename } from 'node:path'
 import { targetId } from '../../ir/target.ts'
+import { peerTable } from './peers.ts'
 import { type Figure, meets, type Part, type Suite, shortNumber } from './suite.ts'
 import type { SuiteDevice } from './suite-device.ts'
 
@@ -19,13 +21,13 @@ export function machineFacts(
   return [
     `Command: \`${command}\` (${seconds.toFixed(0)} s)`,
     `Device: ${properties.name} (${id}), ${targetId(target)}, ${properties.computeUnits} compute units, waves of ${properties.wave}, ${gib(properties.memoryBytes)}, L2 ${(properties.l2Bytes / 2 ** 20).toFixed(0)} MiB, clock ${(properties.clockKHz / 1e6).toFixed(2)} GHz`,
-    `Driver library: ${report.library ?? 'libhiphost'}, driver ${version.driver}, runtime ${version.runtime}`,
+    `Driver library: ${report.library ? basename(report.library) : 'libhiphost'}, driver ${version.driver}, runtime ${version.runtime}`,
     `Run-time compiler: ${compiler}`,
-    `Machine: ${availableParallelism()} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), ${gib(totalmem())} of memory, Linux ${release()}, Node ${process.version}`,
+    `Machine: ${availableParallelism()} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), ${gib(totalmem())} of memory, Node ${process.version}`,
   ]
 }
 
-export function renderReport(suite: Suite, facts: readonly string[]): string {
+export function renderReport(suite: Suite, facts: readonly string[], deviceName: string): string {
   const counts = (['passed', 'failed', 'skipped'] as const).map((outcome) => `${suite.count(outcome)} ${outcome}`)
   const failures = suite.parts.flatMap(({ title, checks }) =>
     checks.filter(({ outcome }) => outcome !== 'passed').map((check) => ({ title, ...check })),
@@ -49,9 +51,16 @@ export function renderReport(suite: Suite, facts: readonly string[]): string {
           '',
         ]
       : []),
+    ...(deviceName.includes('H200') ? peerTable(figures(suite)) : []),
     ...suite.parts.flatMap(renderPart),
   ].join('\n')
 }
+
+/** The value of a figure by its name. */
+const figures =
+  (suite: Suite) =>
+  (name: string): number | undefined =>
+    suite.parts.flatMap((part) => part.figures).find((figure) => figure.name === name)?.value
 
 function renderPart({ title, checks, figures, notes, seconds }: Part): string[] {
   return [
