@@ -2,11 +2,19 @@
 import { z } from 'zod'
 import { fail } from '../ir/diagnostic.ts'
 import { optLevels } from '../passes/pass.ts'
+import type { Device } from './api/device.ts'
 
 const positive = z.int().positive()
 
+const isOpenDevice = (value: unknown): boolean => typeof value === 'object' && value !== null && 'kind' in value
+
 export const compileOptions = z.strictObject({
-  device: z.string().default('auto').describe('auto, amd:0, nvidia:0, gfx1100, sm_90, a UUID, host, reference'),
+  device: z
+    .union([z.string(), z.custom<Device>(isOpenDevice)])
+    .default('auto')
+    .describe(
+      'auto, amd:0, nvidia:0, gfx1100, sm_90, a UUID, host, reference; or an open device, which stays the caller’s',
+    ),
   optLevel: z.literal(optLevels).default(3).describe('fusion: 0 none … 3 all'),
   context: positive.optional().describe('tokens of the KV cache; default: what the model was made for, at most 8192'),
   kvDtype: z

@@ -29,15 +29,12 @@ export interface CompileEvents {
   /** things worth knowing that are no errors */
   readonly onNote?: (note: string) => void
   readonly signal?: AbortSignal
-  /** a device that is open already, in place of the one that the options name */
-  readonly openDevice?: Device
   /** folder for sources, objects and logs of every kernel */
   readonly saveTemps?: string
 }
 
 /**
- * Opens a checkpoint (a Hugging Face folder or a GGUF file), compiles it for a device and loads its weights. The device is
- * named by the option `device`, or open already as `events.openDevice` (it stays the caller's).
+ * Opens a checkpoint (a Hugging Face folder or a GGUF file), compiles it for a device and loads its weights.
  * @example await using model = await compile('models/story-3m')
  */
 export async function compile(path: string, options: CompileOptions = {}, events: CompileEvents = {}): Promise<Model> {
@@ -45,15 +42,16 @@ export async function compile(path: string, options: CompileOptions = {}, events
   const checkpoint = await openCheckpoint(path, { architectures: knownArchitectures })
   const owned: (Disposable | AsyncDisposable)[] = [checkpoint]
   try {
+    const given = settings.device
     const device =
-      events.openDevice ??
-      (await openDevice(settings.device, {
-        ...(events.onKernels ? { onProgress: events.onKernels } : {}),
-        ...(events.onCompiled ? { onCompiled: events.onCompiled } : {}),
-        ...(events.saveTemps ? { saveTemps: events.saveTemps } : {}),
-        selfCheck: settings.selfCheck,
-      }))
-    if (!events.openDevice) owned.push(device)
+      typeof given === 'object'
+        ? given
+        : await openDevice(given, {
+            ...(events.onKernels ? { onProgress: events.onKernels } : {}),
+            ...(events.onCompiled ? { onCompiled: events.onCompiled } : {}),
+            ...(events.saveTemps ? { saveTemps: events.saveTemps } : {}),
+          })
+    if (device !== given) owned.push(device)
     events.onDevice?.(device)
     const tokenizer = createTokenizer(checkpoint.tokenizer)
     const plan = new ModelPlan(

@@ -4,7 +4,7 @@ import type { CompileEvents } from '../api/compile.ts'
 import { compile } from '../api/compile.ts'
 import type { Model } from '../api/model.ts'
 import type { CompileOptions, GenerateOptions } from '../options.ts'
-import { checkPassName, passChanges } from './pass-changes.ts'
+import { checkPassName, passChanges, passSummary } from './pass-changes.ts'
 import { bar, megabytes, Progress } from './progress.ts'
 
 export interface LoadFlags {
@@ -87,14 +87,11 @@ export async function loadModel(
       const why = device.kind === 'reference' && device.reason ? ` (${device.reason}): exact and slow` : ''
       progress.line(`device   ${device.id}: ${device.name}${why}`)
     },
-    onPass(kind, { pass, before, after, ms }) {
+    onPass(kind, record) {
       if (kind !== 'decode') return
-      if (flags.printAfter === 'all' || flags.printAfter === pass.name)
-        process.stderr.write(`${passChanges({ pass, before, after, ms })}\n`)
-      else if (flags.verbose) {
-        const ops = `${before.order.length} → ${after.order.length} ops`
-        progress.line(`  pass   ${pass.name.padEnd(24)} ${ops}, ${ms.toFixed(1)} ms`)
-      }
+      if (flags.printAfter === 'all' || flags.printAfter === record.pass.name)
+        process.stderr.write(`${passChanges(record)}\n`)
+      else if (flags.verbose) progress.line(`  pass   ${passSummary(record)}, ${record.ms.toFixed(1)} ms`)
     },
     onPlan(plan) {
       const program = plan.target && plan.program()

@@ -11,7 +11,7 @@ const model = 'models/story-3m'
 async function survives(k: number): Promise<boolean> {
   const device = (await openDevice('host', { wrapCalls: failingAllocation(k) })) as ComputeDevice
   try {
-    const loaded = await compile(model, { context: 64 }, { openDevice: device })
+    const loaded = await compile(model, { context: 64, device })
     try {
       await loaded.generate('Once upon a time', { maxTokens: 3 }).text()
       await loaded.logits([1, 2, 3], { all: true })

@@ -73,7 +73,7 @@ export async function launchPart(suite: Suite, device: SuiteDevice, model: strin
 
 /** The same for a decode step of a real model: graph launches are timed where they enter the library. */
 async function replayedStep(suite: Suite, device: SuiteDevice, path: string): Promise<void> {
-  await using model = await compile(path, {}, { openDevice: device })
+  await using model = await compile(path, { device })
   const prompt = { tokens: [1, 5, 6, 7] }
   await model.generate(prompt, { maxTokens: 64, ignoreEos: true }).result()
   const calls = await device.launchTimer.replays(async () => {

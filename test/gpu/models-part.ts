@@ -49,7 +49,7 @@ async function oneModel(
   await suite.check(`${title}: loads and generates`, async () => {
     const settings = { ...options, context: 2048, chunk: 512 }
     const start = performance.now()
-    await using model = await compile(path, settings, { openDevice: device, onNote: (note) => suite.note(note) })
+    await using model = await compile(path, { ...settings, device }, { onNote: (note) => suite.note(note) })
     const loaded = (performance.now() - start) / 1e3
     const vocab = model.config.vocabSize
     const prompt = { tokens: promptOf(context, vocab) }
@@ -126,7 +126,7 @@ async function profile(
   prompt: readonly number[],
   long: readonly number[],
 ): Promise<void> {
-  await using model = await compile(path, { ...settings, replay: false }, { openDevice: device })
+  await using model = await compile(path, { ...settings, replay: false, device })
   const steps = 8
   await model.generate({ tokens: prompt }, { maxTokens: 4, ignoreEos: true }).result()
   const run = (maxTokens: number) => async () => {

@@ -53,7 +53,7 @@ test('--print-graph prints the fused graph, --print-after what a pass changed', 
   expect(code).toBe(0)
   expect(stdout).toMatch(/^graph @decode\(/)
   expect(stdout).toContain('= attention(')
-  expect(stderr).toMatch(/^fuse-swiglu: \d+ → \d+ ops$/m)
+  expect(stderr).toMatch(/^fuse-swiglu +\d+ → \d+ ops, \d+ → \d+ kernels, .* a step$/m)
   expect(stderr).toMatch(/^- .* = silu\(/m)
   expect(stderr).toMatch(/^\+ .* = swiglu\(/m)
 })
