@@ -164,15 +164,33 @@ DEVICE void make_weights(const attention_lds& s, int first) {
   }
 }
 
-DEVICE void add_values(const attention_lds& s, int count) {
+/** Of what a row does not see nothing is added: there the value may be anything, even NaN. */
+DEVICE void add_values(const attention_lds& s, int first, int count) {
   constexpr int ACROSS = C / VALUE_WIDTH;
   for (int i = thread_id(); i < ROWS / STEP * ACROSS; i += BLOCK) {
     const int c = i % ACROSS * VALUE_WIDTH, row = i / ACROSS * STEP;
+    bool all = true, any = false;  // do all rows see the whole tile, does one see some of it
+    UNROLL for (int r = 0; r < STEP; r++) {
+      const int from = s.first[row + r] - first, to = s.last[row + r] - first;
+      all = all && from <= 0 && to >= count - 1;
+      any = any || (from < count && to >= 0);
+    }
+    if (!any) continue;  // every weight is 0, and no sum changes its scale
     vec<float, VALUE_WIDTH> sums[STEP];
     UNROLL for (int r = 0; r < STEP; r++) sums[r] = load<VALUE_WIDTH>(s.out + (row + r) * C + c) * s.rescale[row + r];
-    for (int l = 0; l < count; l++) {
-      const vec<float, VALUE_WIDTH> v = load<VALUE_WIDTH>(s.kv + l * C + c);
-      UNROLL for (int r = 0; r < STEP; r++) sums[r] = fma(v, s.scores[(row + r) * PITCH + l], sums[r]);
+    if (all) {
+      for (int l = 0; l < count; l++) {
+        const vec<float, VALUE_WIDTH> v = load<VALUE_WIDTH>(s.kv + l * C + c);
+        UNROLL for (int r = 0; r < STEP; r++) sums[r] = fma(v, s.scores[(row + r) * PITCH + l], sums[r]);
+      }
+    } else {
+      for (int l = 0; l < count; l++) {
+        const vec<float, VALUE_WIDTH> v = load<VALUE_WIDTH>(s.kv + l * C + c);
+        UNROLL for (int r = 0; r < STEP; r++) {
+          const float weight = s.scores[(row + r) * PITCH + l];
+          if (weight != 0.f) sums[r] = fma(v, weight, sums[r]);
+        }
+      }
     }
     UNROLL for (int r = 0; r < STEP; r++) store<VALUE_WIDTH>(s.out + (row + r) * C + c, sums[r]);
   }
@@ -218,7 +236,7 @@ DEVICE void attention_prefill_tile(int tile, const attention_call& call) {
       load_values(s, call.v_cache, pages, kv, first, count);
       make_weights(s, first);
       block_sync();
-      add_values(s, count);
+      add_values(s, first, count);
       block_sync();
     }
     block_sync();  // windows are written again

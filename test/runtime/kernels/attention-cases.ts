@@ -23,6 +23,8 @@ interface Shape {
   /** positions of the tokens of this step, by request */
   readonly requests: readonly (readonly number[])[]
   readonly window?: number
+  /** [request, position] of values that are infinite: only what sees them may be */
+  readonly infinite?: readonly (readonly [number, number])[]
 }
 
 /** Pages of all requests in a scattered order; none beyond what a request needs. */
@@ -37,6 +39,20 @@ function pageTable(requests: Shape['requests'], page: number): { table: number[]
     })
   let next = 0
   return { table: needs.flatMap((n) => Array.from({ length: M }, (_, i) => (i < n ? order[next++]! : -1))), M, P }
+}
+
+/** Values of the cache [P, Hkv, page, C]. */
+function cachedValues({ Hkv, C, page, requests, infinite = [] }: Shape): Float32Array {
+  const { table, M, P } = pageTable(requests, page)
+  const values = noise(3, P * Hkv * page * C)
+  for (const [request, position] of infinite) {
+    const at = table[request * M + Math.floor(position / page)]!
+    for (let h = 0; h < Hkv; h++) {
+      const from = ((at * Hkv + h) * page + (position % page)) * C
+      values.fill(Number.POSITIVE_INFINITY, from, from + C)
+    }
+  }
+  return values
 }
 
 function attentionCase(shape: Shape, T: Dim, kernel: string, specs?: readonly KernelSpec[]): KernelCase {
@@ -68,7 +84,7 @@ function attentionCase(shape: Shape, T: Dim, kernel: string, specs?: readonly Ke
     values: {
       q: noise(1, positions.length * H * C, 3),
       k_cache: noise(2, P * Hkv * page * C, 2),
-      v_cache: noise(3, P * Hkv * page * C),
+      v_cache: cachedValues(shape),
       positions,
       seq,
       page_table: table,
@@ -146,6 +162,24 @@ const prompts: readonly Shape[] = [
     C: 80,
     page: 8,
     requests: [range(0, 5), [31], range(12, 25)],
+  },
+  {
+    name: 'infinite values, window',
+    q: 'f32',
+    kv: 'f16',
+    y: 'f32',
+    H: 4,
+    Hkv: 2,
+    C: 32,
+    page: 8,
+    requests: [range(0, 4), [9], range(40, 60), [3]],
+    window: 12,
+    infinite: [
+      [0, 3],
+      [1, 9],
+      [2, 33],
+      [2, 57],
+    ],
   },
   {
     name: 'groups of 8, C 128',
