@@ -4,7 +4,7 @@
 //   launch    grid = T, block = BLOCK; one block per token
 //   aliasing  none; no two tokens have one request and position
 //   numerics  one rounding to the cache's type; i32 is copied
-//   limits    a token without a page (seq or page negative) is not appended; any WAVE, any BLOCK
+//   limits    a token without a page (seq, position or page negative) is not appended; any WAVE, any BLOCK
 #ifndef P_X
 #define P_X f32_t  // element type: f32_t, f16_t, bf16_t; or i32 where P_KV is
 #endif
@@ -34,7 +34,7 @@ DEVICE void copy_chunk(i32* to, const i32* from) {
 DEVICE void kv_append_tile(int t, kv_t* cache, const x_t* x, const i32* positions, const i32* seq, const i32* page_table,
                            int M) {
   const int position = positions[t], request = seq[t];
-  const int page = request < 0 ? -1 : page_of(page_table + size_t(request) * M, position);
+  const int page = request < 0 || position < 0 ? -1 : page_of(page_table + size_t(request) * M, position);
   if (page < 0) return;
   const x_t* const from = x + X_OFFSET + size_t(t) * X_STRIDE;
   for (int i = thread_id(); i < KV_HEADS * CHUNKS; i += BLOCK)

@@ -3,7 +3,7 @@
 //   launch    grid = R · L, block = BLOCK; one block per position of a request
 //   aliasing  none
 //   numerics  one rounding to y's type
-//   limits    L ≤ M · PAGE; any WAVE, any BLOCK
+//   limits    any L; any WAVE, any BLOCK
 #ifndef P_Y
 #define P_Y f32_t  // element type: f32_t, f16_t or bf16_t
 #endif
@@ -17,7 +17,8 @@ constexpr int CHUNK = min_int(VEC, P_ALIGN), CHUNKS = CHANNELS / CHUNK;
 static_assert(CHANNELS % CHUNK == 0, "P_ALIGN must divide the channels of a head");
 
 DEVICE void kv_read_tile(int tile, y_t* y, const kv_t* cache, const i32* page_table, int L, int M) {
-  const int position = tile % L, page = page_of(page_table + size_t(tile / L) * M, position);
+  const int position = tile % L;
+  const int page = position / PAGE >= M ? -1 : page_of(page_table + size_t(tile / L) * M, position);
   y_t* const to = y + size_t(tile) * (KV_HEADS * CHANNELS);
   for (int i = thread_id(); i < KV_HEADS * CHUNKS; i += BLOCK) {
     const vec<float, CHUNK> v =

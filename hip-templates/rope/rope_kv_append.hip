@@ -4,7 +4,7 @@
 //   launch    grid = T · ⌈(H + 2·Hkv) / TILE_HEADS⌉, block = BLOCK; one block per TILE_HEADS heads of q, k, v of a token
 //   aliasing  none; no two tokens have one request and position
 //   numerics  angles exact to 2^−32 turns; sine and cosine within 4 ulp; one rounding to each result's type
-//   limits    0 ≤ positions; dims even; a token without a page (seq or page negative) is not appended; any WAVE, any BLOCK
+//   limits    dims even; a token without a page (seq, position or page negative) is not appended; any WAVE, any BLOCK
 #ifndef P_HEADS
 #define P_HEADS 8  // H, heads of q
 #endif
@@ -75,7 +75,7 @@ DEVICE void rope_kv_append_tile(int tile, const rope_kv_call& call) {
   LDS(float, sines, PAIRS);
   const int t = tile / TILES, first = tile % TILES * TILE_HEADS;
   const int position = call.positions[t], request = call.seq[t];
-  const int page = request < 0 ? -1 : page_of(call.page_table + size_t(request) * call.M, position);
+  const int page = request < 0 || position < 0 ? -1 : page_of(call.page_table + size_t(request) * call.M, position);
   block_sync();  // the tile before may still be read
   make_angles(cosines, sines, position, call.factors);
   block_sync();

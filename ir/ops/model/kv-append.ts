@@ -4,7 +4,7 @@ import { isFloat, printType } from '../../type.ts'
 
 /**
  * Paged cache: Kwon et al., PagedAttention, 2023. Position p of request r lies in page page_table[r, p / page], slot
- * p mod page. The cache is updated in place. A token without a place (request or page negative) is not appended.
+ * p mod page. The cache is updated in place. A token without a place (request, position or page negative) is not appended.
  */
 export const kvAppend = defineOp('kv_append', {
   doc: 'cache[page_table[seq[t], positions[t] / page], h, positions[t] mod page, c] = x[t,h,c]',

@@ -39,9 +39,15 @@ const where = {
   page_table: [5, 2, -1, 3, 0, 4],
 }
 const bindings = { T: 4, R: 2, P: 6, M: 3 }
+/** Tokens 1 and 2 have no place: one has no position, one no request. */
+const partly = { positions: [3, -1, 7, 8], seq: [0, 0, -1, 1] }
 
-const appendCase = (cache: Dtype, x: Dtype, Hkv: number, page: number, C: number): KernelCase => ({
-  name: `kv_append ${x}→${cache} C=${C} page=${page}`,
+const appendCase = (
+  [x, cache]: [Dtype, Dtype],
+  [Hkv, page, C]: [number, number, number],
+  places?: typeof partly,
+): KernelCase => ({
+  name: `kv_append ${x}→${cache} C=${C} page=${page}${places ? ' without place' : ''}`,
   graph: (g) => {
     const y = kvAppend({
       cache: g.state('cache', cache, ['P', Hkv, page, C]),
@@ -54,6 +60,7 @@ const appendCase = (cache: Dtype, x: Dtype, Hkv: number, page: number, C: number
   },
   values: {
     ...where,
+    ...places,
     cache: cache === 'i32' ? new Int32Array(6 * Hkv * page * C) : noise(2, 6 * Hkv * page * C),
     x: x === 'i32' ? [1, 2, 3, 40000] : noise(3, 4 * Hkv * C, 3),
   },
@@ -67,6 +74,7 @@ const ropeAppendCase = (
   [H, Hkv, C, dims]: [number, number, number, number],
   style: 'half-split' | 'interleaved',
   merged: boolean,
+  places?: typeof partly,
 ): KernelCase => {
   const width = (H + 2 * Hkv) * C
   return {
@@ -96,6 +104,7 @@ const ropeAppendCase = (
     },
     values: {
       ...where,
+      ...places,
       x: noise(4, 4 * width),
       q: noise(5, 4 * H * C),
       k: noise(6, 4 * Hkv * C),
@@ -107,32 +116,38 @@ const ropeAppendCase = (
   }
 }
 
+/** Of L = 14 positions the last two are beyond what M pages hold. */
+const readCase = (L: number): KernelCase => ({
+  name: `kv_read L=${L}`,
+  graph: (g) =>
+    g.output(
+      'y',
+      kvRead(
+        {
+          cache: g.state('cache', 'bf16', ['P', 2, 4, 24]),
+          page_table: g.input('page_table', tensor('i32', ['R', 'M'])),
+        },
+        { dtype: 'f16' },
+      ),
+    ),
+  values: { cache: noise(1, 6 * 2 * 4 * 24), page_table: where.page_table },
+  bindings: { R: 2, P: 6, M: 3, L },
+})
+
 export const cacheCases: readonly KernelCase[] = [
   ropeCase('f32', 64, 64, 'half-split', 10000),
   ropeCase('f16', 32, 32, 'interleaved', 500000, true),
   ropeCase('bf16', 80, 32, 'half-split', 10000, true),
   ropeCase('f32', 10, 6, 'interleaved', 100),
   ropeCase('f32', 128, 128, 'half-split', 1e6),
-  appendCase('f16', 'f32', 2, 4, 32),
-  appendCase('bf16', 'bf16', 3, 4, 5),
-  appendCase('i32', 'i32', 1, 4, 1),
-  {
-    name: 'kv_read',
-    graph: (g) =>
-      g.output(
-        'y',
-        kvRead(
-          {
-            cache: g.state('cache', 'bf16', ['P', 2, 4, 24]),
-            page_table: g.input('page_table', tensor('i32', ['R', 'M'])),
-          },
-          { dtype: 'f16' },
-        ),
-      ),
-    values: { cache: noise(1, 6 * 2 * 4 * 24), page_table: where.page_table },
-    bindings: { R: 2, P: 6, M: 3, L: 10 },
-  },
+  appendCase(['f32', 'f16'], [2, 4, 32]),
+  appendCase(['bf16', 'bf16'], [3, 4, 5]),
+  appendCase(['f32', 'f16'], [2, 4, 32], partly),
+  appendCase(['i32', 'i32'], [1, 4, 1]),
+  readCase(10),
+  readCase(14),
   ropeAppendCase('merged', 'f32', 'f16', [4, 2, 32, 32], 'half-split', true),
   ropeAppendCase('interleaved, part', 'bf16', 'bf16', [6, 1, 80, 40], 'interleaved', false),
+  ropeAppendCase('without place', 'f32', 'f16', [4, 2, 32, 32], 'half-split', false, partly),
   ropeAppendCase('odd', 'f16', 'f32', [3, 3, 10, 10], 'half-split', false),
 ]
