@@ -1,6 +1,6 @@
 // Modules, their kernels, and launches that are packed once and enqueued many times: a launch is one call across the
 // border, with nothing allocated.
-import { invariant } from '../../ir/diagnostic.ts'
+import { fail, invariant } from '../../ir/diagnostic.ts'
 import { type DriverCore, type Labelled, status } from './core.ts'
 import { addressOf } from './ffi.ts'
 import type { Stream } from './stream.ts'
@@ -180,7 +180,8 @@ export class PreparedLaunch {
         this.#u64[index] = typeof value === 'bigint' ? value : BigInt(value)
         break
       case 'i32':
-        this.#i32[index * 2] = value as number
+        if (Number(value) !== (Number(value) | 0)) this.#tooMany(value)
+        this.#i32[index * 2] = Number(value)
         break
       case 'u32':
         this.#u32[index * 2] = value as number
@@ -191,6 +192,15 @@ export class PreparedLaunch {
       default:
         invariant(false, `${this.label} has ${this.#kinds.length} arguments, none at ${index}`)
     }
+  }
+
+  /** Stored all the same, the number would wrap, and the kernel leave out what it does not see. */
+  #tooMany(value: number | bigint): never {
+    fail({
+      code: 'too-many-elements',
+      message: `${this.label} would run over ${value} elements at once, kernels count up to ${2 ** 31 - 1}`,
+      help: 'process fewer tokens in a step, or choose a shorter context',
+    })
   }
 
   setGrid(x: number, y = 1, z = 1): void {

@@ -186,6 +186,18 @@ describe('launches', () => {
     expect(run()[1]).toBe(8) // an empty grid does nothing
   })
 
+  test('refuses an element count that a kernel cannot hold', () => {
+    const { launch } = prepare(open(), {
+      grid: [1],
+      block: [1],
+      args: [{ kind: 'i32', value: 2 ** 31 - 1 }],
+      label: '%7 scale',
+    })
+    expect(caught(() => launch.setArg(0, 2 ** 31)).message).toContain(
+      '%7 scale would run over 2147483648 elements at once, kernels count up to 2147483647',
+    )
+  })
+
   test('a captured graph replays its launches with the arguments it was captured with', () => {
     const driver = open()
     expect(driver.supportsGraphs).toBe(true)
