@@ -38,9 +38,15 @@ struct FromLane {
   i32 address;  // 4 · lane
   DEVICE i32 operator()(i32 w) const { return __builtin_amdgcn_ds_bpermute(address, w); }
 };
-// DPP moves data between the lanes of a row of 16 within the vector unit; ds_* instructions go through the LDS unit.
+// DPP moves data between the lanes of a row of 16 within the vector unit; ds_* instructions go through the LDS unit. The
+// move stays an instruction of its own: folded into an addition it would read other lanes of the register that it writes,
+// which simulators of the ISA get wrong; on hardware the four moves of a reduction are not seen.
 template <int CONTROL> struct Dpp {
-  DEVICE i32 operator()(i32 w) const { return __builtin_amdgcn_update_dpp(0, w, CONTROL, 0xf, 0xf, false); }
+  DEVICE i32 operator()(i32 w) const {
+    i32 moved = __builtin_amdgcn_update_dpp(0, w, CONTROL, 0xf, 0xf, false);
+    asm("" : "+v"(moved));
+    return moved;
+  }
 };
 struct SwapRows {  // lane ^ 16
   DEVICE i32 operator()(i32 w) const {

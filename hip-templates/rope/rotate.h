@@ -39,29 +39,31 @@ constexpr int ROTATED_CHUNKS = (INTERLEAVED ? DIMS : PAIRS) / ROTATED, PASSED_CH
 /** Pieces of work in a head. */
 constexpr int HEAD_CHUNKS = ROTATED_CHUNKS + PASSED_CHUNKS;
 
-/** Turns that pair i makes from one position to the next, in units of 2^−64. */
-struct turn_table {
-  u64 step[PAIRS];
-};
-constexpr turn_table make_turns() {
-  turn_table table = {};
-  double turns = 0.15915494309189535;  // 1 / 2π
-  for (int i = 0; i < PAIRS; i++) {
-    table.step[i] = u64(turns * 18446744073709551616.0);
-    turns *= P_ANGLE_RATIO;
+/** theta^(−2 · 2^n / dims): what 2^n pairs further on multiplies an angle by. */
+constexpr double angle_ratio(int n) { return n == 0 ? P_ANGLE_RATIO : angle_ratio(n - 1) * angle_ratio(n - 1); }
+
+/** `turns` times the ratios of the bits of i from bit N on: literals in the code, no table in memory. */
+template <int N> DEVICE double times_ratios(double turns, int i) {
+  if constexpr ((1 << N) >= PAIRS) {
+    return turns;
+  } else {
+    constexpr double ratio = angle_ratio(N);
+    return times_ratios<N + 1>(i >> N & 1 ? turns * ratio : turns, i);
   }
-  return table;
 }
-__constant__ turn_table TURNS = make_turns();
+
+/** Turns that pair i makes from one position to the next, in units of 2^−64. */
+DEVICE double turns_of_pair(int i) {
+  constexpr double first = 0.15915494309189535 * 18446744073709551616.0;  // 2^64 / 2π
+  return times_ratios<0>(first, i);
+}
 
 /** Cosine and sine of each pair's angle at `position`, into LDS; the block must meet before they are read. */
 DEVICE void make_angles(float* cosines, float* sines, int position, const float* factors) {
   for (int i = thread_id(); i < PAIRS; i += BLOCK) {
-    u64 step = TURNS.step[i];
-    if constexpr (HAS_FACTORS) {
-      if (factors[i] != 1.f) step = u64(double(step) / double(factors[i]));
-    }
-    const u64 turns = step * u64(i64(position));
+    double step = turns_of_pair(i);
+    if constexpr (HAS_FACTORS) step /= double(factors[i]);
+    const u64 turns = u64(step) * u64(i64(position));
     sincos_f32(float(i32(turns >> 32)) * 1.46291808e-9f, sines[i], cosines[i]);  // 2π / 2^32
   }
 }
