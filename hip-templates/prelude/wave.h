@@ -48,15 +48,13 @@ template <int CONTROL> struct Dpp {
     return moved;
   }
 };
+#if !defined(__GFX9__)
 struct SwapRows {  // lane ^ 16
   DEVICE i32 operator()(i32 w) const {
-#if defined(__GFX9__)
-    return __builtin_amdgcn_ds_swizzle(w, 0x401f);
-#else
     return __builtin_amdgcn_permlanex16(0, w, 0x76543210, 0xfedcba98, false, false);
-#endif
   }
 };
+#endif
 template <int LANE> struct ReadLane {
   DEVICE i32 operator()(i32 w) const { return __builtin_amdgcn_readlane(w, LANE); }
 };
@@ -81,7 +79,11 @@ template <int G, class T, class Op> DEVICE T group_reduce(T v, Op op) {
   if constexpr (G >= 4) v = op(v, by_words(v, Dpp<0x4e>{}));    // lane ^ 2
   if constexpr (G >= 8) v = op(v, by_words(v, Dpp<0x141>{}));   // lane ^ 7: the other four
   if constexpr (G >= 16) v = op(v, by_words(v, Dpp<0x140>{}));  // lane ^ 15: the other eight
+#if defined(__GFX9__)
+  if constexpr (G >= 32) v = op(v, wave_shfl_xor(v, 16));
+#else
   if constexpr (G >= 32) v = op(v, by_words(v, SwapRows{}));
+#endif
   if constexpr (G >= 64) v = op(v, wave_shfl_xor(v, 32));
   return v;
 }
