@@ -13,11 +13,12 @@ import {
   readSync,
   renameSync,
   type Stats,
+  statSync,
   unlinkSync,
   utimesSync,
   writeSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { threadId } from 'node:worker_threads'
 
 export interface FileLayer {
@@ -46,7 +47,7 @@ const noFollow = constants.O_NOFOLLOW ?? 0 // not on Windows
 
 /** The layer that real use runs on. */
 export const realFiles: FileLayer = {
-  mkdir: (folder) => void mkdirSync(folder, { recursive: true, mode: 0o755 }),
+  mkdir: makeFolder,
   list: (folder) => absentAs([], () => readdirSync(folder)),
   stat: (path) => absentAs(undefined, () => lstatSync(path)),
   read: (path) => absentAs(undefined, () => readRegular(path)),
@@ -69,6 +70,30 @@ export const realFiles: FileLayer = {
   },
   unlink: (path) => absentAs(undefined, () => unlinkSync(path)),
   touch: (path, atime, mtime) => utimesSync(path, atime, mtime),
+}
+
+/**
+ * Makes a folder and those above it. Not Node's recursive `mkdirSync`, which tries for ever where a folder that exists
+ * answers ENOENT to a new one, as /proc does.
+ */
+export function makeFolder(folder: string): void {
+  const make = () => {
+    try {
+      mkdirSync(folder, { mode: 0o755 })
+    } catch (error) {
+      if (errorCode(error) !== 'EEXIST') throw error
+      if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
+        throw Object.assign(new Error(`${folder} is not a folder`), { code: 'ENOTDIR' })
+    }
+  }
+  try {
+    make()
+  } catch (error) {
+    const above = dirname(folder)
+    if (errorCode(error) !== 'ENOENT' || above === folder || statSync(above, { throwIfNoEntry: false })) throw error
+    makeFolder(above)
+    make()
+  }
 }
 
 function readRegular(path: string): Buffer | undefined {

@@ -1,13 +1,13 @@
 // libhiphost and the sanitized runner as files: compiled from runtime/host on first use, then found in the cache by what
 // they were made of. A file is used only if its checksum, kept beside it, is right.
 import { createHash } from 'node:crypto'
-import { accessSync, chmodSync, constants, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { accessSync, chmodSync, constants, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fail } from '../ir/diagnostic.ts'
 import { packageRoot } from '../ir/package-root.ts'
 import { cacheRoot, readOnlyCacheRoots } from './cache-root.ts'
-import { realFiles, writeAtomically } from './file-layer.ts'
+import { makeFolder, realFiles, writeAtomically } from './file-layer.ts'
 import { compilerErrors } from './host-compile-error.ts'
 import { findHostCompiler, type HostCompiler } from './host-compiler.ts'
 import { runProcess } from './host-process.ts'
@@ -131,7 +131,7 @@ async function build(recipe: Recipe, compiler: HostCompiler): Promise<Uint8Array
 /** `folder`, or a private one of this process where it cannot be written. */
 function writableFolder(folder: string): string {
   try {
-    mkdirSync(folder, { recursive: true })
+    makeFolder(folder)
     accessSync(folder, constants.W_OK)
     return folder
   } catch {

@@ -1,6 +1,7 @@
 // The form of a replay bundle: a folder that holds steps of a model as launches, alone: code objects, sources, buffers,
 // and what every launch should leave behind. docs/replay.md describes it for people.
 import { z } from 'zod'
+import { byteSize } from '../ir/type.ts'
 
 export const replayVersion = 1
 
@@ -19,19 +20,24 @@ const place = z.strictObject({ buffer: z.string(), offset: count })
 
 const argument = z.discriminatedUnion('kind', [
   place.extend({ kind: z.literal('buffer'), name: z.string() }),
-  z.strictObject({ kind: z.literal('i32'), name: z.string(), value: z.int() }),
+  z.strictObject({ kind: z.literal('i32'), name: z.string(), value: z.int32() }),
   z.strictObject({ kind: z.literal('null'), name: z.string() }).describe('an optional operand that is not there'),
 ])
 
 /** Bytes that a launch should have written, as values of a dtype. */
-const expected = place.extend({
-  dtype: z.enum(['f32', 'f16', 'bf16', 'i32', 'u32']),
-  shape: z.array(count),
-  values: file.describe('the expected bytes'),
-  tolerance: z
-    .strictObject({ relative: z.number().nonnegative(), absolute: z.number().nonnegative() })
-    .describe('|got − expected| ≤ absolute + relative · |expected|'),
-})
+const expected = place
+  .extend({
+    dtype: z.enum(['f32', 'f16', 'bf16', 'i32', 'u32']),
+    shape: z.array(count),
+    values: file.describe('the expected bytes'),
+    tolerance: z
+      .strictObject({ relative: z.number().nonnegative(), absolute: z.number().nonnegative() })
+      .describe('|got − expected| ≤ absolute + relative · |expected|'),
+  })
+  .refine(
+    ({ dtype, shape, values }) => byteSize({ dtype, shape }) === values.bytes,
+    'the shape does not match the bytes of the values',
+  )
 
 const launch = z.strictObject({
   label: z.string().describe('node of the graph, place in the model, kernel'),

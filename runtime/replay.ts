@@ -59,7 +59,7 @@ export function readReplayFile(folder: string, file: ReplayFile): Uint8Array {
     )
   }
   const hash = createHash('sha256').update(bytes).digest('hex')
-  if (hash !== file.sha256)
+  if (hash !== file.sha256 || bytes.length !== file.bytes)
     fail({
       code: 'bad-replay',
       message: 'a file of the replay bundle is damaged',

@@ -1,6 +1,6 @@
 // What stands between this machine and a first token: the checks of the platform layer, then compilers, the cache, and
 // kernels that run on every device and are held to their references.
-import { accessSync, constants, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { compileProgram } from '../../codegen/compile.ts'
 import { catalogLimits, kernelCatalog, miniature } from '../../codegen/kernels/catalog.ts'
@@ -8,6 +8,7 @@ import { findTarget } from '../../codegen/targets.ts'
 import { Diagnostic } from '../../ir/diagnostic.ts'
 import { type Target, targetId } from '../../ir/target.ts'
 import { type CompileService, createCompileService } from '../../runtime/compile-service.ts'
+import { makeFolder } from '../../runtime/file-layer.ts'
 import { findHostCompiler } from '../../runtime/host-compiler.ts'
 import { type KernelCache, openKernelCache } from '../../runtime/kernel-cache.ts'
 import { compileJob } from '../../runtime/kernel-compiler.ts'
@@ -130,7 +131,7 @@ function cacheFolder(cache: KernelCache): Check {
   const id = 'kernel-cache'
   const probe = join(cache.root, `.doctor-${process.pid}`)
   try {
-    mkdirSync(cache.root, { recursive: true })
+    makeFolder(cache.root)
     writeFileSync(probe, 'x')
     rmSync(probe)
   } catch (error) {

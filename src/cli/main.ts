@@ -2,7 +2,7 @@
 // The command line: commands are thin, parse → call the API → format. Each is loaded when it is asked for.
 import { Command } from 'commander'
 import { addCommands } from './commands.ts'
-import { endQuietlyOnClosedPipe, reportError } from './report.ts'
+import { endOnLostOutput, reportError } from './report.ts'
 import { readVersion } from './version.ts'
 
 const program = new Command('rocmforge')
@@ -20,7 +20,7 @@ Examples:
   $ rocmforge help run`,
   )
 
-endQuietlyOnClosedPipe()
+endOnLostOutput(program)
 try {
   addCommands(program)
   await program.parseAsync()

@@ -23,6 +23,12 @@ export interface RecordFlags {
 export async function record(path: string, flags: RecordFlags): Promise<void> {
   const progress = new Progress(!!flags.json)
   const target = flags.target ? findTarget(flags.target) : await targetOfDevice()
+  if (target.wave === 1)
+    fail({
+      code: 'no-target',
+      message: `a bundle for ${flags.target} could not be replayed: its kernels have no waves`,
+      help: 'use --target host-wave32 or --target host-wave64 to record for the CPU',
+    })
   using service = createCompileService({
     cache: openKernelCache(),
     onProgress: ({ done, total, fromCache }) =>

@@ -51,12 +51,20 @@ function commandOf(from: Command, words: readonly string[]): Command {
   return next ? commandOf(next, words.slice(1)) : from
 }
 
-/** Whoever reads our output may stop reading (`rocmforge run … | head -c 10`): that is no error, and there is no more to do. */
-export function endQuietlyOnClosedPipe(): void {
+/** Whoever reads our output may stop reading (`rocmforge run … | head -c 10`), which is no error; a full disk is one. */
+export function endOnLostOutput(program: Command): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error
-      process.exit(process.exitCode ?? 0)
+      if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0)
+      const name = stream === process.stdout ? 'standard output' : 'standard error'
+      const problem = new Diagnostic({
+        code: 'cannot-write',
+        message: `${name} cannot be written`,
+        facts: [['cause', error.message]],
+        help: 'give it a place with room that may be written',
+      })
+      if (stream === process.stdout) reportError(problem, program)
+      process.exit(1)
     })
   }
 }

@@ -85,6 +85,10 @@ describe('damaged bundles', () => {
     outside.kernels[0]!.source.path = '../../secret'
     writeFileSync(manifest, JSON.stringify(outside))
     await expect(replayOnHost(out)).rejects.toMatchObject({ code: 'bad-replay' })
+    const misshapen = JSON.parse(JSON.stringify(replay))
+    misshapen.steps[0].launches[0].expected[0].shape = [1e9, 1e9]
+    writeFileSync(manifest, JSON.stringify(misshapen))
+    await expect(replayOnHost(out)).rejects.toMatchObject({ code: 'bad-replay' })
     writeFileSync(manifest, '{')
     await expect(replayOnHost(out)).rejects.toMatchObject({ code: 'bad-replay' })
     await expect(record('gfx1100', out)).rejects.toMatchObject({ code: 'folder-not-empty' })

@@ -1,7 +1,9 @@
 // rocmforge run: what goes to which stream, and how it ends.
+import { spawnSync } from 'node:child_process'
+import { closeSync, existsSync, openSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { storyRuns } from '../../models.ts'
-import { rocmforge, signalGroup, story } from './spawn.ts'
+import { cli, rocmforge, signalGroup, story } from './spawn.ts'
 
 const opening = storyRuns['story-3m'][0]!
 const onReference = ['--device', 'reference']
@@ -67,6 +69,15 @@ describe('a reader that goes away', () => {
     expect(code).toBe(0)
     expect(stderr).not.toMatch(/error|EPIPE/i)
   })
+})
+
+test.runIf(existsSync('/dev/full'))('a full disk behind standard output is one error (needs /dev/full)', () => {
+  const full = openSync('/dev/full', 'w')
+  const args = [cli, 'run', story, '-p', 'Once', '-n', '1', '-q', ...onReference]
+  const { status, stderr } = spawnSync(process.execPath, args, { stdio: ['ignore', full, 'pipe'], encoding: 'utf8' })
+  closeSync(full)
+  expect(status).toBe(1)
+  expect(stderr).toMatch(/^error\[cannot-write\]: standard output cannot be written\n {2}cause .*\n {2}help: .*\n$/)
 })
 
 test.each([

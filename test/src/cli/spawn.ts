@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { packageRoot } from '../../../ir/package-root.ts'
 
 export const story = join(packageRoot(), 'models/story-3m')
-const cli = join(packageRoot(), 'dist/cli.js')
+export const cli = join(packageRoot(), 'dist/cli.js')
 
 export interface Outcome {
   /** null when a signal ended it */
