@@ -1,9 +1,11 @@
 // What goes wrong in a run-time compiler, as the user's error: template and line, defines, and a command that shows it
 // again. The failed program is kept on disk for that command.
-import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+
+import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Diagnostic, type Fact } from '../ir/diagnostic.ts'
 import type { WorkerJob } from './compile-protocol.ts'
+import { makeFolder } from './file-layer.ts'
 import { compilerErrors } from './host-compile-error.ts'
 import type { Toolchain } from './toolchains.ts'
 
@@ -74,7 +76,7 @@ function compileError(failed: FailedJob, code: string, verb: string, lines: read
 function keepProgram({ job, toolchain, key, entry, folder }: FailedJob): string[] | undefined {
   try {
     const own = join(folder, key.slice(0, 16))
-    mkdirSync(own, { recursive: true })
+    makeFolder(own)
     const { family, hip, nvrtc } = toolchain
     const file = { toolchain: { family, hip, nvrtc }, target: job.target, name: job.name, source: 'kernel.hip' }
     writeFileSync(join(own, 'kernel.hip'), job.source)

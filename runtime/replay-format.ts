@@ -6,6 +6,7 @@ import { byteSize } from '../ir/type.ts'
 export const replayVersion = 1
 
 const count = z.int().nonnegative()
+const extent = z.int32().nonnegative()
 const file = z
   .strictObject({
     /** relative to the folder, no `..` */
@@ -43,8 +44,8 @@ const launch = z.strictObject({
   label: z.string().describe('node of the graph, place in the model, kernel'),
   kernel: z.int().nonnegative().describe('index into `kernels`'),
   entry: z.string().describe('name of the kernel function'),
-  grid: z.tuple([count, count, count]).describe('blocks'),
-  block: z.tuple([count, count, count]).describe('threads of a block'),
+  grid: z.tuple([extent, extent, extent]).describe('blocks'),
+  block: z.tuple([extent, extent, extent]).describe('threads of a block'),
   ldsBytes: count.describe('dynamic LDS'),
   args: z.array(argument),
   expected: z.array(expected),
@@ -54,7 +55,7 @@ export const replaySchema = z.strictObject({
   format: z.literal('rocmforge-replay'),
   version: z.literal(replayVersion),
   target: z.string().describe('id of the target that the code objects are for'),
-  wave: z.int().positive().describe('lanes of a wave that the kernels are made for'),
+  wave: z.literal([32, 64]).describe('lanes of a wave that the kernels are made for'),
   compiler: z.string().describe('identity of the compiler that made the code objects'),
   model: z.strictObject({
     name: z.string(),

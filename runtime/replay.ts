@@ -110,8 +110,7 @@ export interface ReplayOptions {
 export async function replayBundle(folder: string, options: ReplayOptions): Promise<ReplayReport> {
   const replay = readReplay(folder)
   const { driver } = options
-  const target =
-    driver.platform === 'host' ? hostTarget({ mode: 'emulate', wave: replay.wave === 64 ? 64 : 32 }) : options.target
+  const target = driver.platform === 'host' ? hostTarget({ mode: 'emulate', wave: replay.wave }) : options.target
   const useOwn = targetId(target) === replay.target
   if (!useOwn && target.wave !== replay.wave) {
     fail({
@@ -189,7 +188,7 @@ class ReplayRun implements Disposable {
 
   #address({ buffer, offset }: { buffer: string; offset: number }): bigint {
     const memory = this.#buffers.get(buffer)
-    if (!memory || offset > memory.bytes)
+    if (!memory || offset >= Math.max(1, memory.bytes))
       return fail({
         code: 'bad-replay',
         message: `the bundle names ${buffer} + ${offset}, which it does not hold`,

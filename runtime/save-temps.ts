@@ -1,10 +1,12 @@
 // --save-temps: what went into a compile and what came out, as files to read.
+
 import { execFile } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { type Target, targetId } from '../ir/target.ts'
 import type { Entry } from './cache-entry.ts'
+import { makeFolder } from './file-layer.ts'
 import { sharedObjectIn } from './host-compiler.ts'
 
 const extension = { amd: 'co', nvidia: 'cubin', host: 'so' } as const
@@ -23,7 +25,7 @@ const disassemblers: Readonly<Record<Target['platform'], readonly (readonly stri
 export async function saveTemps(folder: string, target: Target, source: string, entry: Entry): Promise<string> {
   const label = entry.label.replaceAll(/[^\w.-]+/g, '_')
   const own = join(folder, `${label}.${targetId(target).replaceAll(':', '.')}.${entry.key.slice(0, 12)}`)
-  mkdirSync(own, { recursive: true })
+  makeFolder(own)
   const object = `kernel.${extension[target.platform]}`
   writeFileSync(join(own, 'kernel.hip'), source)
   writeFileSync(join(own, 'options.txt'), `${entry.parts.options.join('\n')}\n`)

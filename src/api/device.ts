@@ -1,7 +1,7 @@
 // A device that is open for work: its driver, its target, a compile service with the kernel cache; or the reference
 // executor, which needs none of them.
 import { findTarget, hostTarget } from '../../codegen/targets.ts'
-import { Diagnostic } from '../../ir/diagnostic.ts'
+import { Diagnostic, fail } from '../../ir/diagnostic.ts'
 import type { Target } from '../../ir/target.ts'
 import {
   type CompiledKernel,
@@ -54,6 +54,7 @@ export interface OpenDeviceOptions {
  */
 export async function openDevice(spec: string, options: OpenDeviceOptions = {}): Promise<Device> {
   const emulated = /^host-wave(32|64)$/.exec(spec)
+  checkThreads(process.env['ROCMFORGE_THREADS'])
   const report = await resolveDevice(emulated ? 'host' : spec)
   if (report.platform === 'reference') return referenceDevice()
   let driver: Driver
@@ -95,6 +96,20 @@ export async function openDevice(spec: string, options: OpenDeviceOptions = {}):
       driver[Symbol.dispose]()
     },
   }
+}
+
+/** The host library reads the variable itself; what it would not understand is refused here. */
+function checkThreads(text: string | undefined): void {
+  if (text === undefined || text === '' || /^[1-9]\d{0,3}$/.test(text)) return
+  fail({
+    code: 'bad-setting',
+    message: 'ROCMFORGE_THREADS must be a number of threads',
+    facts: [
+      ['expected', '1 to 9999'],
+      ['got', text.slice(0, 60)],
+    ],
+    help: 'unset it for one thread a core',
+  })
 }
 
 const referenceDevice = (reason?: string): ReferenceDevice => ({

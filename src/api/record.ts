@@ -1,7 +1,7 @@
 // Recording: steps of a model as a bundle that stands alone. Needs no device: code objects are compiled for the target, and
 // what every launch should leave behind is what the reference executor computes.
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { absent } from '../../codegen/compile.ts'
 import { evaluate } from '../../codegen/extent.ts'
@@ -14,6 +14,7 @@ import { targetId } from '../../ir/target.ts'
 import { decodeTensor, encodeValues } from '../../ir/tensor-bytes.ts'
 import { type Bindings, bindShape, byteSize, product } from '../../ir/type.ts'
 import type { CompileService } from '../../runtime/compile-service.ts'
+import { makeFolder } from '../../runtime/file-layer.ts'
 import { compileJob } from '../../runtime/kernel-compiler.ts'
 import {
   manifestName,
@@ -103,7 +104,7 @@ class Recording {
 
   async run(promptIds: readonly number[], service: CompileService): Promise<RecordReport> {
     const { out, target, steps } = this.#options
-    for (const folder of ['kernels', 'buffers', 'expected']) mkdirSync(join(out, folder), { recursive: true })
+    for (const folder of ['kernels', 'buffers', 'expected']) makeFolder(join(out, folder))
     const programs = (['absorb', 'sample', 'decode'] as const).map((kind) => this.#plan.program(kind))
     const sources = [
       ...new Map(programs.flatMap(({ kernels }) => kernels.map((kernel) => [kernel.id, kernel] as const))).values(),
@@ -149,7 +150,7 @@ class Recording {
       format: 'rocmforge-replay',
       version: replayVersion,
       target: targetId(target),
-      wave: target.wave,
+      wave: target.wave === 64 ? 64 : 32,
       compiler: compiled[0]!.keyInput.compiler,
       model: { name: config.name, architecture: config.architecture, promptIds: [...promptIds], tokenIds },
       kernels,

@@ -84,8 +84,10 @@ export async function loadModel(
     signal,
     ...(flags.saveTemps ? { saveTemps: flags.saveTemps } : {}),
     onDevice(device) {
-      const why = device.kind === 'reference' && device.reason ? ` (${device.reason}): exact and slow` : ''
-      progress.line(`device   ${device.id}: ${device.name}${why}`)
+      if (device.kind === 'reference' && device.reason) {
+        // a slower device than asked for is said even where progress is not
+        process.stderr.write(`device   ${device.id}: ${device.name} (${device.reason}): exact and slow\n`)
+      } else progress.line(`device   ${device.id}: ${device.name}`)
     },
     onPass(kind, record) {
       if (kind !== 'decode') return

@@ -22,13 +22,14 @@ export async function run(path: string, flags: RunFlags): Promise<void> {
     return
   }
   const generation = model.generate(prompt, { ...sampleSettings(flags), signal })
-  if (!flags.json) process.stdout.write(prompt)
   let firstAt: number | undefined
   for await (const piece of generation) {
+    if (firstAt === undefined && !flags.json) process.stdout.write(prompt) // a prompt that is refused is not repeated
     firstAt ??= performance.now()
     if (!flags.json) process.stdout.write(piece.text)
   }
   const result = await generation.result()
+  if (firstAt === undefined && !flags.json) process.stdout.write(prompt)
   if (flags.json) process.stdout.write(`${JSON.stringify(asJson(result, report, model.device.id, firstAt))}\n`)
   else {
     process.stdout.write('\n')
