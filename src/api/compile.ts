@@ -47,6 +47,7 @@ export async function compile(path: string, options: CompileOptions = {}, events
       typeof given === 'object'
         ? given
         : await openDevice(given, {
+            selfCheck: settings.selfCheck,
             ...(events.onKernels ? { onProgress: events.onKernels } : {}),
             ...(events.onCompiled ? { onCompiled: events.onCompiled } : {}),
             ...(events.saveTemps ? { saveTemps: events.saveTemps } : {}),
