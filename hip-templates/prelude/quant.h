@@ -168,7 +168,7 @@ DEVICE group_scale k_scale(const u8* block, int g) {
 #endif
   const u32 step = g < 4 ? (a & 63) : (c & 15) | (a >> 2 & 48);
   const u32 least = g < 4 ? (b & 63) : c >> 4 | (b >> 2 & 48);
-  return {f16_value(u16(both)) * float(i32(step)), -f16_value(u16(both >> 16)) * float(i32(least))};
+  return {f16_value(u16(both)) * float(i32(step)), f16_value(u16(both >> 16)) * float(-i32(least))};
 }
 
 struct q4_k_format {  // f16 d · f16 dmin · u8 scales[12] · u8 qs[128]
