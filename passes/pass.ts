@@ -1,4 +1,4 @@
-// What a pass is, and the runner: verify between passes, and tell what each one changed.
+// What a pass is, and the runner: it verifies what came out, names the pass that is to blame, and tells what each one changed.
 import type { Graph } from '../ir/graph.ts'
 import { verify } from '../ir/verify.ts'
 

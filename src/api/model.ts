@@ -8,7 +8,7 @@ import {
   type Sequencer,
 } from '../engine/generate.ts'
 import { PageAllocator } from '../engine/page-allocator.ts'
-import type { Stepper } from '../engine/stepper.ts'
+import { greedy, type Stepper } from '../engine/stepper.ts'
 import type { Checkpoint } from '../loader/checkpoint.ts'
 import { type GenerateOptions, type GenerateSettings, generateOptions, readOptions } from '../options.ts'
 import type { ChatMessage } from '../tokenizer/chat-template.ts'
@@ -111,11 +111,10 @@ export class Model implements AsyncDisposable {
       })
     }
     const taken = pages.take(Math.ceil(tokens.length / stepper.pageSize))
-    const sampler = { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 0 }
     const parts: Float32Array[] = []
     try {
       for (let at = 0; at < tokens.length; at += stepper.chunk) {
-        const step = { tokens: tokens.slice(at, at + stepper.chunk), position: at, pages: taken, sampler }
+        const step = { tokens: tokens.slice(at, at + stepper.chunk), position: at, pages: taken, sampler: greedy }
         const isLast = at + stepper.chunk >= tokens.length
         if (options.all) parts.push(await this.#exclusive(() => stepper.allLogits(step)))
         else if (isLast) return await this.#exclusive(() => stepper.logits(step))

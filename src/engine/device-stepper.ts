@@ -4,7 +4,7 @@ import { invariant } from '../../ir/diagnostic.ts'
 import type { DeviceModel } from '../../runtime/device-model.ts'
 import type { Executable } from '../../runtime/executable.ts'
 import type { Driver, PinnedBuffer, TimingEvent } from '../../runtime/platform/driver.ts'
-import type { Decoding, StepInput, Stepper } from './stepper.ts'
+import { type Decoding, greedy, type StepInput, type Stepper } from './stepper.ts'
 
 export interface DeviceStepperParts {
   readonly driver: Driver
@@ -131,7 +131,7 @@ export class DeviceStepper implements Stepper {
       tokens: [0],
       position: 0,
       pages: [0],
-      sampler: { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 0 },
+      sampler: greedy,
     }
     const run = async () => {
       setStep(decode, probe)

@@ -17,6 +17,9 @@ export interface SamplerSettings {
   readonly seed: number
 }
 
+/** Always the likeliest token. */
+export const greedy: SamplerSettings = { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 0 }
+
 /** Consecutive tokens of one sequence. */
 export interface StepInput {
   readonly tokens: readonly number[]

@@ -52,9 +52,6 @@ export interface Architecture {
   readonly layer: (step: Step, x: Value, layer: number) => Value
 }
 
-/** The names of the tensors that hold the sampler's settings, each [R]. */
-export const samplerInputs = ['temperature', 'top_k', 'top_p', 'min_p', 'seed', 'repeat_penalty'] as const
-
 /** Name of the weight that we compute ourselves: divisors of the rotary frequencies, f32[dims / 2]. */
 export const ropeFactorsWeight = 'rope_freqs.weight'
 

@@ -3,7 +3,7 @@ import { DeviceModel } from '../../runtime/device-model.ts'
 import { openDevice } from '../../src/api/device.ts'
 import { ModelPlan } from '../../src/api/plan.ts'
 import { ReferenceStepper } from '../../src/engine/reference-stepper.ts'
-import type { SamplerSettings } from '../../src/engine/stepper.ts'
+import { greedy } from '../../src/engine/stepper.ts'
 import { decodedWeights, weightSource } from '../../src/engine/weight-values.ts'
 import { openCheckpoint } from '../../src/loader/checkpoint.ts'
 import { knownArchitectures } from '../../src/models/index.ts'
@@ -17,8 +17,6 @@ export interface Steps extends AsyncDisposable {
   /** logits behind `token`, by the program of decode steps */
   decode(token: number, position: number): Promise<Float32Array>
 }
-
-export const greedy: SamplerSettings = { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 0 }
 
 export async function openSteps(
   path: string,
