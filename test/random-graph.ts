@@ -1,7 +1,7 @@
 // Random well-typed graphs that run: elementwise ops, norms, matmuls, softmax, views, gathers, gated feed-forwards and
 // attention with a paged cache, on top of each other. A graph follows from a list of numbers, so that fast-check can
 // shrink it.
-import fc from 'fast-check'
+
 import { GraphBuilder } from '../ir/builder.ts'
 import type { Graph } from '../ir/graph.ts'
 import {
@@ -34,6 +34,7 @@ import {
 } from '../ir/ops/index.ts'
 import { type Dtype, type FloatType, tensor } from '../ir/type.ts'
 import type { Value } from '../ir/value.ts'
+import fc from './fast-check.ts'
 
 export interface RandomGraphOptions {
   /** dtype of activations; default f32 */

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { arenaAlignment, type Lifetime, planMemory } from '../../codegen/memory-plan.ts'
+import fc from '../fast-check.ts'
 
 const lifetimes = fc
   .array(fc.record({ bytes: fc.nat(5000), from: fc.nat(30), length: fc.nat(10) }), { maxLength: 60 })

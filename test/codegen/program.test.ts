@@ -1,5 +1,5 @@
 // From graph to program: which kernels are chosen, what is said when there is none, and what is printed.
-import fc from 'fast-check'
+
 import { describe, expect, test } from 'vitest'
 import { compileProgram } from '../../codegen/compile.ts'
 import { ceilDiv, evaluate } from '../../codegen/extent.ts'
@@ -18,6 +18,7 @@ import type { Target } from '../../ir/target.ts'
 import { verify } from '../../ir/verify.ts'
 import { optLevels } from '../../passes/pass.ts'
 import { optimise } from '../../passes/pipeline.ts'
+import fc from '../fast-check.ts'
 import { expectSameResults, graphData, runExactly } from '../graph-data.ts'
 import { randomGraph } from '../random-graph.ts'
 import { tinyStep } from '../tiny-step.ts'

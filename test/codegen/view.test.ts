@@ -1,5 +1,5 @@
 // Layouts: a view must show, at each index, the element that the op's reference computes there.
-import fc from 'fast-check'
+
 import { describe, expect, test } from 'vitest'
 import { viewOps } from '../../codegen/select.ts'
 import { isContiguous, isDenseRepeated, isRowStrided, type View, viewsOf } from '../../codegen/view.ts'
@@ -11,6 +11,7 @@ import { parseGraph } from '../../ir/parse.ts'
 import { executeReference } from '../../ir/reference.ts'
 import { type Bindings, bindShape, product, tensor } from '../../ir/type.ts'
 import type { Value } from '../../ir/value.ts'
+import fc from '../fast-check.ts'
 
 const bindings: Bindings = { T: 3 }
 

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from '../../ir/half.ts'
+import fc from '../fast-check.ts'
 
 const all = Array.from({ length: 65536 }, (_, bits) => bits)
 

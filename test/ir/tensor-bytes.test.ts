@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type QuantType, quantFormats } from '../../ir/quant.ts'
 import { decodeTensor, encodeValues } from '../../ir/tensor-bytes.ts'
 import { byteSize, rowBytes, type ScalarType, scalarTypes, tensor, typeFault } from '../../ir/type.ts'
+import fc from '../fast-check.ts'
 
 const ranges: Record<ScalarType, fc.Arbitrary<number>> = {
   f32: fc.float(),

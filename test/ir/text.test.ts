@@ -1,5 +1,5 @@
 // The text form: what is printed reads back as the same graph, and what cannot be read says where and why.
-import fc from 'fast-check'
+
 import { describe, expect, test } from 'vitest'
 import { GraphBuilder } from '../../ir/builder.ts'
 import { Diagnostic } from '../../ir/diagnostic.ts'
@@ -9,6 +9,7 @@ import { printGraph } from '../../ir/print.ts'
 import { tensor } from '../../ir/type.ts'
 import { verify } from '../../ir/verify.ts'
 import { optimise } from '../../passes/pipeline.ts'
+import fc from '../fast-check.ts'
 import { randomGraph } from '../random-graph.ts'
 import { tinyStep } from '../tiny-step.ts'
 

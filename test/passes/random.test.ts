@@ -1,10 +1,10 @@
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { allOps } from '../../ir/op.ts'
 import { printGraph } from '../../ir/print.ts'
 import { verify } from '../../ir/verify.ts'
 import { optLevels } from '../../passes/pass.ts'
 import { optimise, pipeline } from '../../passes/pipeline.ts'
+import fc from '../fast-check.ts'
 import { randomGraph } from '../random-graph.ts'
 import { checkPass, expectSameOnData } from './after-pass.ts'
 

@@ -1,10 +1,10 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { findTarget, hostTarget } from '../../codegen/targets.ts'
 import { occupancy, readCodeObject, spills } from '../../runtime/code-object.ts'
 import { readElf } from '../../runtime/elf.ts'
 import { readMessagePack } from '../../runtime/message-pack.ts'
 import { atLeast, buildId, versionInName } from '../../runtime/toolchains.ts'
+import fc from '../fast-check.ts'
 
 /** Packs plain values: as much MessagePack as a compiler's metadata needs. */
 function pack(value: unknown): Buffer {

@@ -1,6 +1,6 @@
 // Random graphs as the host's kernels compute them, unfused and fused, against the reference executor: what no one thought
 // of writing a case for, such as views on views, copies below them, and values that many read.
-import fc from 'fast-check'
+
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Graph } from '../../ir/graph.ts'
 import type { HostTensor } from '../../ir/host-tensor.ts'
@@ -8,6 +8,7 @@ import { printGraph } from '../../ir/print.ts'
 import { executeReference } from '../../ir/reference.ts'
 import { compileGraph } from '../../src/api/compile-graph.ts'
 import { type Device, openDevice } from '../../src/api/device.ts'
+import fc from '../fast-check.ts'
 import { graphData } from '../graph-data.ts'
 import { randomGraph } from '../random-graph.ts'
 

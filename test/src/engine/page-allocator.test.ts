@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { PageAllocator } from '../../../src/engine/page-allocator.ts'
+import fc from '../../fast-check.ts'
 
 test('no page is lost, none is given twice', () => {
   const action = fc.oneof(

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { StopStrings } from '../../../src/engine/stop-strings.ts'
+import fc from '../../fast-check.ts'
 
 /** What is shown of each piece, then what is shown at the end. */
 function shown(stops: readonly string[], pieces: readonly string[]): string[] {

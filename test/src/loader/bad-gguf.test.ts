@@ -2,10 +2,10 @@
 // lengths and dims, wrong types, places outside the file), and what people mistake for a model.
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Diagnostic } from '../../../ir/diagnostic.ts'
 import { openCheckpoint } from '../../../src/loader/checkpoint.ts'
+import fc from '../../fast-check.ts'
 import { type Field, f32, type GgufToWrite, text, texts, u32 } from '../../gguf-writer.ts'
 import { put, refusal, scratchFolder, tinyGguf, tinyMetadata, tinyTensors } from './fixtures.ts'
 

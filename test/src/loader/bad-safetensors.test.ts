@@ -1,11 +1,11 @@
 // Every rule of the safetensors reader and of shard indexes, each with a file that breaks it.
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { Diagnostic } from '../../../ir/diagnostic.ts'
 import { openCheckpoint } from '../../../src/loader/checkpoint.ts'
 import { requireWeight } from '../../../src/loader/weight-index.ts'
+import fc from '../../fast-check.ts'
 import { type HeaderJson, type StoredToWrite, safetensorsBytes, tinyConfig, writeRandomHf } from '../../hf-writer.ts'
 import { put, refusal, scratchFolder } from './fixtures.ts'
 

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { parseJsonObject } from '../../../src/loader/strict-json.ts'
+import fc from '../../fast-check.ts'
 
 const read = (text: string, mode: 'strict' | 'config' = 'config') =>
   parseJsonObject(Buffer.from(text), { code: 'bad', file: 'x.json', mode })

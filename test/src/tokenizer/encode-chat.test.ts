@@ -1,8 +1,9 @@
 // Conversations as ids: the template's special tokens are parsed, nobody else's.
-import fc from 'fast-check'
+
 import { describe, expect, test } from 'vitest'
 import { createTokenizer } from '../../../src/tokenizer/create-tokenizer.ts'
 import { encodeChat } from '../../../src/tokenizer/encode-chat.ts'
+import fc from '../../fast-check.ts'
 import { storyGguf } from './story.ts'
 
 const source = storyGguf('story-3m')

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { MergeTable } from '../../../src/tokenizer/merge.ts'
+import fc from '../../fast-check.ts'
 
 type Merge = readonly [left: number, right: number, rank: number, result: number]
 

@@ -1,8 +1,9 @@
 // The llama type of GGUF, on a vocabulary small enough to segment by hand.
-import fc from 'fast-check'
+
 import { describe, expect, test } from 'vitest'
 import { createTokenizer } from '../../../src/tokenizer/create-tokenizer.ts'
 import type { GgufTokenizerSource } from '../../../src/tokenizer/source.ts'
+import fc from '../../fast-check.ts'
 
 const [NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE] = [1, 2, 3, 4, 5, 6]
 

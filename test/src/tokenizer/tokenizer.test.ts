@@ -1,7 +1,8 @@
 // What every tokenizer must do, checked on the bundled vocabulary read from both kinds of file.
-import fc from 'fast-check'
+
 import { describe, expect, test } from 'vitest'
 import { createTokenizer } from '../../../src/tokenizer/create-tokenizer.ts'
+import fc from '../../fast-check.ts'
 import { reference, story, storyFolder, storyFromGguf, storyGguf } from './story.ts'
 
 const LETTERS = 1_000_000
