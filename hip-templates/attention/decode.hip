@@ -185,16 +185,14 @@ DEVICE void attention_decode_tile(int tile, const attention_call& call) {
 }
 
 #if P_SPLITS == 1
-extern "C" __global__ __launch_bounds__(BLOCK)
-void attention_decode(y_t* y, const q_t* q, const kv_t* k_cache, const kv_t* v_cache, const i32* positions, const i32* seq,
+KERNEL void attention_decode(y_t* y, const q_t* q, const kv_t* k_cache, const kv_t* v_cache, const i32* positions, const i32* seq,
                       const i32* page_table, i32 T, i32 M) {
   const attention_call call = {y, nullptr, nullptr, q, k_cache, v_cache, positions, seq, page_table, M};
   const int tiles = T * KV_HEADS * HEAD_TILES;
   for (int tile = block_id(); tile < tiles; tile += grid_size()) attention_decode_tile(tile, call);
 }
 #else
-extern "C" __global__ __launch_bounds__(BLOCK)
-void attention_split(float* partial, float* weights, const q_t* q, const kv_t* k_cache, const kv_t* v_cache,
+KERNEL void attention_split(float* partial, float* weights, const q_t* q, const kv_t* k_cache, const kv_t* v_cache,
                      const i32* positions, const i32* seq, const i32* page_table, i32 T, i32 M) {
   const attention_call call = {nullptr, partial, weights, q, k_cache, v_cache, positions, seq, page_table, M};
   const int tiles = T * KV_HEADS * HEAD_TILES * SPLITS;
@@ -234,8 +232,7 @@ DEVICE void attention_combine_tile(int row, y_t* y, const float* partial, const 
   store_row(y + size_t(row) * C, out);
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void attention_combine(y_t* y, const float* partial, const float* weights, const i32* positions, i32 T) {
+KERNEL void attention_combine(y_t* y, const float* partial, const float* weights, const i32* positions, i32 T) {
   for (int row = block_id(); row < T * QUERY_HEADS; row += grid_size())
     attention_combine_tile(row, y, partial, weights, positions);
 }

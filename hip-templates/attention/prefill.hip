@@ -244,8 +244,7 @@ DEVICE void attention_prefill_tile(int tile, const attention_call& call) {
   store_results(s, call, start, head);
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void attention_prefill(y_t* y, const q_t* q, const kv_t* k_cache, const kv_t* v_cache, const i32* positions,
+KERNEL void attention_prefill(y_t* y, const q_t* q, const kv_t* k_cache, const kv_t* v_cache, const i32* positions,
                        const i32* seq, const i32* page_table, i32 T, i32 M) {
   const attention_call call = {y, q, k_cache, v_cache, positions, seq, page_table, T, M};
   const int tiles = ceil_div(T, QUERIES) * KV_HEADS * HEAD_TILES;

@@ -46,7 +46,6 @@ DEVICE void pv_matmul_tile(int row, y_t* y, const p_t* p, const v_t* v, const i3
   if (row_slot() == 0) store_row(y + size_t(row) * C, out);
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void pv_matmul(y_t* y, const p_t* p, const v_t* v, const i32* seq, i32 T, i32 L) {
+KERNEL void pv_matmul(y_t* y, const p_t* p, const v_t* v, const i32* seq, i32 T, i32 L) {
   for (int row = block_id(); row < T * HEADS; row += grid_size()) pv_matmul_tile(row, y, p, v, seq, L);
 }

@@ -37,8 +37,7 @@ DEVICE void qk_matmul_tile(int tile, float* y, const q_t* q, const k_t* k, const
   }
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void qk_matmul(float* y, const q_t* q, const k_t* k, const i32* seq, i32 T, i32 L) {
+KERNEL void qk_matmul(float* y, const q_t* q, const k_t* k, const i32* seq, i32 T, i32 L) {
   const int tiles = T * HEADS * ceil_div(L, TILE);
   for (int tile = block_id(); tile < tiles; tile += grid_size()) qk_matmul_tile(tile, y, q, k, seq, L);
 }

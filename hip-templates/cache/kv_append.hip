@@ -41,7 +41,6 @@ DEVICE void kv_append_tile(int t, kv_t* cache, const x_t* x, const i32* position
     copy_chunk(cache + cache_row(page, i / CHUNKS, position) + i % CHUNKS * CHUNK, from + i * CHUNK);
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void kv_append(kv_t* cache, const x_t* x, const i32* positions, const i32* seq, const i32* page_table, i32 T, i32 M) {
+KERNEL void kv_append(kv_t* cache, const x_t* x, const i32* positions, const i32* seq, const i32* page_table, i32 T, i32 M) {
   for (int t = block_id(); t < T; t += grid_size()) kv_append_tile(t, cache, x, positions, seq, page_table, M);
 }

@@ -27,7 +27,6 @@ DEVICE void kv_read_tile(int tile, y_t* y, const kv_t* cache, const i32* page_ta
   }
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void kv_read(y_t* y, const kv_t* cache, const i32* page_table, i32 R, i32 L, i32 M) {
+KERNEL void kv_read(y_t* y, const kv_t* cache, const i32* page_table, i32 R, i32 L, i32 M) {
   for (int tile = block_id(); tile < R * L; tile += grid_size()) kv_read_tile(tile, y, cache, page_table, L, M);
 }

@@ -64,8 +64,7 @@ DEVICE void contiguous_tile(int tile, y_t* y, const x_t* x, int rows, int D1, in
   }
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void contiguous(y_t* y, const x_t* x, i32 rows, i32 D1, i32 D2, i32 D3) {
+KERNEL void contiguous(y_t* y, const x_t* x, i32 rows, i32 D1, i32 D2, i32 D3) {
   const int tiles = ceil_div(rows * ceil_div(D3, CHUNK), TILE_CHUNKS);
   for (int tile = block_id(); tile < tiles; tile += grid_size()) contiguous_tile(tile, y, x, rows, D1, D2, D3);
 }

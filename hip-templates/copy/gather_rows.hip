@@ -35,7 +35,6 @@ DEVICE void gather_rows_tile(int r, unit_t* y, const unit_t* x, const i32* rows)
   for (int i = thread_id(); i < UNITS; i += BLOCK) to[i] = from[i];
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void gather_rows(unit_t* y, const unit_t* x, const i32* rows, i32 R) {
+KERNEL void gather_rows(unit_t* y, const unit_t* x, const i32* rows, i32 R) {
   for (int r = block_id(); r < R; r += grid_size()) gather_rows_tile(r, y, x, rows);
 }

@@ -57,8 +57,7 @@ DEVICE void binary_tile(int tile, y_t* y, const a_t* a, const b_t* b, int cols) 
   }
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void binary(y_t* y, const a_t* a, const b_t* b, i32 rows, i32 cols) {
+KERNEL void binary(y_t* y, const a_t* a, const b_t* b, i32 rows, i32 cols) {
   const int tiles = rows * ceil_div(cols, TILE);
   for (int tile = block_id(); tile < tiles; tile += grid_size()) binary_tile(tile, y, a, b, cols);
 }

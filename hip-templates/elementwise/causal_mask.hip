@@ -34,8 +34,7 @@ DEVICE void causal_mask_tile(int tile, y_t* y, const x_t* x, const i32* position
     y[start + l] = l >= first && l <= last ? y_t(float(x[start + l])) : y_t(-INF);
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void causal_mask(y_t* y, const x_t* x, const i32* positions, i32 T, i32 L) {
+KERNEL void causal_mask(y_t* y, const x_t* x, const i32* positions, i32 T, i32 L) {
   const int tiles = T * HEADS * ceil_div(L, TILE);
   for (int tile = block_id(); tile < tiles; tile += grid_size()) causal_mask_tile(tile, y, x, positions, L);
 }

@@ -20,7 +20,6 @@ DEVICE void increment_tile(int tile, i32* y, const i32* x, int n) {
   for (int i = tile * TILE + thread_id(); i < end; i += BLOCK) y[i] = i32(u32(x[i]) + BY);
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void increment(i32* y, const i32* x, i32 n) {
+KERNEL void increment(i32* y, const i32* x, i32 n) {
   for (int tile = block_id(); tile < ceil_div(n, TILE); tile += grid_size()) increment_tile(tile, y, x, n);
 }

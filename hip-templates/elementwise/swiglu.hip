@@ -51,8 +51,7 @@ DEVICE void swiglu_tile(int tile, y_t* y, const gate_t* gate, const up_t* up, in
   }
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void swiglu(y_t* y, const gate_t* gate, const up_t* up, i32 rows, i32 cols) {
+KERNEL void swiglu(y_t* y, const gate_t* gate, const up_t* up, i32 rows, i32 cols) {
   const int tiles = rows * ceil_div(cols, TILE);
   for (int tile = block_id(); tile < tiles; tile += grid_size()) swiglu_tile(tile, y, gate, up, cols);
 }

@@ -40,8 +40,7 @@ DEVICE void unary_tile(int tile, y_t* y, const x_t* x, int cols) {
     store_tail<CHUNK>(to + i, map(load_tail<CHUNK>(from + i, end - i), P_OP{}), end - i);
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void unary(y_t* y, const x_t* x, i32 rows, i32 cols) {
+KERNEL void unary(y_t* y, const x_t* x, i32 rows, i32 cols) {
   const int tiles = rows * ceil_div(cols, TILE);
   for (int tile = block_id(); tile < tiles; tile += grid_size()) unary_tile(tile, y, x, cols);
 }

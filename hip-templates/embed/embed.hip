@@ -14,6 +14,7 @@
 #define P_Y f32_t  // element type: f32_t, f16_t or bf16_t
 #endif
 #include "prelude/block.h"
+#include "weight.h"
 
 typedef P_Y y_t;
 constexpr int HIDDEN = P_HIDDEN, CHUNK = min_int(VEC, P_ALIGN);
@@ -25,7 +26,6 @@ DEVICE void embed_tile(int t, y_t* y, const i32* ids, const u8* table) {
     store<CHUNK>(y + size_t(t) * HIDDEN + d, weight_t::template load<CHUNK>(row, d));
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void embed(y_t* y, const i32* ids, const u8* table, i32 T) {
+KERNEL void embed(y_t* y, const i32* ids, const u8* table, i32 T) {
   for (int t = block_id(); t < T; t += grid_size()) embed_tile(t, y, ids, table);
 }

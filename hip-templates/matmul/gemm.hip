@@ -112,8 +112,7 @@ DEVICE void gemm_tile(int index, const matmul_call& call, gemm_lds& lds) {
   block_sync();  // the next tile overwrites the sums
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void gemm(y_t* y, const x_t* x, const u8* w, const bias_t* bias, const residual_t* residual, i32 T) {
+KERNEL void gemm(y_t* y, const x_t* x, const u8* w, const bias_t* bias, const residual_t* residual, i32 T) {
   LDS(gemm_lds, lds, 1);
   const int tiles = COLUMN_TILES * ceil_div(T, TILE_TOKENS);
   for (int tile = block_id(); tile < tiles; tile += grid_size()) gemm_tile(tile, {y, x, w, bias, residual, T}, lds[0]);

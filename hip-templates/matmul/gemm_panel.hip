@@ -128,7 +128,6 @@ DEVICE void gemm_panel_tiles(const matmul_call& call) {
   for (int tile = block_id(); tile < tiles; tile += grid_size()) gemm_panel_tile(tile, call);
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void gemm_panel(y_t* y, const x_t* x, const u8* w, const bias_t* bias, const residual_t* residual, i32 T) {
+KERNEL void gemm_panel(y_t* y, const x_t* x, const u8* w, const bias_t* bias, const residual_t* residual, i32 T) {
   if (thread_id() == 0) gemm_panel_tiles({y, x, w, bias, residual, T});
 }

@@ -41,7 +41,6 @@ DEVICE void gemv_tiles(const matmul_call& call) {
   for (int tile = block_id(); tile < tiles; tile += grid_size()) gemv_tile(tile, call);
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void gemv(y_t* y, const x_t* x, const u8* w, const bias_t* bias, const residual_t* residual, i32 T) {
+KERNEL void gemv(y_t* y, const x_t* x, const u8* w, const bias_t* bias, const residual_t* residual, i32 T) {
   gemv_tiles({y, x, w, bias, residual, T});
 }

@@ -33,7 +33,7 @@
 #endif
 
 #include "prelude/block.h"
-#include "prelude/quant.h"  // weight_t = P_WEIGHT
+#include "weight.h"
 
 typedef P_X x_t;
 typedef P_Y y_t;

@@ -42,7 +42,6 @@ DEVICE void add_rms_norm_tile(int t, y_t* sum, y_t* y, const a_t* a, const b_t* 
   each_chunk([&](int d, int i) { store_chunk(y + at, d, row.get(i, d, added) * scale * load_chunk(w, d)); });
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void add_rms_norm(y_t* sum, y_t* y, const a_t* a, const b_t* b, const w_t* w, i32 T) {
+KERNEL void add_rms_norm(y_t* sum, y_t* y, const a_t* a, const b_t* b, const w_t* w, i32 T) {
   for (int t = block_id(); t < T; t += grid_size()) add_rms_norm_tile(t, sum, y, a, b, w);
 }

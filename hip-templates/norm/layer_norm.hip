@@ -75,7 +75,6 @@ DEVICE void layer_norm_tile(int t, y_t* y, const x_t* x, const w_t* w, const bia
   });
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void layer_norm(y_t* y, const x_t* x, const w_t* w, const bias_t* bias, i32 T) {
+KERNEL void layer_norm(y_t* y, const x_t* x, const w_t* w, const bias_t* bias, i32 T) {
   for (int t = block_id(); t < T; t += grid_size()) layer_norm_tile(t, y, x, w, bias);
 }

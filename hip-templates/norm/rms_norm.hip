@@ -50,7 +50,6 @@ DEVICE void rms_norm_tile(int t, y_t* y, const x_t* x, const w_t* w) {
   });
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void rms_norm(y_t* y, const x_t* x, const w_t* w, i32 T) {
+KERNEL void rms_norm(y_t* y, const x_t* x, const w_t* w, i32 T) {
   for (int t = block_id(); t < T; t += grid_size()) rms_norm_tile(t, y, x, w);
 }

@@ -1,4 +1,4 @@
-// quant.h: weights in memory. One struct per format, named in P_WEIGHT:
+// quant.h: weights in memory. One struct per format:
 //   f32_w f16_w bf16_w   scalars;   q8_0_w q4_0_w q4_1_w q5_0_w q5_1_w q4_k_w q5_k_w q6_k_w   GGUF's blocks
 //
 //   W::block_elems, W::block_bytes         elements and bytes of a block
@@ -263,8 +263,3 @@ struct q5_1_w : block_weight<q5_1_format> {};
 struct q4_k_w : block_weight<q4_k_format> {};
 struct q5_k_w : block_weight<q5_k_format> {};
 struct q6_k_w : block_weight<q6_k_format> {};
-
-#ifndef P_WEIGHT  // format of the weights: one of the structs above
-#define P_WEIGHT f16_w
-#endif
-typedef P_WEIGHT weight_t;

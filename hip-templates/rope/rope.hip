@@ -44,7 +44,6 @@ DEVICE void rope_tile(int tile, y_t* y, const x_t* x, const i32* positions, cons
   }
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void rope(y_t* y, const x_t* x, const i32* positions, const float* factors, i32 T) {
+KERNEL void rope(y_t* y, const x_t* x, const i32* positions, const float* factors, i32 T) {
   for (int tile = block_id(); tile < T * TILES; tile += grid_size()) rope_tile(tile, y, x, positions, factors);
 }

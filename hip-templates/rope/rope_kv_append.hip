@@ -98,8 +98,7 @@ DEVICE void rope_kv_append_tile(int tile, const rope_kv_call& call) {
   }
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void rope_kv_append(y_t* q_out, const q_t* q, const k_t* k, const v_t* v, kv_t* k_cache, kv_t* v_cache,
+KERNEL void rope_kv_append(y_t* q_out, const q_t* q, const k_t* k, const v_t* v, kv_t* k_cache, kv_t* v_cache,
                     const i32* positions, const i32* seq, const i32* page_table, const float* factors, i32 T, i32 M) {
   const rope_kv_call call = {q_out, q, k, v, k_cache, v_cache, positions, seq, page_table, factors, M};
   for (int tile = block_id(); tile < T * TILES; tile += grid_size()) rope_kv_append_tile(tile, call);

@@ -11,7 +11,6 @@ DEVICE void argmax_tile(int r, i32* y, const x_t* x) {
   if (thread_id() == 0) y[r] = found.index;
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void argmax(i32* y, const x_t* x, i32 R) {
+KERNEL void argmax(i32* y, const x_t* x, i32 R) {
   for (int r = block_id(); r < R; r += grid_size()) argmax_tile(r, y, x);
 }

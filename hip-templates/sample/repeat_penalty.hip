@@ -54,8 +54,7 @@ DEVICE void repeat_penalty_tile(int tile, y_t* y, const x_t* logits, const i32* 
   }
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void repeat_penalty(y_t* y, const x_t* logits, const i32* history, const i32* positions, const i32* page_table,
+KERNEL void repeat_penalty(y_t* y, const x_t* logits, const i32* history, const i32* positions, const i32* page_table,
                     const float* penalty, i32 R, i32 M) {
   for (int tile = block_id(); tile < R * TILES; tile += grid_size())
     repeat_penalty_tile(tile, y, logits, history, positions, page_table, penalty, M);

@@ -91,8 +91,7 @@ DEVICE void sample_tile(int r, i32* y, const x_t* logits, const sample_options& 
   if (thread_id() == 0) y[r] = token;
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void sample(i32* y, const x_t* logits, const float* temperature, const i32* top_k, const float* top_p, const float* min_p,
+KERNEL void sample(i32* y, const x_t* logits, const float* temperature, const i32* top_k, const float* top_p, const float* min_p,
             const u32* seed, const i32* positions, i32 R) {
   for (int r = block_id(); r < R; r += grid_size())
     sample_tile(r, y, logits, {temperature[r], top_p[r], min_p[r], top_k[r]}, seed[r], positions[r]);

@@ -95,7 +95,6 @@ DEVICE void topk_tile(int r, float* values, i32* indices, const x_t* x) {
   }
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void topk(float* values, i32* indices, const x_t* x, i32 R) {
+KERNEL void topk(float* values, i32* indices, const x_t* x, i32 R) {
   for (int r = block_id(); r < R; r += grid_size()) topk_tile(r, values, indices, x);
 }

@@ -36,7 +36,6 @@ DEVICE void scale_mask_softmax_tile(int row, y_t* y, const x_t* x, const i32* po
   });
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void scale_mask_softmax(y_t* y, const x_t* x, const i32* positions, i32 T, i32 L) {
+KERNEL void scale_mask_softmax(y_t* y, const x_t* x, const i32* positions, i32 T, i32 L) {
   for (int row = block_id(); row < T * HEADS; row += grid_size()) scale_mask_softmax_tile(row, y, x, positions, L);
 }

@@ -20,7 +20,6 @@ DEVICE void softmax_tile(int row, y_t* y, const x_t* x, int L) {
   softmax_row(y + size_t(row) * L, L, [&](int l) { return only(load_tail<CHUNK>(from + l, L - l), 0, L - l - 1); });
 }
 
-extern "C" __global__ __launch_bounds__(BLOCK)
-void softmax(y_t* y, const x_t* x, i32 rows, i32 L) {
+KERNEL void softmax(y_t* y, const x_t* x, i32 rows, i32 L) {
   for (int row = block_id(); row < rows; row += grid_size()) softmax_tile(row, y, x, L);
 }

@@ -43,7 +43,7 @@ const knobs = (text: string): Set<string> => new Set([...text.matchAll(/^#ifndef
 
 /** Parameter names of an entry, in order. */
 function parameters(text: string, entry: string): string[] | undefined {
-  const found = new RegExp(`__global__[^;{]*?void\\s+${entry}\\(([^)]*)\\)`).exec(text)
+  const found = new RegExp(`KERNEL void ${entry}\\(([^)]*)\\)`).exec(text)
   return found?.[1]?.split(',').map((parameter) => /(\w+)\s*$/.exec(parameter)![1]!)
 }
 
