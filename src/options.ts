@@ -23,6 +23,10 @@ export const compileOptions = z.strictObject({
     .describe('dtype of the KV cache; default: f16 on a GPU, f32 on the CPU'),
   activations: z.enum(['f32', 'f16', 'bf16']).default('f32').describe('dtype of activations between kernels'),
   pageSize: positive.default(16).describe('tokens a page of the KV cache'),
+  maxBatch: positive
+    .max(32)
+    .default(1)
+    .describe('generations that run at the same time, each with a whole context of KV cache'),
   chunk: positive.default(256).describe('prompt tokens a step'),
   selfCheck: z.boolean().default(false).describe('check each kernel once on the device against its reference'),
   replay: z.boolean().default(true).describe('replay decode steps as one captured graph where that proves right'),

@@ -2,19 +2,20 @@
 import type { PassRecord } from '../../passes/pass.ts'
 import type { CompiledKernel, CompileProgress } from '../../runtime/compile-service.ts'
 import { DeviceModel } from '../../runtime/device-model.ts'
-import type { LoadProgress } from '../../runtime/weights.ts'
-import { DeviceStepper, decodeFeedback } from '../engine/device-stepper.ts'
+import type { LoadProgress, WeightSource } from '../../runtime/weights.ts'
+import { decodeFeedback } from '../engine/device-decoding.ts'
+import { DeviceStepper } from '../engine/device-stepper.ts'
 import type { StepKind } from '../engine/programs.ts'
 import { ReferenceStepper } from '../engine/reference-stepper.ts'
 import type { Stepper } from '../engine/stepper.ts'
 import { decodedWeights, weightSource } from '../engine/weight-values.ts'
-import { type Checkpoint, openCheckpoint } from '../loader/checkpoint.ts'
+import { type Checkpoint, type ModelSource, openCheckpoint } from '../loader/checkpoint.ts'
 import { knownArchitectures } from '../models/index.ts'
 import { type CompileOptions, type CompileSettings, compileOptions, readOptions } from '../options.ts'
 import { createTokenizer } from '../tokenizer/create-tokenizer.ts'
 import { type ComputeDevice, type Device, openDevice } from './device.ts'
 import { checkMemory } from './memory-check.ts'
-import { Model } from './model.ts'
+import { Model, type ModelParts, releaseAll } from './model.ts'
 import { ModelPlan } from './plan.ts'
 
 /** What happens while a model is compiled and loaded; each may be called many times. */
@@ -38,6 +39,15 @@ export interface CompileEvents {
  * @example await using model = await compile('models/story-3m')
  */
 export async function compile(path: string, options: CompileOptions = {}, events: CompileEvents = {}): Promise<Model> {
+  return new Model(await compileParts(path, options, events))
+}
+
+/** What a Model is made of, for those who run steps themselves; whoever takes it releases `owned`, the last first. */
+export async function compileParts(
+  path: string,
+  options: CompileOptions = {},
+  events: CompileEvents = {},
+): Promise<ModelParts> {
   const settings = readOptions(compileOptions, options)
   const checkpoint = await openCheckpoint(path, { architectures: knownArchitectures })
   const owned: (Disposable | AsyncDisposable)[] = [checkpoint]
@@ -67,37 +77,39 @@ export async function compile(path: string, options: CompileOptions = {}, events
         ? referenceStepper(checkpoint, plan)
         : await deviceStepper(checkpoint, plan, device, settings, events)
     owned.push(stepper)
-    return new Model({ checkpoint, device, tokenizer, stepper, plan, owned })
+    return { checkpoint, device, tokenizer, stepper, plan, owned }
   } catch (error) {
-    for (const resource of owned.reverse())
-      await (Symbol.asyncDispose in resource ? resource[Symbol.asyncDispose]() : resource[Symbol.dispose]())
+    await releaseAll(owned)
     throw error
   }
 }
 
 function referenceStepper(checkpoint: Checkpoint, plan: ModelPlan): Stepper {
-  const { chunk, pageSize, pages } = plan
+  const { chunk, pageSize, pages, maxBatch } = plan
   return new ReferenceStepper({
     graph: (kind) => plan.fused(kind),
     weight: decodedWeights(checkpoint),
     chunk,
     pageSize,
     pages,
+    maxBatch,
   })
 }
 
-async function deviceStepper(
-  checkpoint: Checkpoint,
+/** Compiles and loads what decoding takes; `weights` may come from elsewhere than the checkpoint's files. */
+export async function deviceStepper(
+  checkpoint: ModelSource,
   plan: ModelPlan,
   device: ComputeDevice,
-  settings: CompileSettings,
+  settings: Pick<CompileSettings, 'replay'>,
   events: CompileEvents,
-): Promise<Stepper> {
+  weights: WeightSource = weightSource(checkpoint),
+): Promise<DeviceStepper> {
   checkMemory(plan, device, checkpoint)
   const model = new DeviceModel({
     driver: device.driver,
     compiler: device.compiler,
-    weights: weightSource(checkpoint),
+    weights,
     bindings: plan.bindings,
     ...(events.onWeights ? { onWeights: events.onWeights } : {}),
     ...(events.signal ? { signal: events.signal } : {}),
@@ -113,9 +125,13 @@ async function deviceStepper(
       sample: sample!,
       decode: decode!,
       load: async (kind) => (await model.load([{ program: plan.program(kind) }]))[0]!,
+      loadBatch: async (batch) =>
+        (await model.load([{ program: plan.program('decode', batch), feedback: decodeFeedback }]))[0]!,
       chunk: plan.chunk,
       pageSize: plan.pageSize,
       pages: plan.pages,
+      pagesPerRequest: plan.pagesPerRequest,
+      maxBatch: plan.maxBatch,
       replay: settings.replay,
       ...(events.onNote ? { onNote: events.onNote } : {}),
     })

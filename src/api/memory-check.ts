@@ -1,7 +1,8 @@
 // Before anything is loaded: does the model fit into the device's free memory? If not, say what would.
 import { fail } from '../../ir/diagnostic.ts'
 import { memoryNeeds } from '../../runtime/device-model.ts'
-import type { Checkpoint } from '../loader/checkpoint.ts'
+import { batchFor } from '../engine/programs.ts'
+import type { ModelSource } from '../loader/checkpoint.ts'
 import type { ComputeDevice } from './device.ts'
 import type { ModelPlan } from './plan.ts'
 
@@ -11,11 +12,13 @@ const gib = (bytes: number): string =>
 const reserve = 64 * 2 ** 20
 
 /** Throws the Diagnostic `out-of-memory`, whose help names the context that fits. */
-export function checkMemory(plan: ModelPlan, device: ComputeDevice, checkpoint: Checkpoint): void {
+export function checkMemory(plan: ModelPlan, device: ComputeDevice, checkpoint: ModelSource): void {
   const { freeBytes, totalBytes } = device.driver.memoryInfo()
-  const needs = memoryNeeds([plan.program('sample'), plan.program('decode')])
+  const programs = [plan.program('sample'), plan.program('decode')]
+  if (plan.maxBatch > 1) programs.push(plan.program('decode', batchFor(plan.maxBatch)))
+  const needs = memoryNeeds(programs)
   if (needs.total + reserve <= freeBytes) return
-  const perToken = needs.states / plan.context
+  const perToken = needs.states / plan.context // of every request of a batch
   const left = freeBytes - reserve - needs.weights - needs.arena - needs.inputsAndOutputs
   const fits = Math.floor(left / perToken / plan.pageSize) * plan.pageSize
   fail({
@@ -23,7 +26,7 @@ export function checkMemory(plan: ModelPlan, device: ComputeDevice, checkpoint: 
     message: `the model needs ${gib(needs.total)}, ${device.name} has ${gib(freeBytes)} free of ${gib(totalBytes)}`,
     facts: [
       ['weights', gib(needs.weights)],
-      ['cache', `${gib(needs.states)} for ${plan.context} tokens`],
+      ['cache', `${gib(needs.states)} for ${plan.maxBatch > 1 ? `${plan.maxBatch} times ` : ''}${plan.context} tokens`],
       ['arena', gib(needs.arena + needs.inputsAndOutputs)],
       ['model', checkpoint.path],
     ],

@@ -28,6 +28,13 @@ export interface ModelParts {
   readonly owned: readonly (Disposable | AsyncDisposable)[]
 }
 
+/** The last first. */
+export async function releaseAll(owned: ModelParts['owned']): Promise<void> {
+  for (const resource of [...owned].reverse()) {
+    await (Symbol.asyncDispose in resource ? resource[Symbol.asyncDispose]() : resource[Symbol.dispose]())
+  }
+}
+
 /** A prompt: text, or token ids as they are. */
 export type Prompt = string | { readonly tokens: readonly number[] }
 export type GenerateCall = GenerateOptions & { readonly signal?: AbortSignal | undefined }
@@ -189,9 +196,7 @@ export class Model implements AsyncDisposable {
 
   async #release(): Promise<void> {
     await this.#tail
-    for (const resource of [...this.#parts.owned].reverse()) {
-      await (Symbol.asyncDispose in resource ? resource[Symbol.asyncDispose]() : resource[Symbol.dispose]())
-    }
+    await releaseAll(this.#parts.owned)
   }
 
   /** The same as leaving an `await using` block. */

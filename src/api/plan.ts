@@ -9,7 +9,7 @@ import type { Target } from '../../ir/target.ts'
 import type { Bindings } from '../../ir/type.ts'
 import type { PassRecord } from '../../passes/pass.ts'
 import { type StepGraph, type StepKind, stepGraph, stepKinds } from '../engine/programs.ts'
-import type { Checkpoint } from '../loader/checkpoint.ts'
+import type { ModelSource } from '../loader/checkpoint.ts'
 import type { CompileSettings } from '../options.ts'
 
 const largestDefaultContext = 8192
@@ -20,18 +20,22 @@ export class ModelPlan {
   readonly chunk: number
   /** tokens a page */
   readonly pageSize: number
-  /** pages of the KV cache */
+  /** pages of the KV cache: enough for every request of a full batch */
   readonly pages: number
+  /** most pages of a request */
+  readonly pagesPerRequest: number
+  /** most requests of a decode step */
+  readonly maxBatch: number
   /** none: for the reference executor */
   readonly target: Target | undefined
-  readonly #checkpoint: Checkpoint
+  readonly #checkpoint: ModelSource
   readonly #settings: CompileSettings
   readonly #onPass: ((kind: StepKind, record: PassRecord) => void) | undefined
-  readonly #graphs = new Map<StepKind, StepGraph>()
-  readonly #programs = new Map<StepKind, Program>()
+  readonly #graphs = new Map<string, StepGraph>()
+  readonly #programs = new Map<string, Program>()
 
   constructor(
-    checkpoint: Checkpoint,
+    checkpoint: ModelSource,
     settings: CompileSettings,
     target?: Target,
     onPass?: (kind: StepKind, record: PassRecord) => void,
@@ -43,16 +47,19 @@ export class ModelPlan {
     this.context = settings.context ?? Math.min(checkpoint.config.contextLength, largestDefaultContext)
     this.chunk = Math.min(settings.chunk, this.context)
     this.pageSize = settings.pageSize
-    this.pages = Math.ceil(this.context / settings.pageSize)
+    this.maxBatch = settings.maxBatch
+    this.pagesPerRequest = Math.ceil(this.context / settings.pageSize)
+    this.pages = this.maxBatch * this.pagesPerRequest
   }
 
   /** Values of the symbols that never change once the model is loaded. */
   get bindings(): Bindings {
-    return { P: this.pages, M: this.pages, R: 1 }
+    return { P: this.pages, M: this.pagesPerRequest, R: 1 }
   }
 
-  #graph(kind: StepKind): StepGraph {
-    const known = this.#graphs.get(kind)
+  #graph(kind: StepKind, batch: number): StepGraph {
+    const key = `${kind} ${batch}`
+    const known = this.#graphs.get(key)
     if (known) return known
     const { activations, kvDtype, pageSize, optLevel } = this.#settings
     const onGpu = this.target !== undefined && this.target.platform !== 'host'
@@ -62,24 +69,29 @@ export class ModelPlan {
       { activations, kvDtype: kvDtype ?? (onGpu ? 'f16' : 'f32'), pageSize },
       optLevel,
       this.#onPass && ((record) => this.#onPass!(kind, record)),
+      batch,
     )
-    this.#graphs.set(kind, made)
+    this.#graphs.set(key, made)
     return made
   }
 
   /** The graph as the front end wrote it. */
-  source(kind: StepKind = 'decode'): Graph {
-    return this.#graph(kind).source
+  source(kind: StepKind = 'decode', batch = 1): Graph {
+    return this.#graph(kind, batch).source
   }
 
   /** The graph after the passes. */
-  fused(kind: StepKind = 'decode'): Graph {
-    return this.#graph(kind).graph
+  fused(kind: StepKind = 'decode', batch = 1): Graph {
+    return this.#graph(kind, batch).graph
   }
 
-  /** Kernels and launches. The reference executor has none: Diagnostic `no-program`. */
-  program(kind: StepKind = 'decode'): Program {
-    const known = this.#programs.get(kind)
+  /**
+   * Kernels and launches; of a decode step for `batch` requests (one of `batchSizes`). The reference executor has none:
+   * Diagnostic `no-program`.
+   */
+  program(kind: StepKind = 'decode', batch = 1): Program {
+    const key = `${kind} ${batch}`
+    const known = this.#programs.get(key)
     if (known) return known
     if (!this.target)
       return fail({
@@ -88,8 +100,8 @@ export class ModelPlan {
         help: 'compile for a device',
       })
     const limits: Bindings = { ...this.bindings, T: this.chunk, L: this.context }
-    const made = compileProgram(this.fused(kind), { target: this.target, limits })
-    this.#programs.set(kind, made)
+    const made = compileProgram(this.fused(kind, batch), { target: this.target, limits })
+    this.#programs.set(key, made)
     return made
   }
 

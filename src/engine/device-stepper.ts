@@ -1,10 +1,20 @@
-// Steps on a device. Tokens and positions stay there while decoding: each step writes what the next one reads, and the host
-// reads tokens some steps behind, so that the device never waits for it.
+// Steps on a device: which program runs, on which inputs, and whether it is replayed. How tokens of a decoding come back is
+// device-decoding.ts.
 import { invariant } from '../../ir/diagnostic.ts'
 import type { DeviceModel } from '../../runtime/device-model.ts'
 import type { Executable } from '../../runtime/executable.ts'
-import type { Driver, PinnedBuffer, TimingEvent } from '../../runtime/platform/driver.ts'
-import { type Decoding, greedy, type StepInput, type Stepper } from './stepper.ts'
+import type { Driver } from '../../runtime/platform/driver.ts'
+import { DeviceDecoding } from './device-decoding.ts'
+import { batchFor } from './programs.ts'
+import {
+  type BatchDecoding,
+  type Decoding,
+  greedy,
+  type SamplerSettings,
+  type StepInput,
+  type Stepper,
+} from './stepper.ts'
+import { TokenRing } from './token-ring.ts'
 
 export interface DeviceStepperParts {
   readonly driver: Driver
@@ -13,31 +23,27 @@ export interface DeviceStepperParts {
   readonly decode: Executable
   /** loads a program that is not always needed, when it is first asked for */
   readonly load: (kind: 'absorb' | 'score') => Promise<Executable>
+  /** the decode program for so many sequences, likewise */
+  readonly loadBatch: (batch: number) => Promise<Executable>
   readonly chunk: number
   readonly pageSize: number
   readonly pages: number
+  readonly pagesPerRequest: number
+  readonly maxBatch: number
   /** replay decode steps as one captured graph where that is possible and proves right */
   readonly replay: boolean
   readonly onNote?: (note: string) => void
 }
-
-/** What a decode step writes for the next one. */
-export const decodeFeedback = { token: 'tokens', next_positions: 'positions' } as const
-
-/** Steps that may be on their way before the host has read a token. */
-const depth = 4
-/** how long a wait may keep other work of this process waiting, ms */
-const patienceMs = 8
 
 export class DeviceStepper implements Stepper {
   readonly chunk: number
   readonly pageSize: number
   readonly pages: number
   readonly #parts: DeviceStepperParts
-  readonly #ring: PinnedBuffer
-  readonly #tokens: Int32Array
-  readonly #events: TimingEvent[] = []
-  readonly #loaded = new Map<'absorb' | 'score', Promise<Executable>>()
+  readonly maxBatch: number
+  readonly #ring: TokenRing
+  /** programs beyond those that are always there, by what is loaded */
+  readonly #loaded = new Map<string, Promise<Executable>>()
   #decoding: DeviceDecoding | undefined
 
   constructor(parts: DeviceStepperParts) {
@@ -45,19 +51,8 @@ export class DeviceStepper implements Stepper {
     this.chunk = parts.chunk
     this.pageSize = parts.pageSize
     this.pages = parts.pages
-    this.#ring = parts.driver.during('tokens on their way to the host', () => parts.driver.allocPinned(depth * 4))
-    this.#tokens = new Int32Array(this.#ring.view.buffer, this.#ring.view.byteOffset, depth)
-    try {
-      for (let i = 0; i < depth; i++) this.#events.push(parts.driver.createEvent({ timing: false }))
-    } catch (error) {
-      this.#release()
-      throw error
-    }
-  }
-
-  #release(): void {
-    for (const event of this.#events) event[Symbol.dispose]()
-    this.#ring[Symbol.dispose]()
+    this.maxBatch = parts.maxBatch
+    this.#ring = new TokenRing(parts.driver)
   }
 
   async absorb(step: StepInput): Promise<void> {
@@ -87,27 +82,61 @@ export class DeviceStepper implements Stepper {
   }
 
   #program(kind: 'absorb' | 'score'): Promise<Executable> {
-    const known = this.#loaded.get(kind) ?? this.#parts.load(kind)
-    this.#loaded.set(kind, known)
-    known.catch(() => this.#loaded.delete(kind)) // the next call tries again
+    return this.#load(kind, () => this.#parts.load(kind))
+  }
+
+  #load(name: string, load: () => Promise<Executable>): Promise<Executable> {
+    const known = this.#loaded.get(name) ?? load()
+    this.#loaded.set(name, known)
+    known.catch(() => this.#loaded.delete(name)) // the next call tries again
     return known
   }
 
   decode(step: StepInput, steps: number): Decoding {
-    const previous = this.#decoding
-    const decoding = new DeviceDecoding(
-      this.#parts.decode,
-      this.#parts,
-      { ring: this.#ring, tokens: this.#tokens, events: this.#events },
-      { count: steps, position: step.position },
-      async () => {
-        await previous?.stop()
-        setStep(this.#parts.decode, step)
-        this.#parts.decode.sendInputs()
+    const batch = this.decodeBatch([step], steps)
+    return {
+      get stopped() {
+        return batch.stopped
       },
+      next: async () => (await batch.next())[0]!,
+      stop: () => batch.stop(),
+    }
+  }
+
+  decodeBatch(steps: readonly StepInput[], count: number): BatchDecoding {
+    invariant(
+      steps.length > 0 && steps.length <= this.maxBatch && steps.every(({ tokens }) => tokens.length === 1),
+      `a decoding takes one token of each of 1 to ${this.maxBatch} sequences`,
+    )
+    const previous = this.#decoding
+    const begin = async () => {
+      await previous?.stop()
+      const executable = await this.#decodeProgram(steps)
+      setBatch(executable, steps, batchFor(steps.length), this.#parts.pagesPerRequest)
+      executable.sendInputs()
+      return executable
+    }
+    const position = Math.max(...steps.map((step) => step.position))
+    const decoding = new DeviceDecoding(
+      this.#parts.model,
+      this.#ring,
+      { count, position, sequences: steps.length },
+      begin,
     )
     this.#decoding = decoding
     return decoding
+  }
+
+  /** The smallest program that has room for these sequences; a new one is first tried on them. */
+  async #decodeProgram(steps: readonly StepInput[]): Promise<Executable> {
+    const batch = batchFor(steps.length)
+    if (batch === 1) return this.#parts.decode
+    return this.#load(`decode ${batch}`, async () => {
+      const executable = await this.#parts.loadBatch(batch)
+      // the step is the one that comes next: to take it more than once changes nothing
+      await this.#tryReplay(executable, () => setBatch(executable, steps, batch, this.#parts.pagesPerRequest))
+      return executable
+    })
   }
 
   /** Other steps use the same buffers: what was started in advance must be over. */
@@ -123,18 +152,18 @@ export class DeviceStepper implements Stepper {
     executable.run({ T: step.tokens.length, L: step.position + step.tokens.length })
   }
 
-  /** Compares one decode step launch by launch with its replay; replays from then on if both give the same logits. */
+  /** Before the first decoding of one sequence: the cache is still empty, any step will do. */
   async checkReplay(): Promise<void> {
-    const { decode, replay, driver, onNote } = this.#parts
+    const { decode } = this.#parts
+    await this.#tryReplay(decode, () => setStep(decode, { tokens: [0], position: 0, pages: [0], sampler: greedy }))
+  }
+
+  /** Compares a decode step launch by launch with its replay; replays from then on if both give the same logits. */
+  async #tryReplay(decode: Executable, set: () => void): Promise<void> {
+    const { replay, driver, onNote } = this.#parts
     if (!replay || !decode.replayable) return
-    const probe: StepInput = {
-      tokens: [0],
-      position: 0,
-      pages: [0],
-      sampler: greedy,
-    }
     const run = async () => {
-      setStep(decode, probe)
+      set()
       decode.sendInputs()
       decode.run()
       return (await decode.read('logits')).data
@@ -163,11 +192,12 @@ export class DeviceStepper implements Stepper {
 
   [Symbol.dispose](): void {
     this.#parts.model.stream.synchronize()
-    this.#release()
+    this.#ring[Symbol.dispose]()
     this.#parts.model[Symbol.dispose]()
   }
 }
 
+/** One token after the other of one sequence. */
 function setStep(executable: Executable, { tokens, position, pages, sampler }: StepInput): void {
   executable.setInput('tokens', tokens)
   executable.setInput(
@@ -176,96 +206,37 @@ function setStep(executable: Executable, { tokens, position, pages, sampler }: S
   )
   executable.setInput('page_table', pages)
   if (executable.hasInput('last')) executable.setInput('last', [tokens.length - 1])
-  if (!executable.hasInput('temperature')) return
-  executable.setInput('temperature', [sampler.temperature])
-  executable.setInput('top_k', [sampler.topK])
-  executable.setInput('top_p', [sampler.topP])
-  executable.setInput('min_p', [sampler.minP])
-  executable.setInput('seed', [sampler.seed >>> 0])
-  executable.setInput('repeat_penalty', [sampler.repeatPenalty])
+  if (executable.hasInput('temperature')) setSamplers(executable, [sampler])
 }
 
-/** Steps of a decoding, and the position of the first. */
-interface Planned {
-  readonly count: number
-  readonly position: number
+/** One token of each sequence. Rows without a sequence have no position and no page: kernels leave them alone. */
+function setBatch(executable: Executable, steps: readonly StepInput[], batch: number, pagesPerRequest: number): void {
+  const rows = Array.from({ length: batch }, (_, row) => row)
+  const pageTable = new Int32Array(batch * pagesPerRequest).fill(-1)
+  for (const [row, { pages }] of steps.entries()) pageTable.set(pages, row * pagesPerRequest)
+  executable.setInput(
+    'tokens',
+    rows.map((row) => steps[row]?.tokens[0] ?? 0),
+  )
+  executable.setInput(
+    'positions',
+    rows.map((row) => steps[row]?.position ?? -1),
+  )
+  executable.setInput('seq', rows)
+  executable.setInput('page_table', pageTable)
+  if (executable.hasInput('last')) executable.setInput('last', rows)
+  setSamplers(
+    executable,
+    rows.map((row) => steps[row]?.sampler ?? greedy),
+  )
 }
 
-/** Where tokens arrive on the host: step n in slot n mod depth, there once its event is reached. */
-interface Slots {
-  readonly ring: PinnedBuffer
-  readonly tokens: Int32Array
-  readonly events: readonly TimingEvent[]
-}
-
-class DeviceDecoding implements Decoding {
-  readonly #executable: Executable
-  readonly #parts: DeviceStepperParts
-  readonly #slots: Slots
-  readonly #steps: Planned
-  readonly #begin: () => Promise<void>
-  #begun = false
-  #stopped = false
-  #started = 0
-  #read = 0
-  #lastTurn = performance.now()
-
-  constructor(
-    executable: Executable,
-    parts: DeviceStepperParts,
-    slots: Slots,
-    steps: Planned,
-    begin: () => Promise<void>,
-  ) {
-    this.#executable = executable
-    this.#parts = parts
-    this.#slots = slots
-    this.#steps = steps
-    this.#begin = begin
-  }
-
-  get stopped(): boolean {
-    return this.#stopped
-  }
-
-  async next(): Promise<number> {
-    invariant(!this.#stopped && this.#read < this.#steps.count, 'a decoding that has ended is asked for a token')
-    if (!this.#begun) {
-      await this.#begin()
-      this.#begun = true
-    }
-    while (this.#started < this.#steps.count && this.#started - this.#read < depth) this.#enqueue()
-    const slot = this.#read % depth
-    await this.#reached(this.#slots.events[slot]!)
-    this.#read++
-    return this.#slots.tokens[slot]!
-  }
-
-  #enqueue(): void {
-    const { driver, model } = this.#parts
-    const slot = this.#started % depth
-    this.#executable.run({ L: this.#steps.position + this.#started + 1 }) // fused attention reads L from the device, -O0 does not
-    driver.copyToHost(
-      this.#slots.ring.address + BigInt(slot * 4),
-      this.#executable.outputAddress('token'),
-      4,
-      model.stream,
-    )
-    this.#slots.events[slot]!.record(model.stream)
-    this.#started++
-  }
-
-  /** Waits for an event; lets the event loop turn now and then even if events are always there already. */
-  async #reached(event: TimingEvent): Promise<void> {
-    if (!event.reached) await event.synchronizeAsync()
-    else if (performance.now() - this.#lastTurn > patienceMs) await new Promise((resolve) => setImmediate(resolve))
-    else return
-    this.#lastTurn = performance.now()
-  }
-
-  async stop(): Promise<void> {
-    if (this.#stopped) return
-    this.#stopped = true
-    if (this.#started > this.#read) await this.#parts.model.stream.synchronizeAsync()
-  }
+function setSamplers(executable: Executable, samplers: readonly SamplerSettings[]): void {
+  const set = (name: string, of: (sampler: SamplerSettings) => number) => executable.setInput(name, samplers.map(of))
+  set('temperature', ({ temperature }) => temperature)
+  set('top_k', ({ topK }) => topK)
+  set('top_p', ({ topP }) => topP)
+  set('min_p', ({ minP }) => minP)
+  set('seed', ({ seed }) => seed >>> 0)
+  set('repeat_penalty', ({ repeatPenalty }) => repeatPenalty)
 }

@@ -4,7 +4,7 @@ import { type HostTensor, hostTensor } from '../../ir/host-tensor.ts'
 import { executeReference } from '../../ir/reference.ts'
 import { product, type TensorType } from '../../ir/type.ts'
 import type { StepKind } from './programs.ts'
-import type { Decoding, StepInput, Stepper } from './stepper.ts'
+import type { BatchDecoding, Decoding, StepInput, Stepper } from './stepper.ts'
 
 export interface ReferenceStepperParts {
   readonly graph: (kind: StepKind) => Graph
@@ -12,12 +12,14 @@ export interface ReferenceStepperParts {
   readonly chunk: number
   readonly pageSize: number
   readonly pages: number
+  readonly maxBatch: number
 }
 
 export class ReferenceStepper implements Stepper {
   readonly chunk: number
   readonly pageSize: number
   readonly pages: number
+  readonly maxBatch: number
   readonly #parts: ReferenceStepperParts
   readonly #states = new Map<string, HostTensor>()
 
@@ -26,6 +28,7 @@ export class ReferenceStepper implements Stepper {
     this.chunk = parts.chunk
     this.pageSize = parts.pageSize
     this.pages = parts.pages
+    this.maxBatch = parts.maxBatch
   }
 
   async absorb(step: StepInput): Promise<void> {
@@ -51,6 +54,19 @@ export class ReferenceStepper implements Stepper {
       next: async () => {
         token = await this.sample({ ...step, tokens: [token], position: position++ })
         return token
+      },
+      stop: async () => {},
+    }
+  }
+
+  decodeBatch(steps: readonly StepInput[]): BatchDecoding {
+    const decodings = steps.map((step) => this.decode(step))
+    return {
+      stopped: false,
+      next: async () => {
+        const tokens: number[] = []
+        for (const decoding of decodings) tokens.push(await decoding.next())
+        return tokens
       },
       stop: async () => {},
     }

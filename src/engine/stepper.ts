@@ -40,6 +40,14 @@ export interface Decoding {
   stop(): Promise<void>
 }
 
+/** As Decoding, for several sequences in step. */
+export interface BatchDecoding {
+  readonly stopped: boolean
+  /** the next token of each sequence, in the order they were given */
+  next(): Promise<readonly number[]>
+  stop(): Promise<void>
+}
+
 export interface Stepper extends Disposable {
   /** most tokens of one step */
   readonly chunk: number
@@ -47,12 +55,16 @@ export interface Stepper extends Disposable {
   readonly pageSize: number
   /** pages of the cache */
   readonly pages: number
+  /** most sequences of a `decodeBatch` */
+  readonly maxBatch: number
   /** tokens join the cache, nothing comes back */
   absorb(step: StepInput): Promise<void>
   /** as absorb, and the token sampled behind the last */
   sample(step: StepInput): Promise<number>
   /** starts behind `step.tokens`, which is the one token sampled last; at most `steps` tokens will be asked for */
   decode(step: StepInput, steps: number): Decoding
+  /** the same for up to `maxBatch` sequences, each with one token; at most `count` tokens of each will be asked for */
+  decodeBatch(steps: readonly StepInput[], count: number): BatchDecoding
   /** logits f32[V] behind the last token of the step */
   logits(step: StepInput): Promise<Float32Array>
   /** logits f32[tokens · V] behind each token */

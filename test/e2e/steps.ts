@@ -37,6 +37,7 @@ export async function openSteps(
       chunk,
       pageSize,
       pages: plan.pages,
+      maxBatch: plan.maxBatch,
     })
     const logits = (tokens: readonly number[], position: number) =>
       stepper.logits({ tokens, position, pages, sampler: greedy })

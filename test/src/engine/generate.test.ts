@@ -12,6 +12,7 @@ class ScriptedStepper implements Stepper {
   readonly chunk = 4
   readonly pageSize = 4
   readonly pages = 8
+  readonly maxBatch = 1
   readonly log: string[] = []
   readonly #script: readonly number[]
   readonly #fails: number
@@ -57,6 +58,9 @@ class ScriptedStepper implements Stepper {
         state.stopped = true
       },
     }
+  }
+  decodeBatch(): never {
+    throw new Error('one sequence at a time')
   }
   async logits(): Promise<Float32Array> {
     return new Float32Array()

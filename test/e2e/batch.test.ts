@@ -1,0 +1,42 @@
+// Several sequences in one decode step: each gets the tokens that it gets alone, whatever shares its batch. Kernels of other
+// batch sizes may sum in another order: the tokens are the same because this model's best two logits are never near.
+import { afterAll, describe, expect, test } from 'vitest'
+import { compileParts } from '../../src/api/compile.ts'
+import { type ModelParts, releaseAll } from '../../src/api/model.ts'
+import { greedy, type StepInput } from '../../src/engine/stepper.ts'
+import { storyFolder, storyRuns } from '../models.ts'
+
+const runs = storyRuns['story-3m']
+const maxBatch = 5
+
+describe.each(['reference', 'host', 'host-wave32', 'host-wave64'])('%s', (device) => {
+  let parts: Promise<ModelParts> | undefined
+  const opened = () => {
+    parts ??= compileParts(storyFolder('story-3m'), { device, context: 64, maxBatch })
+    return parts
+  }
+  afterAll(async () => parts && releaseAll((await parts).owned))
+
+  const sizes = device.startsWith('host-') ? [3] : [1, 2, 5] // emulated waves take a second a step
+  test.each(sizes)('%i sequences', async (sequences) => {
+    const { stepper, plan } = await opened()
+    const tokens = device === 'host' ? 24 : 4
+    const starts: StepInput[] = []
+    const expected: (readonly number[])[] = []
+    for (let i = 0; i < sequences; i++) {
+      const { prompt_ids, token_ids } = runs[i % runs.length]!
+      const cut = i // sequences of different lengths
+      const prompt = [...prompt_ids, ...token_ids.slice(0, cut)]
+      const first = i * plan.pagesPerRequest
+      const pages = Array.from({ length: plan.pagesPerRequest }, (_, page) => first + page)
+      const token = await stepper.sample({ tokens: prompt, position: 0, pages, sampler: greedy })
+      starts.push({ tokens: [token], position: prompt.length, pages, sampler: greedy })
+      expected.push(token_ids.slice(cut, cut + tokens))
+    }
+    const got = starts.map(({ tokens: [token] }) => [token!])
+    const decoding = stepper.decodeBatch(starts, tokens)
+    while (got[0]!.length < tokens) for (const [i, token] of (await decoding.next()).entries()) got[i]!.push(token)
+    await decoding.stop()
+    expect(got).toEqual(expected)
+  })
+})
