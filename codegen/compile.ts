@@ -32,6 +32,8 @@ export interface ProgramOptions {
   readonly limits: Bindings
   readonly specs?: readonly KernelSpec[]
   readonly tuned?: Tuned
+  /** threads of every block, so that the kernels can be stages of one launch; default: each kernel's own choice */
+  readonly block?: number
 }
 
 export function compileProgram(source: Graph, options: ProgramOptions): Program {
@@ -55,14 +57,15 @@ class ProgramBuilder {
   constructor(source: Graph, options: ProgramOptions) {
     this.#options = options
     this.#specs = options.specs ?? kernelSpecs
-    this.#graph = copyBelowViews(expandUnserved(source, this.#specs, options.target))
+    this.#graph = copyBelowViews(expandUnserved(source, this.#specs, options.target, options.block))
     this.#views = viewsOf(this.#graph, viewOps())
   }
 
   build(): Program {
     const { target, limits, tuned } = this.#options
     this.#placeGiven()
-    for (const choice of selectKernels(this.#graph, this.#specs, target, this.#views, tuned)) this.#call(choice)
+    for (const choice of selectKernels(this.#graph, this.#specs, target, this.#views, tuned, this.#options.block))
+      this.#call(choice)
     const outputs = this.#graph.outputs.map(({ name, value }) => this.#output(name, value))
     const arenaBytes = this.#placeArena()
     return {
@@ -154,7 +157,7 @@ class ProgramBuilder {
     if (this.#buffers.has(copy)) return copy
     const type = typeOf(this.#graph, id)
     const site: Site = { op: 'contiguous', types: { x: type, y: type }, attrs: {}, views: { x: view } }
-    const found = chooseKernel(this.#specs, site, this.#options.target, this.#options.tuned)
+    const found = chooseKernel(this.#specs, site, this.#options.target, this.#options.tuned, this.#options.block)
     if ('tried' in found) return noKernel(this.#graph, node, found.tried, this.#options.target)
     this.#add(copy, type, 'arena')
     this.#emit(node, found.spec, found.params, site, { x: this.#bufferOf(id), y: copy })
@@ -168,6 +171,12 @@ class ProgramBuilder {
       const id = `${node.id}.${name}`
       operands[name] = id
       this.#buffers.set(id, { id, kind: 'arena', type: { dtype: 'u8', shape: [] }, bytes: evaluate(bytes, limits) })
+    }
+    for (const [name, extent] of Object.entries(spec.counters(params, site, target))) {
+      const id = `counters.${name}`
+      operands[name] = id
+      const bytes = Math.max(evaluate(extent, limits), this.#buffers.get(id)?.bytes ?? 0)
+      this.#buffers.set(id, { id, kind: 'counters', type: { dtype: 'u8', shape: [] }, bytes })
     }
     const scalars = spec.scalars(site)
     const cost = spec.cost(site)

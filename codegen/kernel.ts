@@ -31,11 +31,11 @@ export interface Launch {
   readonly ldsBytes?: number
 }
 
-/** One launch. An op is usually one stage; split-KV attention has two. */
+/** One launch. An op is usually one stage. */
 export interface Stage {
   /** the `extern "C"` symbol */
   readonly entry: string
-  /** in the kernel's order: names of results and operands (pointers), of scratch buffers (pointers), or of scalars (i32) */
+  /** in the kernel's order: names of results and operands (pointers), of scratch buffers and counters (pointers), or of scalars (i32) */
   readonly args: readonly string[]
   launch(params: Params, site: Site, target: Target): Launch
 }
@@ -59,6 +59,11 @@ export interface KernelSpec {
   valid(params: Params, target: Target, site: Site): true | string
   /** device memory a call needs besides operands and results: name → bytes */
   scratch(params: Params, site: Site, target: Target): Readonly<Record<string, Extent>>
+  /**
+   * u32 counters by which the blocks of a launch wait for each other or find out who is last: name → bytes. They are zero
+   * before every launch, and the launch leaves them so: all launches that name one share its memory.
+   */
+  counters(params: Params, site: Site, target: Target): Readonly<Record<string, Extent>>
   /** values of the i32 arguments: `{ T: types.x.shape[0] }`, a number in a graph whose T is known */
   scalars(site: Site): Readonly<Record<string, Extent>>
   /** memory moved and arithmetic done, once symbols are bound: for the roofline and the count of bytes moved */
@@ -83,6 +88,7 @@ interface Declared {
   readonly space?: KernelSpec['space']
   readonly valid?: KernelSpec['valid']
   readonly scratch?: KernelSpec['scratch']
+  readonly counters?: KernelSpec['counters']
   readonly scalars?: KernelSpec['scalars']
   readonly cost: KernelSpec['cost']
   readonly tolerance: KernelSpec['tolerance']
@@ -104,6 +110,7 @@ export function defineKernel(spec: Declared): KernelSpec {
     space: spec.space ?? (() => ({})),
     valid: spec.valid ?? (() => true),
     scratch: spec.scratch ?? (() => ({})),
+    counters: spec.counters ?? (() => ({})),
     scalars: spec.scalars ?? defaultScalars,
     cost: spec.cost,
     tolerance: spec.tolerance,

@@ -6,6 +6,7 @@ import { targetId } from '../ir/target.ts'
 import type { Bindings, TensorType } from '../ir/type.ts'
 import { type Extent, printExtent } from './extent.ts'
 import type { Defines, Params, Site } from './kernel.ts'
+import type { StageSource } from './stages.ts'
 
 /** One compilation: a template under one list of defines. Equal sources of different calls are one. */
 export interface KernelSource {
@@ -17,6 +18,8 @@ export interface KernelSource {
   readonly entries: readonly string[]
   /** a use of it, so that the compiled kernel can be checked alone against its op's reference */
   readonly site?: KernelSite
+  /** of a step program: the kernels that it holds */
+  readonly stages?: readonly StageSource[]
 }
 
 /** What one call of a kernel was chosen for: plain data, enough to run the kernel by itself. */
@@ -53,7 +56,31 @@ export interface KernelCall {
   readonly cost: { readonly bytes: Extent; readonly flops: Extent }
 }
 
-export type BufferKind = 'input' | 'state' | 'weight' | 'arena' | 'output'
+/** A call as a stage of one launch. */
+export interface StageOfStep {
+  /** place in the list of `stageEntries` */
+  readonly stage: number
+  /** all blocks meet behind it */
+  readonly meets: boolean
+  /** the call whose first weights are asked for at that meeting */
+  readonly ahead?: number
+}
+
+/** All calls of a program as one launch of resident blocks. */
+export interface PersistentStep {
+  readonly source: string
+  readonly entry: string
+  readonly block: number
+  /** dynamic LDS, the most of any stage */
+  readonly ldsBytes: number
+  /** arguments in a row of its table */
+  readonly args: number
+  /** one for each call */
+  readonly stages: readonly StageOfStep[]
+}
+
+/** `counters` are zero when a program is loaded and after each of its launches: memory of their own, not the arena's. */
+export type BufferKind = 'input' | 'state' | 'weight' | 'arena' | 'output' | 'counters'
 
 export interface ProgramBuffer {
   readonly id: string
@@ -84,6 +111,8 @@ export interface Program {
   readonly arenaBytes: number
   /** output name → the buffer that holds it */
   readonly outputs: readonly { readonly name: string; readonly buffer: string; readonly type: TensorType }[]
+  /** the calls are stages of one launch; without it each is a launch of its own */
+  readonly persistent?: PersistentStep
 }
 
 export const buffersOf = (program: Program, kind: BufferKind): ProgramBuffer[] =>
@@ -93,13 +122,19 @@ export const buffersOf = (program: Program, kind: BufferKind): ProgramBuffer[] =
 export function printProgram(program: Program): string {
   const { name, target, calls, kernels, arenaBytes, limits } = program
   const bound = Object.entries(limits).map(([symbol, value]) => `${symbol} ≤ ${value}`)
-  const lines = calls.map((call) => {
+  const lines = calls.map((call, i) => {
+    const stage = program.persistent?.stages[i]
     const args = call.args.map((arg) => (arg.kind === 'buffer' ? arg.buffer : `${arg.name}=${printExtent(arg.value)}`))
     const label = call.label ? `  // ${call.label}` : ''
-    return `  ${call.entry}<<<${printExtent(call.grid)}, ${call.block}>>>(${args.join(', ')})${label}`
+    if (!stage) return `  ${call.entry}<<<${printExtent(call.grid)}, ${call.block}>>>(${args.join(', ')})${label}`
+    const ahead = stage.ahead === undefined ? '' : `, meanwhile fetch weights of call ${stage.ahead}`
+    return `  ${i}: ${call.entry}(${args.join(', ')})${label}${stage.meets ? `\n  meet${ahead}` : ''}`
   })
+  const launches = program.persistent
+    ? `${calls.length} stages, ${program.persistent.stages.filter(({ meets }) => meets).length} meetings, 1 launch in blocks of ${program.persistent.block}`
+    : `${calls.length} launches of ${kernels.length} kernels`
   return [
-    `program @${name} for ${targetId(target)}: ${calls.length} launches of ${kernels.length} kernels, arena ${arenaBytes} bytes, ${bound.join(', ')} {`,
+    `program @${name} for ${targetId(target)}: ${launches}, arena ${arenaBytes} bytes, ${bound.join(', ')} {`,
     ...lines,
     '}',
   ].join('\n')

@@ -51,9 +51,11 @@ export function siteOf(graph: Graph, node: Node, views: ReadonlyMap<ValueId, Vie
   return { op: node.op, types, attrs: node.attrs, views: layouts }
 }
 
-/** All values of the parameters, the best guess of each first. */
-export function* paramSpace(spec: KernelSpec, target: Target, site: Site): Iterable<Params> {
-  const names = Object.entries(spec.space(target, site))
+/** All values of the parameters, the best guess of each first; `block` stands for all of P_BLOCK. */
+export function* paramSpace(spec: KernelSpec, target: Target, site: Site, block?: number): Iterable<Params> {
+  const names = Object.entries(spec.space(target, site)).map(([name, values]): [string, readonly number[]] =>
+    name === 'P_BLOCK' && block !== undefined ? [name, [block]] : [name, values],
+  )
   const indices = names.map(() => 0)
   for (;;) {
     yield Object.fromEntries(names.map(([name, values], i) => [name, values[indices[i]!]!]))
@@ -69,6 +71,7 @@ export function chooseKernel(
   site: Site,
   target: Target,
   tuned?: Tuned,
+  block?: number,
 ): { spec: KernelSpec; params: Params } | { tried: [string, string][] } {
   const tried: [string, string][] = []
   for (const spec of specs) {
@@ -79,9 +82,10 @@ export function chooseKernel(
       continue
     }
     const known = tuned?.(spec, site, target)
-    if (known && spec.valid(known, target, site) === true) return { spec, params: known }
+    const fits = known && (block === undefined || known.P_BLOCK === block)
+    if (fits && spec.valid(known, target, site) === true) return { spec, params: known }
     let reason = 'has no parameters to try'
-    for (const params of paramSpace(spec, target, site)) {
+    for (const params of paramSpace(spec, target, site, block)) {
       const valid = spec.valid(params, target, site)
       if (valid === true) return { spec, params }
       reason = valid
@@ -109,7 +113,7 @@ const wholeViews = ({ types, views }: Site): Site['views'] =>
   Object.fromEntries(Object.entries(views).map(([name, { base }]) => [name, wholeView(base, types[name]!.shape)]))
 
 /** Replaces fused ops that no kernel serves by their expansion, until a kernel serves everything or nothing helps. */
-export function expandUnserved(graph: Graph, specs: readonly KernelSpec[], target: Target): Graph {
+export function expandUnserved(graph: Graph, specs: readonly KernelSpec[], target: Target, block?: number): Graph {
   for (let depth = 0; depth < 8; depth++) {
     const views = viewsOf(graph, viewOps())
     const unserved = new Set<ValueId>()
@@ -118,7 +122,7 @@ export function expandUnserved(graph: Graph, specs: readonly KernelSpec[], targe
       if (!op.expand || op.traits.includes('view')) continue
       const site = siteOf(graph, node, views)
       const served = [site, { ...site, views: wholeViews(site) }].some(
-        (at) => 'spec' in chooseKernel(specs, at, target),
+        (at) => 'spec' in chooseKernel(specs, at, target, undefined, block),
       )
       if (!served) unserved.add(node.id)
     }
@@ -197,6 +201,7 @@ export function selectKernels(
   target: Target,
   views: ReadonlyMap<ValueId, View>,
   tuned?: Tuned,
+  block?: number,
 ): Choice[] {
   const seen = viewOps()
   const choices: Choice[] = []
@@ -206,12 +211,12 @@ export function selectKernels(
     invariant(view, `value ${node.id} has no layout`)
     if (seen.has(node.op) && view.base !== node.id) continue
     const site = siteOf(graph, node, views)
-    const found = chooseKernel(specs, site, target, tuned)
+    const found = chooseKernel(specs, site, target, tuned, block)
     if (!('tried' in found)) {
       choices.push({ node, site, copies: false, ...found })
       continue
     }
-    const dense = chooseKernel(specs, { ...site, views: wholeViews(site) }, target, tuned)
+    const dense = chooseKernel(specs, { ...site, views: wholeViews(site) }, target, tuned, block)
     if ('tried' in dense) noKernel(graph, node, found.tried, target)
     else choices.push({ node, site, copies: true, ...dense })
   }

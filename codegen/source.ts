@@ -41,6 +41,30 @@ function flatten(template: string, headers: Readonly<Record<string, string>>): s
   return `${lines.join('\n')}\n`
 }
 
+/** A template without the prelude, as part of a text that has it: other headers in place, and what of the prelude it needs. */
+export interface Body {
+  readonly text: string
+  /** `prelude/block.h`, as included, in order */
+  readonly prelude: readonly string[]
+}
+
+const bodies = new Map<string, Body>()
+
+export function bodyOf(template: string): Body {
+  const known = bodies.get(template)
+  if (known) return known
+  const prelude: string[] = []
+  const lines: string[] = []
+  inline(template, textOf(template, {}, template), {}, new Set(), lines, (path) => {
+    if (!path.startsWith('prelude/')) return false
+    prelude.push(path)
+    return true
+  })
+  const body = { text: `${lines.join('\n')}\n`, prelude }
+  bodies.set(template, body)
+  return body
+}
+
 /** Paths of all templates (`.hip`) inside hip-templates/, sorted. */
 export function listTemplates(): string[] {
   const root = join(packageRoot(), folder)
@@ -75,6 +99,8 @@ function inline(
   headers: Readonly<Record<string, string>>,
   seen: Set<string>,
   out: string[],
+  /** true: the header is not wanted here */
+  elsewhere: (path: string) => boolean = () => false,
 ): void {
   seen.add(path)
   out.push(marker(1, path))
@@ -92,10 +118,10 @@ function inline(
         facts: [['at', at]],
         help: 'run-time compilers have no system headers: use what prelude/ offers, or declare the function yourself',
       })
-    } else if (seen.has(found[1]!)) {
+    } else if (seen.has(found[1]!) || elsewhere(found[1]!)) {
       out.push('')
     } else {
-      inline(found[1]!, textOf(found[1]!, headers, at), headers, seen, out)
+      inline(found[1]!, textOf(found[1]!, headers, at), headers, seen, out, elsewhere)
       out.push(marker(i + 2, path))
     }
   }

@@ -3,11 +3,12 @@
 
 import { absent } from '../codegen/compile.ts'
 import { type Extent, evaluate, symbolsOf } from '../codegen/extent.ts'
-import { buffersOf, type KernelCall, type Program } from '../codegen/program.ts'
+import { buffersOf, type KernelCall, type PersistentStep, type Program } from '../codegen/program.ts'
 import { invariant } from '../ir/diagnostic.ts'
 import type { HostTensor } from '../ir/host-tensor.ts'
 import { decodeTensor } from '../ir/tensor-bytes.ts'
 import { type Bindings, bindShape, byteSize, type TensorType } from '../ir/type.ts'
+import { PersistentLaunch } from './persistent-launch.ts'
 import type { DeviceBuffer, Driver, Graph, Kernel, PinnedBuffer, PreparedLaunch, Stream } from './platform/driver.ts'
 
 /** What an executable stands on; owned by whoever made it. */
@@ -16,7 +17,7 @@ export interface Resources {
   readonly stream: Stream
   /** a compiled and loaded kernel of the program */
   readonly kernel: (source: string, entry: string) => Kernel
-  /** memory of a weight or a state */
+  /** memory of a weight, a state or counters */
   readonly address: (buffer: Program['buffers'][string]) => bigint
   /** at least `program.arenaBytes`, shared by programs that run one after the other */
   readonly arena: bigint
@@ -42,7 +43,7 @@ export class Executable implements Disposable {
   readonly #resources: Resources
   readonly #owned: Disposable[] = []
   readonly #addresses = new Map<string, bigint>()
-  readonly #launches: PreparedLaunch[]
+  readonly #launches: readonly { enqueue(stream: Stream): void }[]
   readonly #varying: Varying[] = []
   /** inputs lie one behind the other, here and on the device, so that a step sends them in one copy */
   readonly #inputs = new Map<string, { readonly type: TensorType; readonly offset: number; readonly bytes: number }>()
@@ -66,7 +67,9 @@ export class Executable implements Disposable {
       this.#staged = this.#own(driver.during(`inputs of @${program.name}`, () => driver.allocPinned(bytes)))
       this.#staged.view.fill(0)
       this.#place()
-      this.#launches = program.calls.map((call) => this.#prepare(call))
+      this.#launches = program.persistent
+        ? [this.#own(this.#persistent(program.persistent))]
+        : program.calls.map((call) => this.#prepare(call))
     } catch (error) {
       this[Symbol.dispose]()
       throw error
@@ -89,7 +92,7 @@ export class Executable implements Disposable {
       if (kind === 'input')
         this.#addresses.set(id, this.#device.address + BigInt(this.#inputs.get(id.slice(1))!.offset))
       else if (kind === 'arena') this.#addresses.set(id, arena + BigInt(buffer.offset ?? 0))
-      else if (kind === 'weight' || kind === 'state') this.#addresses.set(id, address(buffer))
+      else if (kind === 'weight' || kind === 'state' || kind === 'counters') this.#addresses.set(id, address(buffer))
       else if (!this.#fed(id, feedback))
         this.#addresses.set(
           id,
@@ -115,6 +118,16 @@ export class Executable implements Disposable {
     return this.program.calls.flatMap(({ args }, i) =>
       args.some((arg) => arg.kind === 'buffer' && arg.buffer === buffer) ? [i] : [],
     )
+  }
+
+  #persistent(step: PersistentStep): PersistentLaunch {
+    const { driver, kernel, bindings } = this.#resources
+    return new PersistentLaunch(this.program, step, {
+      driver,
+      kernel: kernel(step.source, step.entry),
+      address: (buffer) => this.#addresses.get(buffer)!,
+      bindings,
+    })
   }
 
   #prepare(call: KernelCall): PreparedLaunch {

@@ -2,12 +2,13 @@
 
 import type { KernelSource } from '../codegen/program.ts'
 import { emitSource } from '../codegen/source.ts'
+import { stagesHeader } from '../codegen/stages.ts'
 import type { Target } from '../ir/target.ts'
 import type { CompiledKernel, CompileJob, CompileProgress, CompileService } from './compile-service.ts'
 import type { KernelCompiler } from './device-model.ts'
 
-export const compileJob = ({ template, defines, entries, site }: KernelSource, target: Target): CompileJob => ({
-  source: emitSource({ template, defines }),
+export const compileJob = ({ template, defines, entries, site, stages }: KernelSource, target: Target): CompileJob => ({
+  source: emitSource({ template, defines, ...(stages ? { headers: { 'step/stages.h': stagesHeader(stages) } } : {}) }),
   kernels: entries,
   target,
   label: template,

@@ -3,7 +3,8 @@
 //                                         relaxed
 //   load_acquire(p), store_release(p, v)  u32 flags between blocks
 //   device_fence()                        writes before it are seen by other blocks before those after it
-//   grid_sync(counter)                    all blocks of the grid meet; every block must be resident, counter starts at 0
+//   grid_sync(meeting)                    all blocks of the grid meet; every block must be resident, meeting starts at 0
+//   grid_arrive(meeting), grid_wait(…)    its halves, for work in between and for a bound on the wait
 #pragma once
 #include "prelude/block.h"
 
@@ -45,15 +46,38 @@ DEVICE void device_fence() { __threadfence(); }
 DEVICE void wait_a_little() { hiphost_pause(); }
 #endif
 
-/** `counter` counts arrivals over all uses; the wait is for the next multiple of the grid's size (wraps at 2^32). */
-DEVICE void grid_sync(u32* counter) {
+/**
+ * First half of a meeting of all blocks: this block is there, its writes are seen by whoever leaves the meeting. What
+ * stands between the halves runs while others are awaited. Every block must be resident; `meeting` starts at 0 and may be
+ * used for ever: block 0 adds what completes 2^31, so that each full round flips the top bit and leaves the rest as it was.
+ * Gives the ticket for grid_wait, to thread 0.
+ */
+DEVICE u32 grid_arrive(u32* meeting) {
   block_sync();
+  if (thread_id() != 0) return 0;
+  device_fence();
+  return atomic_add(meeting, block_id() == 0 ? 0x80000000u - u32(grid_size() - 1) : 1u);
+}
+
+/** Second half: waits for all blocks, looking at most `patience` times. False, in all threads, if they did not come. */
+DEVICE bool grid_wait(u32* meeting, u32 ticket, u32 patience) {
+  LDS(u32, complete, 1);
   if (thread_id() == 0) {
-    device_fence();
-    const u32 blocks = u32(grid_size()), ticket = atomic_add(counter, 1u);
-    const u32 target = ticket - ticket % blocks + blocks;
-    while (i32(load_acquire(counter) - target) < 0) wait_a_little();
+    u32 looks = 0;
+    bool met = ((load_acquire(meeting) ^ ticket) & 0x80000000u) != 0;
+    for (; !met && looks < patience; looks++) {
+      wait_a_little();
+      met = ((load_acquire(meeting) ^ ticket) & 0x80000000u) != 0;
+    }
+    complete[0] = met;
     device_fence();
   }
   block_sync();
+  return complete[0] != 0;
+}
+
+/** All blocks of the grid meet. */
+DEVICE void grid_sync(u32* meeting) {
+  const u32 ticket = grid_arrive(meeting);
+  while (!grid_wait(meeting, ticket, 0x7fffffffu)) block_sync();
 }

@@ -93,8 +93,9 @@ static_assert(BLOCK >= 1 && BLOCK <= 1024 && BLOCK % WAVE == 0,
               "P_BLOCK must be a whole number of waves, at most 1024");
 [[maybe_unused]] constexpr int WAVES = BLOCK / WAVE;
 
-/** Begins a kernel: `KERNEL void name(…)`. A program that runs kernels as stages of one launch makes it a plain function. */
-#define KERNEL extern "C" __global__ __launch_bounds__(BLOCK)
+/** Begins a kernel: `KERNEL void name(…)`. Where kernels are stages of one launch it is DEVICE: plain functions. */
+#define KERNEL LAUNCHED_KERNEL
+#define LAUNCHED_KERNEL extern "C" __global__ __launch_bounds__(BLOCK)
 
 #if ON_AMD
 DEVICE int thread_id() { return BLOCK == 1 ? 0 : int(__builtin_amdgcn_workitem_id_x()); }

@@ -56,6 +56,12 @@ export interface Calls {
     fn: Pointer, gridX: number, gridY: number, gridZ: number, blockX: number, blockY: number, blockZ: number,
     ldsBytes: number, stream: Pointer, params: Pointer | null, extra: Pointer | null,
   ): Status
+  /** as launch, refused if not all blocks are resident at once */
+  // biome-ignore format: one line a group of three
+  launchCooperative?(
+    fn: Pointer, gridX: number, gridY: number, gridZ: number, blockX: number, blockY: number, blockZ: number,
+    ldsBytes: number, stream: Pointer, params: Pointer | null,
+  ): Status
 
   alloc(out: Out64, bytes: number): Status
   free(address: Pointer): Status
@@ -156,6 +162,7 @@ export const optionalCalls: ReadonlySet<CallName> = new Set<Exclude<CallName, Re
   'functionAttribute',
   'setFunctionAttribute',
   'occupancy',
+  'launchCooperative',
   'allocAsync',
   'freeAsync',
   'captureBegin',

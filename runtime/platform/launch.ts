@@ -20,6 +20,8 @@ export interface LaunchSpec {
   /** dynamic LDS, beyond what the kernel declares itself */
   readonly ldsBytes?: number
   readonly args: readonly KernelArg[]
+  /** blocks wait for each other: the runtime checks, where it can, that all are resident at once */
+  readonly cooperative?: boolean
   /** the operation, as errors name it: `%12 (blk.0.attn_norm) rms_norm` */
   readonly label: string
 }
@@ -141,18 +143,20 @@ export class PreparedLaunch {
   readonly #f32: Float32Array
   readonly #params: bigint
   readonly #ldsBytes: number
+  readonly #cooperative: boolean
   readonly #block: readonly [number, number, number]
   #gridX: number
   #gridY: number
   #gridZ: number
 
   constructor(core: DriverCore, spec: LaunchSpec) {
-    const { fn, grid, block, ldsBytes = 0, args, label } = spec
+    const { fn, grid, block, ldsBytes = 0, args, cooperative = false, label } = spec
     this.#core = core
     this.kernel = fn
     this.label = label
     this.#fn = fn.handle
     this.#ldsBytes = ldsBytes
+    this.#cooperative = cooperative
     this.#block = [block[0] ?? 1, block[1] ?? 1, block[2] ?? 1]
     this.#gridX = grid[0] ?? 1
     this.#gridY = grid[1] ?? 1
@@ -220,19 +224,13 @@ export class PreparedLaunch {
     core.use()
     core.lastLaunch = this
     const block = this.#block
-    const code = core.calls.launch(
-      this.#fn,
-      this.#gridX,
-      this.#gridY,
-      this.#gridZ,
-      block[0],
-      block[1],
-      block[2],
-      this.#ldsBytes,
-      stream.handle,
-      this.#params,
-      null,
-    )
+    const { launch, launchCooperative } = core.calls
+    const [x, y, z] = [this.#gridX, this.#gridY, this.#gridZ]
+    const code =
+      this.#cooperative && launchCooperative
+        ? // biome-ignore format: as the other
+          launchCooperative(this.#fn, x, y, z, block[0], block[1], block[2], this.#ldsBytes, stream.handle, this.#params)
+        : launch(this.#fn, x, y, z, block[0], block[1], block[2], this.#ldsBytes, stream.handle, this.#params, null)
     if (code !== status.success) this.#failed(code)
   }
 

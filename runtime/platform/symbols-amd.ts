@@ -46,6 +46,9 @@ export const amdSymbols: SymbolTable = {
   // biome-ignore format: grid, block, then the rest
   launch: direct('hipModuleLaunchKernel', 'pointer', 'u32', 'u32', 'u32', 'u32', 'u32', 'u32',
     'u32', 'pointer', 'pointer', 'pointer'),
+  // biome-ignore format: as launch
+  launchCooperative: direct('hipModuleLaunchCooperativeKernel', 'pointer', 'u32', 'u32', 'u32', 'u32', 'u32', 'u32',
+    'u32', 'pointer', 'pointer'),
 
   alloc: direct('hipMalloc', 'pointer', 'size'),
   free: direct('hipFree', 'pointer'),

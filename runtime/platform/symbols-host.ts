@@ -10,5 +10,6 @@ export const hostSymbols: SymbolTable = {
   propertiesOld: read,
   uuid: read,
   lastMessage: { ...direct('hiphostLastMessage'), returns: 'text' },
+  launchCooperative: { absent: 'blocks up to the number of threads always run at once' },
   setFunctionAttribute: { absent: 'any amount of LDS is plain memory' },
 }

@@ -43,6 +43,9 @@ export const nvidiaSymbols: SymbolTable = {
   // biome-ignore format: grid, block, then the rest
   launch: direct('cuLaunchKernel', 'pointer', 'u32', 'u32', 'u32', 'u32', 'u32', 'u32',
     'u32', 'pointer', 'pointer', 'pointer'),
+  // biome-ignore format: as launch
+  launchCooperative: direct('cuLaunchCooperativeKernel', 'pointer', 'u32', 'u32', 'u32', 'u32', 'u32', 'u32',
+    'u32', 'pointer', 'pointer'),
 
   alloc: direct('cuMemAlloc_v2', 'pointer', 'size'),
   free: direct('cuMemFree_v2', 'pointer'),

@@ -1,0 +1,165 @@
+// Program → the same program as one launch: its kernels become stages that resident blocks run one after the other. A
+// graph of kernels pays for each boundary by starting and emptying the device; here blocks only meet, and while they wait
+// the weights of the next matmul are already on their way.
+import { invariant } from '../ir/diagnostic.ts'
+import { opNamed } from '../ir/op.ts'
+import type { Bindings } from '../ir/type.ts'
+import { absent } from './compile.ts'
+import { symbolsOf } from './extent.ts'
+import type { KernelCall, KernelSource, PersistentStep, Program, StageOfStep } from './program.ts'
+import { hasAhead, type StageSource, sharedDefines, stageEntries } from './stages.ts'
+
+/** Bytes of a buffer's memory, as far as calls of one program can tell. */
+interface Span {
+  /** 'arena', or the buffer's own memory */
+  readonly memory: string
+  readonly from: number
+  readonly to: number
+}
+
+/**
+ * The program as one launch of blocks of `block` threads, or why it cannot be one. Every kernel must have been chosen with
+ * P_BLOCK = block (`ProgramOptions.block`), and no argument may depend on symbols other than those of `bindings`.
+ */
+export function persistentProgram(program: Program, bindings: Bindings): Program | string {
+  const varying = program.calls.find(({ args }) =>
+    args.some((arg) => arg.kind === 'scalar' && symbolsOf(arg.value).some((symbol) => !(symbol in bindings))),
+  )
+  if (varying) return `${varying.entry} has an argument that changes from step to step`
+  const block = program.calls[0]?.block
+  if (block === undefined) return 'it has no calls'
+  const odd = program.calls.find((call) => call.block !== block)
+  if (odd) return `${odd.entry} runs in blocks of ${odd.block}, others of ${block}`
+
+  const sources = program.kernels.map(
+    (source): StageSource => ({
+      template: source.template,
+      defines: source.defines,
+      entries: Object.fromEntries(
+        source.entries.map((entry) => {
+          const call = program.calls.find((one) => one.source === source.id && one.entry === entry)
+          invariant(call, `no call uses ${entry} of ${source.id}`)
+          return [entry, call.args.map(({ name }) => name)]
+        }),
+      ),
+    }),
+  )
+  const step = stepSource(program.kernels, sources)
+  const entries = stageEntries(sources)
+  const numberOf = (call: KernelCall): number => {
+    const source = program.kernels.findIndex(({ id }) => id === call.source)
+    return entries.findIndex((one) => one.source === source && one.entry === call.entry)
+  }
+  const persistent: PersistentStep = {
+    source: step.id,
+    entry: 'step',
+    block,
+    ldsBytes: Math.max(...program.calls.map(({ ldsBytes }) => ldsBytes)),
+    args: step.defines.P_STAGE_ARGS as number,
+    stages: withAhead(
+      program.calls.map((call, i) => ({ stage: numberOf(call), meets: meetsBehind(program, i) })),
+      program.calls.map((call) => {
+        const source = sources[program.kernels.findIndex(({ id }) => id === call.source)]!
+        return hasAhead(source, call.entry)
+      }),
+    ),
+  }
+  return { ...program, kernels: [step], persistent }
+}
+
+function stepSource(
+  kernels: readonly KernelSource[],
+  stages: readonly StageSource[],
+): KernelSource & { stages: readonly StageSource[] } {
+  const shared = Object.entries(stages[0]!.defines).filter(([name]) => sharedDefines.has(name))
+  const most = Math.max(...stages.flatMap(({ entries }) => Object.values(entries).map(({ length }) => length)))
+  const defines = { ...Object.fromEntries(shared), P_STAGE_ARGS: Math.ceil(most / 2) * 2 }
+  const template = 'step/step.hip'
+  const list = Object.entries(defines).map(([name, value]) => `-D${name}=${value}`)
+  const id = [`${template} ${list.join(' ')}`, ...kernels.map((source) => source.id)].join(' + ')
+  return { id, template, defines, entries: ['step'], stages }
+}
+
+/**
+ * Must blocks meet between calls i and i + 1, or may a block begin the next while others are at the last? They must if any
+ * call from i + 1 on touches what a call since the last meeting wrote, or writes what one read, before the next meeting.
+ * Decided greedily: as late as the next call allows.
+ */
+function meetsBehind(program: Program, i: number): boolean {
+  return meetings(program)[i]!
+}
+
+const known = new WeakMap<Program, readonly boolean[]>()
+
+function meetings(program: Program): readonly boolean[] {
+  const found = known.get(program)
+  if (found) return found
+  const spans = program.calls.map((call) => spansOf(program, call))
+  const meets = program.calls.map(() => false)
+  let reads: Span[] = []
+  let writes: Span[] = []
+  for (const [i, { read, written }] of spans.entries()) {
+    const clash =
+      overlap(written, writes) ||
+      overlap(written, reads) ||
+      overlap(read, writes) ||
+      writesOutput(program, program.calls[i]!)
+    if (i > 0 && clash) {
+      meets[i - 1] = true
+      reads = []
+      writes = []
+    }
+    reads.push(...read)
+    writes.push(...written)
+  }
+  known.set(program, meets)
+  return meets
+}
+
+/** An output may lie where an input of the next step does: all that came before must have read that. */
+const writesOutput = (program: Program, call: KernelCall): boolean =>
+  call.args.some((arg) => arg.kind === 'buffer' && program.buffers[arg.buffer]?.kind === 'output')
+
+const overlap = (a: readonly Span[], b: readonly Span[]): boolean =>
+  a.some((x) => b.some((y) => x.memory === y.memory && x.from < y.to && y.from < x.to))
+
+function spansOf(program: Program, call: KernelCall): { read: Span[]; written: Span[] } {
+  const op = opNamed(call.op)
+  const names = new Set(call.args.map(({ name }) => name))
+  const states = Object.values(op.aliases)
+  const read: Span[] = []
+  const written: Span[] = []
+  for (const arg of call.args) {
+    if (arg.kind !== 'buffer' || arg.buffer === absent) continue
+    const buffer = program.buffers[arg.buffer]!
+    if (buffer.kind === 'weight') continue
+    const from = buffer.kind === 'arena' ? buffer.offset! : 0
+    const span = { memory: buffer.kind === 'arena' ? 'arena' : buffer.id, from, to: from + buffer.bytes }
+    // an operand with a result of its name is only read: the result's argument is `<name>_out`
+    const isOperand =
+      (arg.name in op.operands || arg.name in op.optional) &&
+      !(op.results.includes(arg.name) && !names.has(`${arg.name}_out`))
+    const isState = states.includes(arg.name)
+    if (isOperand || isState) read.push(span)
+    if (!isOperand || isState) written.push(span)
+  }
+  return { read, written }
+}
+
+/**
+ * At the first meeting behind a matmul the next one's weights are asked for: whatever lies between the two is short, or
+ * reads little. Behind the last, the first of the next step.
+ */
+function withAhead(
+  stages: readonly { stage: number; meets: boolean }[],
+  canAhead: readonly boolean[],
+): readonly StageOfStep[] {
+  const weighted = canAhead.flatMap((can, i) => (can ? [i] : []))
+  let asked = -1
+  return stages.map((one, i) => {
+    const next = weighted.find((at) => at > i)
+    if (!one.meets || next === undefined || next === asked) return one
+    asked = next
+    return { ...one, ahead: next }
+  })
+}

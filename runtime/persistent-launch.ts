@@ -1,0 +1,140 @@
+// PersistentLaunch: a whole step as one launch. Its calls become rows of a table in device memory; its blocks are as many
+// as the device keeps resident at once, since they wait for each other.
+import { absent } from '../codegen/compile.ts'
+import { evaluate } from '../codegen/extent.ts'
+import type { PersistentStep, Program } from '../codegen/program.ts'
+import { fail, invariant } from '../ir/diagnostic.ts'
+import type { Bindings } from '../ir/type.ts'
+import type { DeviceBuffer, Driver, Kernel, PinnedBuffer, PreparedLaunch, Stream } from './platform/driver.ts'
+
+/**
+ * Looks at a meeting before a block gives up: seconds on a GPU, where a look takes about a microsecond, and no less on a
+ * host whose cores are busy otherwise.
+ */
+const patience = { gpu: 2 ** 24, host: 2 ** 30 }
+
+export interface PersistentLaunchOptions {
+  readonly driver: Driver
+  readonly kernel: Kernel
+  readonly address: (buffer: string) => bigint
+  /** all symbols that arguments depend on */
+  readonly bindings: Bindings
+  /** most blocks of a compute unit; default: as many as fit */
+  readonly blocksPerUnit?: number
+}
+
+export class PersistentLaunch implements Disposable {
+  /** blocks that run, all at once */
+  readonly blocks: number
+  readonly #program: Program
+  readonly #launch: PreparedLaunch
+  readonly #owned: Disposable[] = []
+  readonly #stuck: Uint32Array
+
+  constructor(program: Program, step: PersistentStep, options: PersistentLaunchOptions) {
+    const { driver, kernel } = options
+    this.#program = program
+    this.blocks = residentBlocks(step, options)
+    const label = `@${program.name} as one launch`
+    try {
+      const table = tableOf(program, step, options)
+      const rows: DeviceBuffer = this.#own(driver.during(label, () => driver.alloc(table.byteLength)))
+      const meeting: DeviceBuffer = this.#own(driver.during(label, () => driver.alloc(256)))
+      const stuck: PinnedBuffer = this.#own(driver.during(label, () => driver.allocPinned(64)))
+      driver.copyToDevice(rows.address, table)
+      driver.fill(meeting.address, 0, 256)
+      driver.synchronize()
+      stuck.view.fill(0)
+      this.#stuck = new Uint32Array(stuck.view.buffer, stuck.view.byteOffset, 1)
+      this.#launch = driver.prepareLaunch({
+        fn: kernel,
+        grid: [this.blocks],
+        block: [step.block],
+        ldsBytes: step.ldsBytes,
+        cooperative: driver.properties.cooperativeLaunch,
+        args: [
+          { kind: 'pointer', address: rows.address },
+          { kind: 'i32', value: program.calls.length },
+          { kind: 'pointer', address: meeting.address },
+          { kind: 'pointer', address: stuck.address },
+          { kind: 'i32', value: driver.platform === 'host' ? patience.host : patience.gpu },
+        ],
+        label,
+      })
+    } catch (error) {
+      this[Symbol.dispose]()
+      throw error
+    }
+  }
+
+  #own<T extends Disposable>(resource: T): T {
+    this.#owned.push(resource)
+    return resource
+  }
+
+  enqueue(stream: Stream): void {
+    this.check()
+    this.#launch.enqueue(stream)
+  }
+
+  /** Throws the Diagnostic `step-stuck` if the blocks of a launch that has run gave up waiting for each other. */
+  check(): void {
+    const at = this.#stuck[0]!
+    if (at === 0) return
+    const call = this.#program.calls[at - 1]!
+    fail({
+      code: 'step-stuck',
+      message: `the blocks of @${this.#program.name} waited in vain for each other`,
+      facts: [
+        ['behind', `${call.node}${call.label ? ` (${call.label})` : ''} ${call.entry}`],
+        ['blocks', String(this.blocks)],
+      ],
+      help: 'another program may hold compute units of this device: use --step kernels, which never waits',
+    })
+  }
+
+  [Symbol.dispose](): void {
+    for (const resource of this.#owned.splice(0).reverse()) resource[Symbol.dispose]()
+  }
+}
+
+function residentBlocks(step: PersistentStep, { driver, kernel, blocksPerUnit }: PersistentLaunchOptions): number {
+  const { multiprocessors } = driver.properties
+  const fitting = kernel.maxBlocksPerUnit(step.block, step.ldsBytes) ?? 1
+  if (fitting === 0) {
+    fail({
+      code: 'step-too-large',
+      message: `a block of ${step.block} threads with ${step.ldsBytes} bytes of dynamic LDS does not fit on a compute unit`,
+      facts: [['kernel', step.entry]],
+      help: 'use --step kernels',
+    })
+  }
+  return multiprocessors * Math.min(fitting, blocksPerUnit ?? fitting)
+}
+
+/** Rows as `stage_call` of prelude/stage.h lays them out. */
+function tableOf(program: Program, step: PersistentStep, { address, bindings }: PersistentLaunchOptions): Uint8Array {
+  const rowBytes = 16 + 2 * 8 * step.args
+  const bytes = new Uint8Array(program.calls.length * rowBytes)
+  const view = new DataView(bytes.buffer)
+  const values = program.calls.map(({ args }) =>
+    args.map((arg) => {
+      if (arg.kind === 'scalar') return BigInt.asUintN(64, BigInt(evaluate(arg.value, bindings)))
+      return arg.buffer === absent ? 0n : address(arg.buffer)
+    }),
+  )
+  for (const [i, stage] of step.stages.entries()) {
+    const at = i * rowBytes
+    view.setUint32(at, stage.stage, true)
+    view.setUint32(at + 4, stage.meets ? 1 : 0, true)
+    if (stage.ahead !== undefined) {
+      const ahead = step.stages[stage.ahead]
+      invariant(ahead, `call ${i} asks ahead for call ${stage.ahead}`)
+      view.setUint32(at + 8, ahead.stage + 1, true)
+      for (const [n, value] of values[stage.ahead]!.entries())
+        view.setBigUint64(at + 16 + 8 * (step.args + n), value, true)
+    }
+    for (const [n, value] of values[i]!.entries()) view.setBigUint64(at + 16 + 8 * n, value, true)
+  }
+  return bytes
+}
