@@ -1,24 +1,28 @@
-// Weights on their way into device memory: read in chunks, straight to their place. Host memory beyond the weights stays
-// at two staging buffers (none where the device's memory is the host's).
+// Weights on their way into device memory: several reads at once, each into a pinned buffer of its own, copied to the
+// device as soon as it is there (where the device's memory is the host's, reads go straight to their place). Host memory
+// beyond the weights stays at those buffers.
 
 import type { Program, ProgramBuffer } from '../codegen/program.ts'
 import { buffersOf } from '../codegen/program.ts'
-import { invariant } from '../ir/diagnostic.ts'
-import type { TensorType } from '../ir/type.ts'
+import { Diagnostic, invariant } from '../ir/diagnostic.ts'
 import type { DeviceBuffer, Driver, Stream } from './platform/driver.ts'
+import { planReads, type WeightRead, type WeightSource, type WeightTarget } from './weight-reads.ts'
 
-/** Where weights come from. */
-export interface WeightSource {
-  /** fills `into` with the bytes of a weight from `offset` on, as its type lays them out */
-  read(name: string, type: TensorType, into: Uint8Array, offset: number): Promise<void> | void
-}
+export type { WeightFile, WeightSource } from './weight-reads.ts'
 
 export interface LoadProgress {
+  /** of weights that have arrived; equals `totalBytes` once, when all have */
   readonly bytes: number
   readonly totalBytes: number
+  /** since the first read began */
+  readonly seconds: number
 }
 
-const chunkBytes = 16 * 2 ** 20
+/** Four are read at once, by as many threads (libuv has no more by default), while others are being copied. */
+const lanes = 6
+
+/** 8 MiB keep a thread busy for a millisecond or more; larger reads would only take longer to begin and to end. */
+const largestRead = 8 * 2 ** 20
 
 /** Weights in device memory, by name; programs that share a weight share its memory. */
 export class DeviceWeights implements Disposable {
@@ -36,7 +40,7 @@ export class DeviceWeights implements Disposable {
     return this.#missing(programs).reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
-  /** Loads what is not there yet. */
+  /** Loads what is not there yet. After a failure nothing is being read any more; the weights are to be disposed of. */
   async load(
     programs: readonly Program[],
     source: WeightSource,
@@ -45,28 +49,40 @@ export class DeviceWeights implements Disposable {
     signal?: AbortSignal,
   ): Promise<void> {
     const missing = this.#missing(programs)
-    const totalBytes = missing.reduce((sum, { bytes }) => sum + bytes, 0)
     if (missing.length === 0) return
-    using upload = new Upload(this.#driver, stream)
-    let done = 0
+    const addresses = new Map<string, bigint>()
+    const targets: WeightTarget[] = []
     for (const buffer of missing) {
-      const memory = this.#driver.during(`weight ${buffer.id}`, () => this.#driver.alloc(buffer.bytes))
-      this.#buffers.push(memory)
-      for (const part of buffer.parts!) {
-        for (let offset = 0; offset < part.bytes; offset += chunkBytes) {
-          signal?.throwIfAborted()
-          const bytes = Math.min(chunkBytes, part.bytes - offset)
-          await upload.chunk(memory.address + BigInt(part.offset + offset), bytes, (into) =>
-            source.read(part.weight, part.type, into, offset),
-          )
-          done += bytes
-          onProgress?.({ bytes: done, totalBytes })
-        }
-        this.#addresses.set(part.weight, memory.address + BigInt(part.offset))
+      signal?.throwIfAborted()
+      const { address } = this.#allocate(buffer)
+      addresses.set(keyOf(buffer), address)
+      for (const { weight, type, bytes, offset } of buffer.parts!) {
+        targets.push({ weight, type, bytes, address: address + BigInt(offset) })
+        addresses.set(weight, address + BigInt(offset))
       }
-      this.#addresses.set(keyOf(buffer), memory.address)
     }
-    upload.finish()
+    const direct = this.#driver.sharesHostMemory
+    const sizes = { largest: largestRead, alone: direct ? 2 ** 16 : 2 ** 20, gap: 4096 }
+    const toRead = targets.filter((target) => !source.fill?.(target, stream))
+    const reads = planReads(toRead, source, sizes)
+    const totalBytes = targets.reduce((sum, { bytes }) => sum + bytes, 0)
+    const start = performance.now()
+    let bytes = totalBytes - toRead.reduce((sum, target) => sum + target.bytes, 0)
+    const report = () => onProgress?.({ bytes, totalBytes, seconds: (performance.now() - start) / 1000 })
+
+    using upload = new Upload(this.#driver, stream, reads)
+    await upload.all(signal, (read) => {
+      bytes += bytesIn(read)
+      if (bytes < totalBytes) report()
+    })
+    report()
+    for (const [key, address] of addresses) this.#addresses.set(key, address)
+  }
+
+  #allocate({ id, bytes }: ProgramBuffer): DeviceBuffer {
+    const memory = this.#driver.during(`weight ${id}`, () => this.#driver.alloc(bytes))
+    this.#buffers.push(memory)
+    return memory
   }
 
   addressOf(buffer: ProgramBuffer): bigint {
@@ -97,44 +113,125 @@ export class DeviceWeights implements Disposable {
 
 const keyOf = (buffer: ProgramBuffer): string => buffer.parts!.map(({ weight }) => weight).join('+')
 
-/** Two pinned buffers in turn, so that reading the file and copying to the device overlap. */
+const bytesIn = (read: WeightRead): number => read.pieces.reduce((sum, { bytes }) => sum + bytes, 0)
+
+/** Carries out a list of reads, several at once. */
 class Upload implements Disposable {
   readonly #driver: Driver
   readonly #stream: Stream
-  readonly #staging
-  #turn = 0
+  readonly #reads: readonly WeightRead[]
+  readonly #lanes: Lane[] = []
+  #next = 0
 
-  constructor(driver: Driver, stream: Stream) {
+  constructor(driver: Driver, stream: Stream, reads: readonly WeightRead[]) {
     this.#driver = driver
     this.#stream = stream
-    this.#staging = driver.sharesHostMemory
-      ? []
-      : [0, 1].map(() => ({
-          buffer: driver.during('staging of weights', () => driver.allocPinned(chunkBytes)),
-          copied: driver.createEvent({ timing: false }),
-          busy: false,
-        }))
+    this.#reads = reads
+    const bytes = Math.max(0, ...reads.map((read) => read.bytes))
+    try {
+      while (this.#lanes.length < Math.min(lanes, reads.length))
+        this.#lanes.push(driver.sharesHostMemory ? directLane(driver) : new StagedLane(driver, stream, bytes))
+    } catch (error) {
+      this[Symbol.dispose]()
+      throw error
+    }
   }
 
-  async chunk(to: bigint, bytes: number, fill: (into: Uint8Array) => Promise<void> | void): Promise<void> {
-    const slot = this.#staging[this.#turn++ % 2]
-    if (!slot) return fill(this.#driver.viewOf(to, bytes))
-    if (slot.busy) slot.copied.synchronize()
-    await fill(slot.buffer.view.subarray(0, bytes))
-    this.#driver.copyToDevice(to, slot.buffer.address, bytes, this.#stream)
-    slot.copied.record(this.#stream)
-    slot.busy = true
+  /** All reads, in any order; on return the device has them. After a failure, no read is under way. */
+  async all(signal: AbortSignal | undefined, onRead: (read: WeightRead) => void): Promise<void> {
+    const ended = await Promise.allSettled(this.#lanes.map((lane) => this.#work(lane, signal, onRead)))
+    const failed = ended.find((end) => end.status === 'rejected')
+    if (failed) throw failed.reason
+    if (!this.#driver.sharesHostMemory) await this.#stream.synchronizeAsync()
   }
 
-  finish(): void {
-    if (this.#staging.length) this.#stream.synchronize()
+  /** Takes read after read until none is left, or another lane failed. */
+  async #work(lane: Lane, signal: AbortSignal | undefined, onRead: (read: WeightRead) => void): Promise<void> {
+    try {
+      for (let read = this.#reads[this.#next++]; read; read = this.#reads[this.#next++]) {
+        signal?.throwIfAborted()
+        await lane.run(read)
+        onRead(read)
+      }
+    } catch (error) {
+      this.#next = this.#reads.length
+      throw error
+    }
   }
 
   [Symbol.dispose](): void {
-    this.finish()
-    for (const { buffer, copied } of this.#staging) {
-      buffer[Symbol.dispose]()
-      copied[Symbol.dispose]()
+    if (!this.#driver.sharesHostMemory) this.#stream.synchronize() // copies still read the buffers
+    for (const lane of this.#lanes) lane[Symbol.dispose]()
+  }
+}
+
+/** One read at a time. */
+interface Lane extends Disposable {
+  run(read: WeightRead): Promise<void>
+}
+
+/** Into a pinned buffer, and from there to the device in the stream's order. */
+class StagedLane implements Lane {
+  readonly #driver: Driver
+  readonly #stream: Stream
+  readonly #buffer
+  readonly #copied
+  #busy = false
+
+  constructor(driver: Driver, stream: Stream, bytes: number) {
+    this.#driver = driver
+    this.#stream = stream
+    this.#copied = driver.createEvent({ timing: false })
+    try {
+      this.#buffer = driver.during('staging of weights', () => driver.allocPinned(bytes))
+    } catch (error) {
+      this.#copied[Symbol.dispose]()
+      throw error
     }
+  }
+
+  async run(read: WeightRead): Promise<void> {
+    const buffer = this.#buffer
+    if (this.#busy && !this.#copied.reached) await this.#copied.synchronizeAsync()
+    await filled(read, buffer.view.subarray(0, read.bytes))
+    this.#driver.during(`copying ${named(read)}`, () => {
+      for (const { from, bytes, to } of read.pieces)
+        this.#driver.copyToDevice(to, buffer.address + BigInt(from), bytes, this.#stream)
+      this.#copied.record(this.#stream)
+    })
+    this.#busy = true
+  }
+
+  [Symbol.dispose](): void {
+    this.#buffer[Symbol.dispose]()
+    this.#copied[Symbol.dispose]()
+  }
+}
+
+/** Straight to its place; small neighbours by way of a buffer, since they are neighbours in the file alone. */
+const directLane = (driver: Driver): Lane => ({
+  async run(read) {
+    const { pieces } = read
+    if (pieces.length === 1) return filled(read, driver.viewOf(pieces[0]!.to, read.bytes))
+    const together = new Uint8Array(read.bytes)
+    await filled(read, together)
+    for (const { from, bytes, to } of pieces) driver.viewOf(to, bytes).set(together.subarray(from, from + bytes))
+  },
+  [Symbol.dispose]() {},
+})
+
+const named = ({ weights }: WeightRead): string => {
+  const names = weights.length > 3 ? [...weights.slice(0, 3), `${weights.length - 3} more`] : weights
+  return `${weights.length > 1 ? 'weights' : 'weight'} ${names.join(', ')}`
+}
+
+/** Carries out a read; a file's failure says which weights it was about. */
+async function filled(read: WeightRead, into: Uint8Array): Promise<void> {
+  try {
+    await read.fill(into)
+  } catch (error) {
+    if (!(error instanceof Diagnostic)) throw error
+    const { facts, ...data } = { facts: [], ...error.toJSON() }
+    throw new Diagnostic({ ...data, facts: [['at', `reading ${named(read)}`], ...facts] }, { cause: error })
   }
 }

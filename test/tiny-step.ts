@@ -80,6 +80,9 @@ export function weightsOf(config: ModelConfig): WeightIndex {
     readSync() {
       throw new Error('tiny weights have no bytes')
     },
+    locate() {
+      throw new Error('tiny weights have no bytes')
+    },
     *[Symbol.iterator]() {},
   }
 }

@@ -5,7 +5,7 @@ import { compile } from '../api/compile.ts'
 import type { Model } from '../api/model.ts'
 import type { CompileOptions, GenerateOptions } from '../options.ts'
 import { checkPassName, passChanges, passSummary } from './pass-changes.ts'
-import { bar, megabytes, Progress } from './progress.ts'
+import { bar, loadingRate, megabytes, Progress } from './progress.ts'
 
 export interface LoadFlags {
   readonly device: string
@@ -114,9 +114,10 @@ export async function loadModel(
           `kernels  ${total} ready: ${fromCache} from cache, ${total - fromCache} compiled, ${((performance.now() - start) / 1000).toFixed(1)} s`,
         )
     },
-    onWeights({ bytes, totalBytes }) {
+    onWeights({ bytes, totalBytes, seconds }) {
       progress.update(`weights  ${bar(bytes / totalBytes)} ${megabytes(bytes)} of ${megabytes(totalBytes)}`)
-      if (bytes === totalBytes) progress.line(`weights  ${megabytes(totalBytes)} loaded`)
+      if (bytes === totalBytes)
+        progress.line(`weights  ${megabytes(totalBytes)} loaded, ${loadingRate(bytes, seconds)}`)
     },
     onNote: (note) => progress.line(`note     ${note}`),
   }

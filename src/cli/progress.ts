@@ -41,3 +41,7 @@ export const bar = (share: number, width = 20): string => {
 
 export const megabytes = (bytes: number): string =>
   bytes >= 1e9 ? `${(bytes / 1e9).toFixed(2)} GB` : `${(bytes / 1e6).toFixed(1)} MB`
+
+/** `0.8 s, 9.4 GB/s` */
+export const loadingRate = (bytes: number, seconds: number): string =>
+  `${seconds.toFixed(2)} s, ${(bytes / 1e9 / Math.max(seconds, 1e-6)).toFixed(1)} GB/s`

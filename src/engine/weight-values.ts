@@ -3,32 +3,30 @@ import type { HostTensor } from '../../ir/host-tensor.ts'
 import { decodeTensor, encodeValues } from '../../ir/tensor-bytes.ts'
 import type { TensorType } from '../../ir/type.ts'
 import type { WeightSource } from '../../runtime/weights.ts'
-import type { Checkpoint } from '../loader/checkpoint.ts'
+import type { ModelSource } from '../loader/checkpoint.ts'
 import { requireWeight } from '../loader/weight-index.ts'
 import { ropeFactorsWeight } from '../models/step.ts'
 
 /** Bytes of a weight that no file holds in the form the graph reads. */
-function computed(checkpoint: Checkpoint, name: string): Uint8Array | undefined {
+function computed(checkpoint: ModelSource, name: string): Uint8Array | undefined {
   const factors = checkpoint.config.rope.freqFactors
   return name === ropeFactorsWeight && factors ? encodeValues('f32', factors) : undefined
 }
 
-const largePiece = 2 ** 20
-
 /** For loading into device memory, piece by piece. */
-export function weightSource(checkpoint: Checkpoint): WeightSource {
-  return {
-    read(name, type, into, offset) {
-      const own = computed(checkpoint, name)
-      if (own) return into.set(own.subarray(offset, offset + into.length))
-      checkpoint.weights.readSync(entryOf(checkpoint, name, type), into, offset) // three times as fast as on pool threads
-      if (into.length >= largePiece) return new Promise((resolve) => setImmediate(resolve)) // signals get their turn
-    },
-  }
-}
+export const weightSource = (checkpoint: ModelSource): WeightSource => ({
+  read(name, type, into, offset) {
+    const own = computed(checkpoint, name)
+    if (own) return into.set(own.subarray(offset, offset + into.length))
+    return checkpoint.weights.read(entryOf(checkpoint, name, type), into, offset)
+  },
+  locate(name, type) {
+    return computed(checkpoint, name) ? undefined : checkpoint.weights.locate(entryOf(checkpoint, name, type))
+  },
+})
 
 /** For the reference executor: decoded values, each decoded once. */
-export function decodedWeights(checkpoint: Checkpoint): (name: string, type: TensorType) => HostTensor {
+export function decodedWeights(checkpoint: ModelSource): (name: string, type: TensorType) => HostTensor {
   const decoded = new Map<string, HostTensor>()
   return (name, type) => {
     const known = decoded.get(name)
@@ -45,5 +43,5 @@ export function decodedWeights(checkpoint: Checkpoint): (name: string, type: Ten
   }
 }
 
-const entryOf = (checkpoint: Checkpoint, name: string, type: TensorType) =>
+const entryOf = (checkpoint: ModelSource, name: string, type: TensorType) =>
   requireWeight(checkpoint.weights, name, type.dtype, type.shape as number[])

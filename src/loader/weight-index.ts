@@ -41,6 +41,8 @@ export interface WeightIndex extends Iterable<WeightEntry> {
   /** Fills `into` with the weight's bytes from `byteOffset` on; a Diagnostic if the file became shorter. */
   read(entry: WeightEntry, into: Uint8Array, byteOffset?: number): Promise<void>
   readSync(entry: WeightEntry, into: Uint8Array, byteOffset?: number): void
+  /** The open file that holds it, and the byte where its data starts. */
+  locate(entry: WeightEntry): { readonly file: SourceFile; readonly offset: number }
 }
 
 /** `files` are the open files by path; they stay owned by the caller. */
@@ -68,11 +70,14 @@ export function weightIndex(
   }
   const unusableByName = new Map(unusable.map((weight) => [weight.name, weight]))
 
-  const place = (entry: WeightEntry, into: Uint8Array, byteOffset: number): SourceFile => {
-    invariant(byteOffset >= 0 && byteOffset + into.length <= entry.bytes, `read beyond the end of weight ${entry.name}`)
+  const fileOf = (entry: WeightEntry): SourceFile => {
     const file = files.get(entry.file)
     invariant(file, `weight ${entry.name} is of another checkpoint`)
     return file
+  }
+  const place = (entry: WeightEntry, into: Uint8Array, byteOffset: number): SourceFile => {
+    invariant(byteOffset >= 0 && byteOffset + into.length <= entry.bytes, `read beyond the end of weight ${entry.name}`)
+    return fileOf(entry)
   }
   return {
     size: byName.size,
@@ -82,6 +87,7 @@ export function weightIndex(
     unusable: (name) => unusableByName.get(name),
     read: async (entry, into, byteOffset = 0) => place(entry, into, byteOffset).read(into, entry.offset + byteOffset),
     readSync: (entry, into, byteOffset = 0) => place(entry, into, byteOffset).readSync(into, entry.offset + byteOffset),
+    locate: (entry) => ({ file: fileOf(entry), offset: entry.offset }),
     [Symbol.iterator]: () => byName.values(),
   }
 }
