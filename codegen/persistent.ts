@@ -3,9 +3,11 @@
 // the weights of the next matmul are already on their way.
 import { invariant } from '../ir/diagnostic.ts'
 import { opNamed } from '../ir/op.ts'
+import type { Target } from '../ir/target.ts'
 import type { Bindings } from '../ir/type.ts'
 import { absent } from './compile.ts'
 import { symbolsOf } from './extent.ts'
+import { isFastHost } from './kernels/block-space.ts'
 import type { KernelCall, KernelSource, PersistentStep, Program, StageOfStep } from './program.ts'
 import { hasAhead, type StageSource, sharedDefines, stageEntries } from './stages.ts'
 
@@ -15,6 +17,12 @@ interface Span {
   readonly memory: string
   readonly from: number
   readonly to: number
+}
+
+/** Threads of a step's blocks: on GPUs few large blocks, whose meetings are short. An emulated thread is better spared. */
+export function stepBlock(target: Target): number {
+  if (isFastHost(target)) return 1
+  return target.platform === 'host' ? 2 * target.wave : 512
 }
 
 /**

@@ -29,6 +29,11 @@ export const compileOptions = z.strictObject({
     .describe('generations that run at the same time, each with a whole context of KV cache'),
   chunk: positive.default(256).describe('prompt tokens a step'),
   selfCheck: z.boolean().default(false).describe('check each kernel once on the device against its reference'),
+  step: z
+    .enum(['kernels', 'persistent'])
+    .default('kernels')
+    .describe('decode steps as a launch a kernel, or as one launch whose blocks stay'),
+  stepBlock: positive.optional().describe('threads of a block of a persistent step; default: as the device likes'),
   replay: z.boolean().default(true).describe('replay decode steps as one captured graph where that proves right'),
 })
 export type CompileOptions = z.input<typeof compileOptions>

@@ -1,5 +1,6 @@
 // ModelPlan: the graphs and programs of a model for a target, each made when it is first asked for. Needs no device.
 import { compileProgram } from '../../codegen/compile.ts'
+import { persistentProgram, stepBlock } from '../../codegen/persistent.ts'
 import type { Program } from '../../codegen/program.ts'
 import { printProgram } from '../../codegen/program.ts'
 import { fail } from '../../ir/diagnostic.ts'
@@ -100,9 +101,25 @@ export class ModelPlan {
         help: 'compile for a device',
       })
     const limits: Bindings = { ...this.bindings, T: this.chunk, L: this.context }
-    const made = compileProgram(this.fused(kind, batch), { target: this.target, limits })
+    const graph = this.fused(kind, batch)
+    const made =
+      kind === 'decode' && this.#settings.step === 'persistent'
+        ? this.#persistent(graph, this.target, limits)
+        : compileProgram(graph, { target: this.target, limits })
     this.#programs.set(key, made)
     return made
+  }
+
+  #persistent(graph: Graph, target: Target, limits: Bindings): Program {
+    const block = this.#settings.stepBlock ?? stepBlock(target)
+    const program = persistentProgram(compileProgram(graph, { target, limits, block }), this.bindings)
+    if (typeof program !== 'string') return program
+    return fail({
+      code: 'no-persistent-step',
+      message: `a step of this model cannot be one launch: ${program}`,
+      facts: [['fusion', `-O${this.#settings.optLevel}`]],
+      help: 'use --step kernels, or fuse more: attention that is not fused depends on the length of the context',
+    })
   }
 
   /** Every program that serving the model may take. */

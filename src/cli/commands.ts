@@ -32,6 +32,11 @@ function compileOptions(command: Command): Command {
       new Option('--activations <dtype>', 'dtype between kernels').choices(['f32', 'f16', 'bf16']).default('f32'),
     )
     .option('--chunk <tokens>', 'prompt tokens a step', whole)
+    .addOption(
+      new Option('--step <how>', 'decode steps as a launch a kernel, or as one launch whose blocks stay')
+        .choices(['kernels', 'persistent'])
+        .default('kernels'),
+    )
     .option('--no-replay', 'launch every kernel of a step, never replay a captured graph')
     .option('--save-temps <folder>', 'keep source, object, log and ISA of every kernel')
     .option('--self-check', 'check each kernel once on the device against its reference; remembered in the cache')

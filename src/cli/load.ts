@@ -14,6 +14,7 @@ export interface LoadFlags {
   readonly kvDtype?: 'f32' | 'f16' | 'bf16'
   readonly activations: 'f32' | 'f16' | 'bf16'
   readonly chunk?: number
+  readonly step: 'kernels' | 'persistent'
   readonly replay: boolean
   readonly saveTemps?: string
   readonly selfCheck?: boolean
@@ -52,6 +53,7 @@ export const compileSettings = (flags: LoadFlags): CompileOptions =>
     kvDtype: flags.kvDtype,
     activations: flags.activations,
     chunk: flags.chunk,
+    step: flags.step,
     replay: flags.replay,
     selfCheck: flags.selfCheck,
   } as CompileOptions)
@@ -97,7 +99,8 @@ export async function loadModel(
     },
     onPlan(plan) {
       const program = plan.target && plan.program()
-      const launches = program ? `, ${program.calls.length} kernels a token` : ''
+      const kernels = program ? `, ${program.calls.length} kernels a token` : ''
+      const launches = program?.persistent ? `${kernels} in one launch` : kernels
       progress.line(`graph    ${plan.source().order.length} ops, after fusion ${plan.fused().order.length}${launches}`)
       if (!flags.verbose || !program) return
       const bytes = (kind: 'weight' | 'state') =>
