@@ -32,6 +32,7 @@ export interface DeviceModelOptions {
 export interface MemoryNeeds {
   readonly weights: number
   readonly states: number
+  /** intermediate values, and what blocks count in */
   readonly arena: number
   readonly inputsAndOutputs: number
   readonly total: number
@@ -53,10 +54,18 @@ export function memoryNeeds(programs: readonly Program[]): MemoryNeeds {
   const needs = {
     weights: sum(parts.values()),
     states: sum(states.values()),
-    arena: Math.max(0, ...programs.map(({ arenaBytes }) => arenaBytes)),
+    arena: Math.max(0, ...programs.map(({ arenaBytes }) => arenaBytes)) + sum(counterBytes(programs).values()),
     inputsAndOutputs,
   }
   return { ...needs, total: needs.weights + needs.states + needs.arena + needs.inputsAndOutputs }
+}
+
+/** Counters by id, as large as the largest program that uses them needs. */
+function counterBytes(programs: readonly Program[]): Map<string, number> {
+  const sizes = new Map<string, number>()
+  for (const program of programs)
+    for (const { id, bytes } of buffersOf(program, 'counters')) sizes.set(id, Math.max(bytes, sizes.get(id) ?? 0))
+  return sizes
 }
 
 const kernelKey = (source: string, entry: string): string => `${entry} of ${source}`
@@ -70,6 +79,8 @@ export class DeviceModel implements Disposable {
   readonly #states = new Map<string, DeviceBuffer>()
   readonly #executables: Executable[] = []
   readonly #arenas: DeviceBuffer[] = []
+  /** zeroed once: every launch leaves them zero */
+  readonly #counters = new Map<string, DeviceBuffer[]>()
 
   constructor(options: DeviceModelOptions) {
     this.#options = options
@@ -90,6 +101,7 @@ export class DeviceModel implements Disposable {
     for (const program of all)
       for (const { id, bytes, type } of buffersOf(program, 'state'))
         this.#state(id, bytes, bindShape(type.shape, program.limits).join())
+    const counters = new Map([...counterBytes(all)].map(([id, bytes]) => [id, this.#countersOf(id, bytes)]))
     return programs.map(({ program, feedback }) => {
       const executable = new Executable(program, {
         driver,
@@ -97,8 +109,10 @@ export class DeviceModel implements Disposable {
         arena,
         bindings,
         kernel: (source, entry) => this.#kernel(source, entry),
-        address: (buffer) =>
-          buffer.kind === 'weight' ? this.#weights.addressOf(buffer) : this.#states.get(buffer.id)!.address,
+        address: (buffer) => {
+          if (buffer.kind === 'weight') return this.#weights.addressOf(buffer)
+          return counters.get(buffer.id) ?? this.#states.get(buffer.id)!.address
+        },
         ...(feedback ? { feedback } : {}),
       })
       this.#executables.push(executable)
@@ -148,6 +162,18 @@ export class DeviceModel implements Disposable {
     return arena.address
   }
 
+  /** As with arenas, a later program that needs more gets its own. */
+  #countersOf(id: string, bytes: number): bigint {
+    const { driver } = this.#options
+    const known = this.#counters.get(id) ?? []
+    const found = known.find((buffer) => buffer.bytes >= bytes)
+    if (found) return found.address
+    const made = driver.during(`counters ${id}`, () => driver.alloc(bytes))
+    this.#counters.set(id, [...known, made])
+    driver.fill(made.address, 0, bytes, this.stream)
+    return made.address
+  }
+
   #state(id: string, bytes: number, shape: string): void {
     const known = this.#states.get(id)
     if (known) {
@@ -172,12 +198,14 @@ export class DeviceModel implements Disposable {
     for (const resource of [
       ...this.#states.values(),
       ...this.#arenas.splice(0),
+      ...[...this.#counters.values()].flat(),
       this.#weights,
       ...this.#modules.splice(0),
       this.stream,
     ])
       resource?.[Symbol.dispose]()
     this.#states.clear()
+    this.#counters.clear()
     this.#kernels.clear()
   }
 }

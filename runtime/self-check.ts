@@ -63,15 +63,17 @@ export function checkKernel(
   try {
     const stream = own(driver.createStream())
     const addresses = new Map<string, bigint>()
-    const place = (name: string, size: number, bytes?: Uint8Array) => {
+    const place = (name: string, size: number, bytes?: Uint8Array, fill = 0xff) => {
       const { address } = own(driver.alloc(Math.max(16, size)))
-      driver.fill(address, 0xff, Math.max(16, size)) // a NaN in every float type: what is not written shows
+      driver.fill(address, fill, Math.max(16, size)) // 0xff: a NaN in every float type: what is not written shows
       if (bytes?.length) driver.copyToDevice(address, bytes)
       addresses.set(name, address)
     }
     for (const [name, { bytes }] of operands) place(name, bytes.length, bytes)
     for (const { memory } of results) if (!addresses.has(memory)) place(memory, byteSize(site.types[memory]!, bindings))
     for (const [name, bytes] of scratch) place(name, evaluate(bytes, bindings))
+    for (const [name, bytes] of Object.entries(spec.counters(params, site, target)))
+      place(name, evaluate(bytes, bindings), undefined, 0)
     driver.synchronize()
     const module = own(driver.loadModule(image))
     for (const { entry, args, launch } of spec.stages) {

@@ -108,7 +108,7 @@ function launchesOf({ program, bindings, bytes }: Prepared) {
   const buffers = [...new Set([...names, ...outputs])].filter((name) => name !== absent)
   const sizes = buffers.map((name) => {
     const { type, bytes: most, kind } = program.buffers[name]!
-    return kind === 'arena' && type.shape.length === 0 ? most : byteSize(type, bindings)
+    return (kind === 'arena' || kind === 'counters') && type.shape.length === 0 ? most : byteSize(type, bindings)
   })
   const launches = program.calls
     .map((call) => ({
@@ -124,7 +124,14 @@ function launchesOf({ program, bindings, bytes }: Prepared) {
       ),
     }))
     .filter(({ grid }) => grid > 0)
-  return { buffers, sizes, launches, contents: buffers.map((name) => bytes.get(name)) }
+  return {
+    buffers,
+    sizes,
+    launches,
+    contents: buffers.map((name, i) =>
+      program.buffers[name]!.kind === 'counters' ? new Uint8Array(sizes[i]!) : bytes.get(name),
+    ),
+  }
 }
 
 /** A device with the kernels of many cases. */
