@@ -39,7 +39,7 @@ struct hiphost_services {
                                     unsigned long long* participants);
   /** LDS of this block, aligned to 64 bytes, filled with NaN patterns */
   void* (*lds)(hiphost_block*, unsigned long long bytes);
-  /** lets the other threads of the block run; for loops that wait for another block */
+  /** lets the other threads of the block run, and other OS threads; for loops that wait for another block */
   void (*yield)(hiphost_block*);
   /** ends the launch with an error; does not return */
   void (*fault)(hiphost_block*, const char* message);
@@ -167,13 +167,7 @@ template <class T> inline T hiphost_shfl_xor(T v, int) { return v; }
 inline unsigned long long hiphost_ballot(bool predicate) { return predicate; }
 inline bool hiphost_any(bool predicate) { return predicate; }
 inline bool hiphost_all(bool predicate) { return predicate; }
-inline void hiphost_pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
-}
+inline void hiphost_pause() { hiphost_self->services->yield(hiphost_self); }
 #define HIPHOST_LDS(T, name, n) alignas(64) T name[n]
 
 #endif

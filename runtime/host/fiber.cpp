@@ -2,6 +2,7 @@
 // all who must come have come; a thread that has returned no longer counts. When nobody can go on, the threads wait for
 // each other at different places: that is reported, with who waits where, instead of hanging.
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,7 +197,12 @@ class Block {
     return p;
   }
 
-  void yield() { leave(ready); }
+  /** For loops that wait for another block: lets the block's other threads run, and now and then other OS threads. */
+  void yield() {
+    pause_cpu();
+    if (++waits_ % 64 == 0) sched_yield();  // the awaited block may need this CPU
+    if (live_ > 0) leave(ready);            // else fast mode: there are no other threads
+  }
 
   [[noreturn]] void fail(const std::string& text) {
     set_fault("thread " + name(current_) + " of block " + block_name() + ": " + text);
@@ -384,7 +390,7 @@ class Block {
   size_t stacks_count_ = 0;
   void (*thread_)(void**) = nullptr;
   void** params_ = nullptr;
-  unsigned wave_ = 0, live_ = 0, at_barrier_ = 0, current_ = 0, count_ = 0;
+  unsigned waits_ = 0, wave_ = 0, live_ = 0, at_barrier_ = 0, current_ = 0, count_ = 0;
   u32 dynamic_bytes_ = 0, launch_lds_bytes_ = 0;
   u64 lds_bytes_ = 0;
   void* arena_ = nullptr;

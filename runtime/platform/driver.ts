@@ -25,6 +25,9 @@ export const symbolTables: Readonly<Record<PlatformName, SymbolTable>> = {
   host: hostSymbols,
 }
 
+/** hipHostMallocMapped and CU_MEMHOSTALLOC_DEVICEMAP; hipHostMallocCoherent, whatever HIP_HOST_COHERENT says */
+const [mapped, coherent] = [0x2, 0x40000000]
+
 export interface DriverOptions {
   /** puts something between the driver and the library: fault injection in tests, a log */
   readonly wrapCalls?: (calls: Calls) => Calls
@@ -54,7 +57,7 @@ export class Driver implements Disposable {
     this.platform = platform
     this.properties =
       platform === 'host'
-        ? hostProperties()
+        ? hostProperties(hostThreads(start))
         : (platform === 'amd' ? amdProperties : nvidiaProperties)(calls, ordinal, (code, call) =>
             start.check(code, call),
           )
@@ -138,6 +141,24 @@ export class Driver implements Disposable {
       allocate(core, 'hostAlloc', size, () => core.calls.hostAlloc(core.out, size, 0)),
       bytes,
     )
+  }
+
+  /**
+   * Page-locked host memory that kernels read and write at the same address, without a cache of either side between: what a
+   * kernel stores is seen while it runs. undefined where the platform has none.
+   */
+  allocShared(bytes: number): PinnedBuffer | undefined {
+    const core = this.#core
+    if (this.platform === 'host') return this.allocPinned(bytes)
+    const { hostDeviceAddress } = core.calls
+    if (!hostDeviceAddress) return undefined
+    const size = Math.max(1, bytes)
+    const flags = this.platform === 'amd' ? mapped | coherent : mapped
+    const address = allocate(core, 'hostAlloc', size, () => core.calls.hostAlloc(core.out, size, flags))
+    const memory = new PinnedBuffer(core, address, bytes)
+    if (hostDeviceAddress(core.out, address, 0) === 0 && core.out[0] === address) return memory
+    memory[Symbol.dispose]()
+    return undefined
   }
 
   /** Free and total device memory now, in bytes. */
@@ -247,6 +268,12 @@ export class Driver implements Disposable {
     const code = core.calls.releaseContext(this.#device)
     if (code !== 0 && !core.broken) core.failed(code, 'releaseContext', [])
   }
+}
+
+function hostThreads(core: DriverCore): number {
+  const multiprocessorCount = 63
+  core.check(core.calls.attribute(core.int, multiprocessorCount, 0), 'attribute')
+  return core.int[0]!
 }
 
 /** HIP 5.2 says `invalid device` where later releases say `no device`. */

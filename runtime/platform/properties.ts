@@ -252,7 +252,8 @@ export function nvidiaProperties(calls: Calls, ordinal: number, check: Check): D
 }
 
 /** This machine's processor; asks no library. */
-export function hostProperties(): DeviceProperties {
+/** `threads` share the blocks of a grid: libhiphost's number, which ROCMFORGE_THREADS sets. */
+export function hostProperties(threads = availableParallelism()): DeviceProperties {
   const processors = cpus()
   const clockKHz = (processors[0]?.speed ?? 0) * 1000
   return {
@@ -262,8 +263,8 @@ export function hostProperties(): DeviceProperties {
     target: 'host',
     targetId: 'host',
     wave: 1,
-    computeUnits: availableParallelism(),
-    multiprocessors: availableParallelism(),
+    computeUnits: threads,
+    multiprocessors: threads,
     ldsBytesPerBlock: 2 ** 20,
     ldsBytesPerMultiprocessor: 2 ** 20,
     maxThreadsPerBlock: 1024,
