@@ -70,121 +70,123 @@ function cost(site: Site) {
 /** Two products of C and L terms; the weights of the second add up to 1. */
 const tolerance = (site: Site) => 8 * Math.sqrt(shapeOf(site).channels)
 
-/** Above this many tokens keys and values are worth holding in LDS for several of them. */
+/** Above this many tokens of a request keys and values are worth holding in LDS for several of them. */
 const fewTokens = 8
-const isDecode = (site: Site): true | string => {
+/** Tokens of as many requests share no keys. */
+const mostRequests = 32
+function isDecode(site: Site): true | string {
   const { T } = shapeOf(site)
-  return (
-    (typeof T === 'number' && T <= fewTokens) ||
-    `needs T ≤ ${fewTokens}, T is ${typeof T === 'number' ? T : 'not known'}`
-  )
+  if (typeof T !== 'number') return 'T is not known'
+  const alone = typeAt(site, 'page_table').shape[0] === T
+  if (T <= (alone ? mostRequests : fewTokens)) return true
+  return `needs T ≤ ${fewTokens}, or ${mostRequests} of as many requests; T is ${T}`
 }
+
+/** The first of several answers that is not `true`. */
+const firstReason = (...answers: readonly (true | string)[]): true | string =>
+  answers.find((answer) => answer !== true) ?? true
 
 // ---- few queries ---------------------------------------------------------------------------------------------------
 
-/** Query heads of a block: as many as fit into registers with their part of q and of the result. */
+const powerFrom = (n: number): number => 2 ** Math.ceil(Math.log2(n))
+
+/** Query heads of a wave: as many as fit into registers with their part of q and of the result, in equal tiles. */
 function decodeHeads(target: Target, { group, channels }: Shape): number {
   const chunk = Math.min(8, alignmentOf(channels))
-  const lanes = isFastHost(target) ? 1 : Math.min(target.wave, 2 ** Math.ceil(Math.log2(channels / chunk)))
+  const lanes = isFastHost(target) ? 1 : Math.min(target.wave, powerFrom(channels / chunk))
   const held = Math.ceil(channels / chunk / lanes) * chunk
-  const most = Math.max(1, Math.floor((isFastHost(target) ? 256 : 32) / held))
-  return Math.min(group, 2 ** Math.floor(Math.log2(most)), 8)
+  const most = Math.min(8, Math.max(1, Math.floor((isFastHost(target) ? 256 : 32) / held)))
+  return Math.ceil(group / Math.ceil(group / most))
 }
 
-const decodeSpace = (target: Target, site: Site) => ({
-  P_BLOCK: blockSpace(target, [256, 128, 64]),
+/** How a block divides its work, as few.h has it. */
+function fewLayout(params: Params, target: Target, { group, channels }: Shape) {
+  const waves = isFastHost(target) ? 1 : params.P_BLOCK! / target.wave
+  const headTiles = Math.ceil(group / params.P_HEADS!)
+  const headWaves = Math.min(waves, powerFrom(headTiles))
+  const [shares, blockHeads] = [waves / headWaves, headWaves * params.P_HEADS!]
+  const room = 2 ** Math.floor(Math.log2(Math.max(1, Math.floor(4096 / (blockHeads * channels)))))
+  const floats = Math.min(shares, room) * blockHeads * channels + 2 * shares * blockHeads + 1
+  return { headParts: Math.ceil(headTiles / headWaves), blockHeads, ldsBytes: 16 * Math.ceil(floats / 4) }
+}
+
+const fewSpace = (target: Target, site: Site) => ({
+  P_BLOCK: blockSpace(target, [256, 128, 512, 64, 1024]),
   P_HEADS: [decodeHeads(target, shapeOf(site))],
-  P_TILE: isFastHost(target) ? [256, 128] : [128, 256],
-  P_ROWS: isFastHost(target) ? [4, 2] : [2, 4], // more rows in flight cost a GPU the blocks that hide latency better
+  P_ROWS: [4, 2], // keys and values both: 128 bytes a lane in flight with 16-bit caches
 })
 
-/** LDS of a block: scores, and the result of each wave. */
-function decodeLds(params: Params, target: Target, { channels }: Shape): number {
-  const waves = params.P_BLOCK! / target.wave
-  return 4 * params.P_HEADS! * (params.P_TILE! + waves * channels + 3)
-}
-
-function decodeValid(params: Params, target: Target, site: Site): true | string {
-  const bytes = decodeLds(params, target, shapeOf(site))
-  return isFastHost(target) || bytes <= target.ldsBytes || ldsReason(bytes, target)
+function fewValid(params: Params, target: Target, site: Site): true | string {
+  const { ldsBytes } = fewLayout(params, target, shapeOf(site))
+  return isFastHost(target) || ldsBytes <= target.ldsBytes || ldsReason(ldsBytes, target)
 }
 
 const ldsReason = (bytes: number, target: Target) => `needs ${bytes} bytes of LDS, ${target.ldsBytes} are there`
 
-const decodeTiles = (params: Params, { kvHeads, group }: Shape) => kvHeads * Math.ceil(group / params.P_HEADS!)
+/** Blocks, before positions are split. */
+const fewBlocks = (params: Params, site: Site, target: Target): Extent =>
+  times(shapeOf(site).T, shapeOf(site).kvHeads * fewLayout(params, target, shapeOf(site)).headParts)
 
-const decodeArgs = ['q', 'k_cache', 'v_cache', 'positions', 'seq', 'page_table', 'T', 'M'] as const
+const fewLaunch = (params: Params, site: Site, target: Target) => ({
+  grid: times(fewBlocks(params, site, target), params.P_SPLITS ?? 1),
+  block: params.P_BLOCK!,
+  ldsBytes: fewLayout(params, target, shapeOf(site)).ldsBytes,
+})
+
+const cacheArgs = ['k_cache', 'v_cache', 'positions', 'seq', 'page_table'] as const
+
+/** Do requests and kv heads alone keep the device busy? */
+function fillsDevice(site: Site, target: Target): true | string {
+  const blocks = Number(shapeOf(site).T) * shapeOf(site).kvHeads
+  const enough = isFastHost(target) ? blocks >= target.cus : blocks >= 4 * target.cus
+  return enough || `${blocks} blocks do not fill ${target.cus} compute units: split over positions`
+}
 
 export const attentionDecodeKernel = defineKernel({
   name: 'attention_decode',
   implements: attention,
   template: 'attention/decode.hip',
   entry: 'attention_decode',
-  args: ['y', ...decodeArgs],
-  serves: (site, target) => {
-    const shape = shapeOf(site)
-    const decode = isDecode(site)
-    if (decode !== true) return decode
-    const blocks = Number(shape.T) * shape.kvHeads
-    const enough = isFastHost(target) ? blocks >= target.cus : blocks >= 4 * target.cus
-    return enough ? servesCache(site) : `${blocks} blocks do not fill ${target.cus} compute units: split over positions`
-  },
+  args: ['y', 'q', ...cacheArgs, 'T', 'M'],
+  serves: (site, target) => firstReason(isDecode(site), fillsDevice(site, target), servesCache(site)),
   fixed: (site) => ({ ...fixed(site), P_SPLITS: 1 }),
-  space: decodeSpace,
-  valid: decodeValid,
+  space: fewSpace,
+  valid: fewValid,
   scalars,
-  launch: (params, site) => ({
-    grid: times(shapeOf(site).T, decodeTiles(params, shapeOf(site))),
-    block: params.P_BLOCK!,
-  }),
+  launch: fewLaunch,
   cost,
   tolerance,
 })
 
-/** Two blocks for each compute unit: more only cost their start, and combine reads them all again. */
+/** Two blocks for each compute unit: more only cost their start, and whoever is last reads what they leave. */
 function splitsFor(target: Target, site: Site): number[] {
   const { T, kvHeads } = shapeOf(site)
   const blocks = Math.max(1, Number(T) * kvHeads)
-  const wanted = Math.ceil(2 * (target.cus / blocks))
-  const splits = 2 ** Math.round(Math.log2(Math.max(2, Math.min(128, wanted))))
-  return [...new Set([splits, Math.max(2, splits / 2), Math.min(128, splits * 2)])]
+  const splits = 2 ** Math.round(Math.log2(Math.max(2, Math.min(512, (2 * target.cus) / blocks))))
+  return [...new Set([splits, Math.max(2, splits / 2), Math.min(512, splits * 2)])]
+}
+
+/** What splits leave for the last of them: results [T, H, splits, C] and their maxima and sums. */
+function splitScratch(params: Params, site: Site): Readonly<Record<string, Extent>> {
+  const { T, kvHeads, group, channels } = shapeOf(site)
+  const rows = times(T, kvHeads * group * params.P_SPLITS!)
+  return { partial: times(rows, channels * 4), weights: times(rows, 8) }
 }
 
 export const attentionSplitKernel = defineKernel({
   name: 'attention_split',
   implements: attention,
   template: 'attention/decode.hip',
-  stages: [
-    {
-      entry: 'attention_split',
-      args: ['partial', 'weights', ...decodeArgs],
-      launch: (params, site) => ({
-        grid: times(shapeOf(site).T, decodeTiles(params, shapeOf(site)), params.P_SPLITS!),
-        block: params.P_BLOCK!,
-      }),
-    },
-    {
-      entry: 'attention_combine',
-      args: ['y', 'partial', 'weights', 'positions', 'T'],
-      launch: (params, site) => ({
-        grid: times(shapeOf(site).T, shapeOf(site).kvHeads * shapeOf(site).group),
-        block: params.P_BLOCK!,
-      }),
-    },
-  ],
-  serves: (site) => {
-    const decode = isDecode(site)
-    return decode === true ? servesCache(site) : decode
-  },
+  entry: 'attention_split',
+  args: ['y', 'partial', 'weights', 'arrivals', 'q', ...cacheArgs, 'T', 'M'],
+  serves: (site) => firstReason(isDecode(site), servesCache(site)),
   fixed,
-  space: (target, site) => ({ ...decodeSpace(target, site), P_SPLITS: splitsFor(target, site) }),
-  valid: decodeValid,
-  scratch: ({ P_SPLITS }, site) => {
-    const { T, kvHeads, group, channels } = shapeOf(site)
-    const rows = times(T, kvHeads * group * P_SPLITS!)
-    return { partial: times(rows, channels * 4), weights: times(rows, 8) }
-  },
+  space: (target, site) => ({ ...fewSpace(target, site), P_SPLITS: splitsFor(target, site) }),
+  valid: fewValid,
+  scratch: splitScratch,
+  counters: (params, site, target) => ({ arrivals: times(4, fewBlocks(params, site, target)) }),
   scalars,
+  launch: fewLaunch,
   cost,
   tolerance,
 })
@@ -211,7 +213,7 @@ export const attentionPrefillKernel = defineKernel({
   implements: attention,
   template: 'attention/prefill.hip',
   entry: 'attention_prefill',
-  args: ['y', ...decodeArgs],
+  args: ['y', 'q', ...cacheArgs, 'T', 'M'],
   serves: servesCache,
   fixed,
   space: (target, site) => {
@@ -229,7 +231,10 @@ export const attentionPrefillKernel = defineKernel({
   },
   scalars,
   launch: (params, site) => ({
-    grid: times(ceilDiv(shapeOf(site).T, params.P_QUERIES!), decodeTiles(params, shapeOf(site))),
+    grid: times(
+      ceilDiv(shapeOf(site).T, params.P_QUERIES!),
+      shapeOf(site).kvHeads * Math.ceil(shapeOf(site).group / params.P_HEADS!),
+    ),
     block: params.P_BLOCK!,
   }),
   cost,

@@ -71,11 +71,10 @@ DEVICE float dot_part(const row_part& a, const row_part& b) {
 /** Σ_c a[c] · b[c], in all lanes of the row. */
 DEVICE float dot(const row_part& a, const row_part& b) { return group_reduce<LANES>(dot_part(a, b), Add{}); }
 
-constexpr int least_int(int a, int b) { return a < b ? a : b; }
+CONSTANT int least_int(int a, int b) { return a < b ? a : b; }
 /**
  * Adds up N sums over the lanes of a row at once, N a power of two: lanes exchange halves of what they hold, so that N sums
- * cost about N shuffles and not N · log2(LANES). Lane j ends with sum `held_sum<N>(j)` in v[0]; other lanes may hold the
- * same one.
+ * cost about N shuffles and not N · log2(LANES). Sum n ends in v[holder_index<N>(n)] of lane holder_lane<N>(n).
  */
 template <int N> DEVICE void reduce_rows(float (&v)[N]) {
   constexpr int SPREAD = least_int(N, LANES);
@@ -94,14 +93,25 @@ template <int N> DEVICE void reduce_rows(float (&v)[N]) {
     UNROLL for (int i = 0; i < N; i++)
       if (i < held) v[i] += wave_shfl_xor(v[i], mask);
 }
-/** Which of the N sums lane j holds in v[i] after reduce_rows. */
-template <int N> DEVICE int held_sum(int j, int i) {
-  int sum = i, held = N;
-  UNROLL for (int mask = 1; mask < least_int(N, LANES); mask *= 2) {
+/** Which lane of a row holds sum n of N after reduce_rows, and in which v. */
+template <int N> CONSTANT int holder_lane(int n) {
+  int lane = 0, held = N;
+  for (int mask = 1; mask < least_int(N, LANES); mask *= 2) {
     held /= 2;
-    if (j & mask) sum += held;
+    if (n & held) lane |= mask;
   }
-  return sum;
+  return lane;
+}
+template <int N> CONSTANT int holder_index(int n) { return n % (N / least_int(N, LANES)); }
+/** Adds up N sums over the lanes of a row, into all of its lanes; N a power of two. */
+template <int N> DEVICE void sum_rows(float (&v)[N]) {
+  if constexpr (LANES > 1) {
+    reduce_rows(v);
+    float all[N];
+    const int first = lane_id() - row_lane();
+    UNROLL for (int n = 0; n < N; n++) all[n] = wave_shfl(v[holder_index<N>(n)], first + holder_lane<N>(n));
+    UNROLL for (int n = 0; n < N; n++) v[n] = all[n];
+  }
 }
 DEVICE void add_scaled(row_part& sum, const row_part& row, float weight) {
   UNROLL for (int p = 0; p < PARTS; p++) sum.v[p] = fma(row.v[p], weight, sum.v[p]);

@@ -1,5 +1,7 @@
 // pages.h: where a position of a request lies in the paged cache [P, Hkv, PAGE, C]: page page_table[r, p / PAGE], slot
-// p mod PAGE. A negative page is none.
+// p mod PAGE. A negative page is none. And how elements of a row are kept:
+//   f32_t f16_t bf16_t f8_t i32   one by one
+//   q8_0_t                        blocks of 32: an f16 step and 32 i8 (GGUF's)
 #pragma once
 #ifndef P_KV_HEADS
 #define P_KV_HEADS 8  // Hkv
@@ -14,13 +16,56 @@
 #define P_KV f16_t  // element type of the cache
 #endif
 #include "prelude/block.h"
+#include "prelude/f8.h"
+
+/** A block of 32 elements. */
+struct q8_0_t {
+  u8 bytes[34];
+};
+/** Elements of a row that lie in one T. */
+template <class T> struct kept {
+  static constexpr int elems = 1;
+};
+template <> struct kept<q8_0_t> {
+  static constexpr int elems = 32;
+};
 
 typedef P_KV kv_t;
-constexpr int KV_HEADS = P_KV_HEADS, PAGE = P_PAGE, CHANNELS = P_HEAD_DIM;
+constexpr int KV_HEADS = P_KV_HEADS, PAGE = P_PAGE, CHANNELS = P_HEAD_DIM, KEPT = kept<kv_t>::elems;
+static_assert(CHANNELS % KEPT == 0, "a row must be whole blocks");
 
 /** The page of `position`, from the pages of its request. */
 DEVICE int page_of(const i32* pages, int position) { return pages[position / PAGE]; }
-/** Element index of channel 0 of a position's row in its page. */
+/** Index of channel 0 of a position's row in its page, in kv_t. */
 DEVICE size_t cache_row(int page, int head, int position) {
-  return ((size_t(page) * KV_HEADS + head) * PAGE + position % PAGE) * CHANNELS;
+  return ((size_t(page) * KV_HEADS + head) * PAGE + position % PAGE) * (CHANNELS / KEPT);
+}
+
+// ---- elements c … c+N-1 of a row; of q8_0 N is 8, 16 or 32 when loaded, and 32 when stored ---------------------------
+
+template <int N, class T> DEVICE vec<float, N> load_kept(const T* row, int c) { return load<N>(row + c); }
+template <int N> DEVICE vec<float, N> load_kept(const f8_t* row, int c) { return load_f8<N>(row + c); }
+template <int N> DEVICE vec<float, N> load_kept(const q8_0_t* row, int c) { return q8_0_w::load<N>((const u8*)row, c); }
+
+template <int N, class T> DEVICE void store_kept(T* row, int c, const vec<float, N>& v) { store<N>(row + c, v); }
+template <int N> DEVICE void store_kept(f8_t* row, int c, const vec<float, N>& v) { store_f8<N>(row + c, v); }
+/** The step is max |v| / 127, rounded to f16; an element the nearest whole number of steps, ties to even. */
+template <int N> DEVICE void store_kept(q8_0_t* row, int c, const vec<float, N>& v) {
+  static_assert(N == 32, "a block is stored at once");
+  float most = 0.f;
+  UNROLL for (int i = 0; i < N; i++) most = max_f32(most, abs_f32(v[i]));
+  const u16 step_bits = f16_bits(most / 127.f);
+  const float step = f16_value(step_bits), inverse = step > 0.f ? 1.f / step : 0.f;
+  q8_0_t& block = row[c / 32];
+  u16 packed[17];
+  packed[0] = step_bits;
+  UNROLL for (int i = 0; i < N; i += 2) {
+    u32 pair = 0;
+    UNROLL for (int j = 0; j < 2; j++) {
+      const float code = round_f32(v[i + j] * inverse);
+      pair |= u32(i32(code > 127.f ? 127.f : code < -127.f ? -127.f : code) & 0xff) << (8 * j);
+    }
+    packed[1 + i / 2] = u16(pair);
+  }
+  UNROLL for (int i = 0; i < 17; i++) ((u16*)block.bytes)[i] = packed[i];
 }

@@ -9,6 +9,7 @@ import {
 } from '../../../codegen/kernels/attention.ts'
 import { attention, pvMatmul, qkMatmul, repeatKv } from '../../../ir/ops/index.ts'
 import { type Dim, type FloatType, tensor } from '../../../ir/type.ts'
+import { Value } from '../../../ir/value.ts'
 import { type KernelCase, noise } from '../kernel-harness.ts'
 
 interface Shape {
@@ -137,6 +138,18 @@ const shapes: readonly Shape[] = [
   { name: 'C 96', q: 'f32', kv: 'f32', y: 'f16', H: 2, Hkv: 2, C: 96, page: 16, requests: [[70]] },
   { name: 'odd head, odd page', q: 'f32', kv: 'f32', y: 'f32', H: 3, Hkv: 1, C: 10, page: 5, requests: [[17]] },
 ]
+/** H = group · 2 query heads, one request of two with many splits. */
+const grouped = (group: number): Shape => ({
+  name: `groups of ${group}, few blocks`,
+  q: 'f32',
+  kv: 'f16',
+  y: 'f32',
+  H: group * 2,
+  Hkv: 2,
+  C: 32,
+  page: 16,
+  requests: [[437], [2]],
+})
 const prompts: readonly Shape[] = [
   { name: 'one token', q: 'f32', kv: 'f16', y: 'f32', H: 4, Hkv: 2, C: 32, page: 16, requests: [[20]] },
   { name: 'one prompt', q: 'f32', kv: 'f16', y: 'f32', H: 4, Hkv: 2, C: 64, page: 16, requests: [range(0, 75)] },
@@ -196,11 +209,35 @@ const prompts: readonly Shape[] = [
   { name: 'odd head', q: 'f32', kv: 'f32', y: 'f32', H: 5, Hkv: 1, C: 10, page: 5, requests: [range(7, 24)] },
 ]
 
+/** The kernel in a launch of another grid, as a stage of a larger launch finds it. */
+const inBlocks = (grid: number, kernel: KernelSpec): KernelSpec => ({
+  ...kernel,
+  stages: kernel.stages.map((stage) => ({ ...stage, launch: (...site) => ({ ...stage.launch(...site), grid }) })),
+})
+
+/** Two layers, the second of which counts blocks where the first has counted. */
+function twice(shape: Shape): KernelCase {
+  const one = attentionCase(shape, shape.requests.length, 'split', [inBlocks(7, attentionSplitKernel)])
+  return {
+    ...one,
+    name: `${one.name}, twice in 7 blocks`,
+    graph: (g) => {
+      one.graph(g)
+      const made = (name: string) => new Value(g, `%${name}`)
+      const where = { positions: made('positions'), seq: made('seq'), page_table: made('page_table') }
+      const operands = { q: made('q'), k_cache: made('v_cache'), v_cache: made('k_cache'), ...where }
+      g.output('again', attention(operands, { scale: 0.1, dtype: shape.y }))
+    },
+  }
+}
+
 const served = (kernel: KernelSpec): KernelSpec => ({ ...kernel, serves: () => true })
 
 export const attentionCases: readonly KernelCase[] = [
   ...shapes.map((shape) => attentionCase(shape, shape.requests.length, 'decode', [served(attentionDecodeKernel)])),
-  ...shapes.slice(0, 5).map((shape) => attentionCase(shape, shape.requests.length, 'split', [attentionSplitKernel])),
+  ...shapes.map((shape) => attentionCase(shape, shape.requests.length, 'split', [attentionSplitKernel])),
+  ...shapes.slice(1, 4).map(twice),
+  ...[1, 7, 16].map((group) => attentionCase(grouped(group), 2, 'split', [inBlocks(3, attentionSplitKernel)])),
   ...prompts.map((shape) => attentionCase(shape, 'T', 'prefill', [attentionPrefillKernel])),
 ]
 
