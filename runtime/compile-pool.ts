@@ -1,7 +1,7 @@
 // Child processes that compile, one job at a time each: started when there is work, kept while more may come, killed
 // when a job takes too long, is no longer wanted, or when their parent is done.
 import { type ChildProcess, spawn } from 'node:child_process'
-import type { WorkerJob, WorkerReply } from './compile-protocol.ts'
+import type { DisassemblyJob, WorkerJob, WorkerReply } from './compile-protocol.ts'
 
 /** How one job ended, as far as the pool can tell. */
 export type PoolOutcome =
@@ -48,7 +48,7 @@ export class CompilePool {
   }
 
   /** Runs a job on an idle child or a new one; how many run at once is the caller's to bound. */
-  run(job: WorkerJob, signal?: AbortSignal): Promise<PoolOutcome> {
+  run(job: WorkerJob | DisassemblyJob, signal?: AbortSignal): Promise<PoolOutcome> {
     signal?.throwIfAborted()
     const child = this.#take()
     return new Promise((resolve, reject) => {

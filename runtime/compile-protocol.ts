@@ -1,6 +1,7 @@
 // What the compile service and its child processes say to each other.
 import { z } from 'zod'
 import type { DiagnosticData } from '../ir/diagnostic.ts'
+import type { FoundLibrary } from './platform/discovery.ts'
 import type { Toolchain } from './toolchains.ts'
 
 /** Parent to child: one program. */
@@ -15,6 +16,15 @@ export interface WorkerJob {
   readonly options: readonly string[]
 }
 
+/** Parent to child: a code object whose instructions are wanted. */
+export interface DisassemblyJob {
+  readonly id: number
+  readonly comgr: FoundLibrary
+  /** with features: `gfx90a:xnack-` */
+  readonly target: string
+  readonly image: Uint8Array
+}
+
 /** Child to parent. */
 export type WorkerReply =
   | {
@@ -26,6 +36,8 @@ export type WorkerReply =
       readonly log: string
       readonly image?: Uint8Array
     }
+  /** no text: this comgr cannot, or not for this target */
+  | { readonly id: number; readonly kind: 'disassembled'; readonly text?: string }
   | { readonly id: number; readonly kind: 'unknown-target'; readonly known: readonly string[] }
   | { readonly id: number; readonly kind: 'failed'; readonly diagnostic: DiagnosticData }
 

@@ -19,7 +19,7 @@ import type { WorkerJob } from './compile-protocol.ts'
 import { compileHostKernel, findHostCompiler, hostOptions } from './host-compiler.ts'
 import type { Built, KernelCache, KernelResources, KeyInput } from './kernel-cache.ts'
 import { saveTemps } from './save-temps.ts'
-import { atLeast, selectToolchain, type Toolchain } from './toolchains.ts'
+import { atLeast, findToolchains, selectToolchain, type Toolchain } from './toolchains.ts'
 
 export interface CompileJob {
   /** flattened text without includes, with #line markers */
@@ -97,6 +97,11 @@ export interface CompileService {
     jobs: readonly CompileJob[],
     options?: { readonly signal?: AbortSignal; readonly onProgress?: (progress: CompileProgress) => void },
   ): Promise<(CompiledKernel | Diagnostic)[]>
+  /**
+   * The instructions of a code object for an AMD target, by the comgr of the compiler that would make it: `kernel:`, then
+   * one a line. Undefined for other platforms, and where no comgr at hand can.
+   */
+  disassemble(target: Target, image: Uint8Array): Promise<string | undefined>
   /** Ends the children. Idle ones end by themselves and keep no process alive. */
   [Symbol.dispose](): void
 }
@@ -215,9 +220,24 @@ export function createCompileService(options: CompileServiceOptions): CompileSer
       const { reply } = outcome
       if (reply.kind === 'failed') throw new Diagnostic(reply.diagnostic)
       if (reply.kind === 'unknown-target') throw unsupportedTarget(target, toolchain, reply.known)
+      invariant(reply.kind === 'done', 'a compiler answered another question')
       if (reply.code !== 0 || !reply.image) throw refusedError(failed, reply.codeName, reply.log)
       return { image: reply.image, log: reply.log }
     }
+  }
+
+  async function disassemble(target: Target, image: Uint8Array): Promise<string | undefined> {
+    if (target.platform !== 'amd') return undefined
+    const toolchains = options.toolchain ? [options.toolchain(target)] : findToolchains(env)
+    for (const toolchain of toolchains) {
+      const comgr = toolchain.hip?.comgr
+      if (!comgr) continue
+      const job = { id: jobIds++, comgr, target: targetId(target), image }
+      const outcome = await limit(() => poolOf(toolchain).run(job))
+      if (outcome.kind === 'reply' && outcome.reply.kind === 'disassembled' && outcome.reply.text)
+        return outcome.reply.text
+    }
+    return undefined
   }
 
   async function compileOne(
@@ -232,7 +252,7 @@ export function createCompileService(options: CompileServiceOptions): CompileSer
     const { entry: found, fromCache } = general
       ? { entry: general, fromCache: true }
       : await cache.getOrBuild(keyInput, () => limit(() => make(signal), signal), signal ? { signal } : {})
-    if (options.saveTemps) await saveTemps(options.saveTemps, job.target, job.source, found)
+    if (options.saveTemps) await saveTemps(options.saveTemps, job.target, job.source, found, disassemble)
     return compiled(job, keyInput, found, fromCache, performance.now() - started)
   }
 
@@ -302,6 +322,7 @@ export function createCompileService(options: CompileServiceOptions): CompileSer
   return {
     compileAll,
     compileEach,
+    disassemble,
     [Symbol.dispose]() {
       for (const pool of pools.values()) pool[Symbol.dispose]()
       pools.clear()

@@ -5,7 +5,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { Diagnostic } from '../ir/diagnostic.ts'
-import { jobFile, type WorkerJob, type WorkerReply } from './compile-protocol.ts'
+import { type DisassemblyJob, jobFile, type WorkerJob, type WorkerReply } from './compile-protocol.ts'
+import { disassemble } from './platform/disassemble.ts'
 import { comgrTargets, openHipRtc, openNvrtc, type RunTimeCompiler } from './platform/rtc.ts'
 
 interface Loaded {
@@ -32,9 +33,13 @@ function load({ family, hip, nvrtc }: WorkerJob['toolchain']): Loaded {
   return found
 }
 
-function answer(job: WorkerJob): WorkerReply {
+function answer(job: WorkerJob | DisassemblyJob): WorkerReply {
   const { id } = job
   try {
+    if ('comgr' in job) {
+      const text = disassemble(job.comgr, job.target, job.image)
+      return { id, kind: 'disassembled', ...(text === undefined ? {} : { text }) }
+    }
     const { compiler, targets } = load(job.toolchain)
     if (targets.length > 0 && !targets.includes(job.target)) return { id, kind: 'unknown-target', known: targets }
     const { code, codeName, log, image } = compiler.compile(job)
@@ -56,7 +61,7 @@ const cleanLog = (log: string): string =>
     )
 
 function serve(): void {
-  process.on('message', (job: WorkerJob) => process.send!(answer(job)))
+  process.on('message', (job: WorkerJob | DisassemblyJob) => process.send!(answer(job)))
   process.on('disconnect', () => process.exit(0))
   process.on('SIGINT', () => {}) // the service decides: it ends us when the user's interrupt ends the work
   // A compile blocks this thread, perhaps for ever; this one sees that the parent is gone and ends the process.
@@ -80,7 +85,11 @@ function repeat(path: string): void {
     process.exitCode = reply.code === 0 ? 0 : 1
   } else {
     const text =
-      reply.kind === 'failed' ? new Diagnostic(reply.diagnostic).message : `knows only ${reply.known.join(' ')}`
+      reply.kind === 'unknown-target'
+        ? `knows only ${reply.known.join(' ')}`
+        : reply.kind === 'failed'
+          ? new Diagnostic(reply.diagnostic).message
+          : ''
     process.stderr.write(`${text}\n`)
     process.exitCode = 1
   }

@@ -5,6 +5,8 @@ export interface ElfSection {
   readonly name: string
   readonly type: number
   readonly info: number
+  /** of its first byte, as symbols count */
+  readonly address: number
   /** bytes in memory: a NOBITS section has a size and no content */
   readonly size: number
   readonly content: Uint8Array
@@ -16,6 +18,7 @@ export interface ElfNote {
 }
 export interface ElfSymbol {
   readonly name: string
+  readonly address: number
   readonly size: number
 }
 export interface Elf {
@@ -51,11 +54,11 @@ function parse(bytes: Uint8Array): Elf | undefined {
   const raw = Array.from({ length: count }, (_, index) => {
     const at = table + index * entrySize
     const [nameAt, type] = [view.getUint32(at, true), view.getUint32(at + 4, true)]
-    const [offset, size] = [u64(at + 24), u64(at + 32)]
+    const [address, offset, size] = [u64(at + 16), u64(at + 24), u64(at + 32)]
     const [link, info] = [view.getUint32(at + 40, true), view.getUint32(at + 44, true)]
     if (type !== NOBITS && offset + size > bytes.length) throw new RangeError('section outside the file')
     const content = type === NOBITS ? new Uint8Array() : bytes.subarray(offset, offset + size)
-    return { nameAt, type, size, link, info, content }
+    return { nameAt, type, address, size, link, info, content }
   })
   const names = raw[view.getUint16(62, true)]?.content ?? new Uint8Array()
   const sections = raw.map((section) => ({ ...section, name: textAt(names, section.nameAt) }))
@@ -73,6 +76,7 @@ function parse(bytes: Uint8Array): Elf | undefined {
       const data = viewOf(found.content)
       return Array.from({ length: Math.floor(found.content.length / 24) }, (_, i) => ({
         name: textAt(stringsOf(found), data.getUint32(i * 24, true)),
+        address: Number(data.getBigUint64(i * 24 + 8, true)),
         size: Number(data.getBigUint64(i * 24 + 16, true)),
       }))
     },

@@ -21,8 +21,17 @@ const disassemblers: Readonly<Record<Target['platform'], readonly (readonly stri
   host: [['objdump', '-d', '--no-show-raw-insn']],
 }
 
-/** Writes source, options, object, log, resources and, with a disassembler, the ISA; gives the folder. */
-export async function saveTemps(folder: string, target: Target, source: string, entry: Entry): Promise<string> {
+/**
+ * Writes source, options, object, log, resources and, with a disassembler, the ISA; gives the folder. `disassemble` is
+ * asked first: it may have one without any program installed.
+ */
+export async function saveTemps(
+  folder: string,
+  target: Target,
+  source: string,
+  entry: Entry,
+  disassemble: (target: Target, image: Uint8Array) => Promise<string | undefined>,
+): Promise<string> {
   const label = entry.label.replaceAll(/[^\w.-]+/g, '_')
   const own = join(folder, `${label}.${targetId(target).replaceAll(':', '.')}.${entry.key.slice(0, 12)}`)
   makeFolder(own)
@@ -32,6 +41,11 @@ export async function saveTemps(folder: string, target: Target, source: string, 
   writeFileSync(join(own, object), sharedObjectIn(entry.image) ?? entry.image)
   writeFileSync(join(own, 'log.txt'), entry.log)
   writeFileSync(join(own, 'resources.json'), `${JSON.stringify(entry.resources, null, 2)}\n`)
+  const instructions = await disassemble(target, entry.image)
+  if (instructions !== undefined) {
+    writeFileSync(join(own, 'kernel.s'), instructions)
+    return own
+  }
   for (const [program, ...args] of disassemblers[target.platform]) {
     const text = await disassembly(program!, [...args, join(own, object)])
     if (text === undefined) continue

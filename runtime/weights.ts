@@ -18,8 +18,11 @@ export interface LoadProgress {
   readonly seconds: number
 }
 
-/** Four are read at once, by as many threads (libuv has no more by default), while others are being copied. */
-const lanes = 6
+/** libuv's pool, which does the reading, has four threads unless the environment says otherwise. */
+const threads = Math.min(16, Math.max(1, Number(process.env['UV_THREADPOOL_SIZE']) || 4))
+
+/** Reads under way at once: one a thread, while the bytes of two more are being copied. */
+const lanes = threads + 2
 
 /** 8 MiB keep a thread busy for a millisecond or more; larger reads would only take longer to begin and to end. */
 const largestRead = 8 * 2 ** 20

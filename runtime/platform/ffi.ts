@@ -94,3 +94,27 @@ export function viewMemory(address: bigint, bytes: number): ArrayBuffer {
 export function textAt(address: bigint): string {
   return address === 0n ? '' : koffi.decode.string(address)
 }
+
+/**
+ * A function that native code may call on this thread while `run` is at work; gone afterwards. Its parameters arrive as
+ * bigint addresses, texts and numbers.
+ */
+export function withCallback<T>(
+  returns: NativeType | 'nothing',
+  args: readonly NativeType[],
+  // biome-ignore lint/suspicious/noExplicitAny: the border to C
+  callback: (...args: any[]) => unknown,
+  run: (address: bigint) => T,
+): T {
+  const type = koffi.proto(
+    null,
+    returns === 'nothing' ? 'void' : cTypes[returns],
+    args.map((arg) => cTypes[arg]),
+  )
+  const address = koffi.register(callback, koffi.pointer(type))
+  try {
+    return run(address)
+  } finally {
+    koffi.unregister(address)
+  }
+}

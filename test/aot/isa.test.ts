@@ -1,0 +1,159 @@
+// The instructions of the kernels that decoding spends its time in, read back from the code objects: weights and caches
+// are loaded 16 bytes a lane at a time, and nothing spills. Without a GPU; compiled code is shared with compile-all.test.ts.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { compileProgram } from '../../codegen/compile.ts'
+import { catalogLimits, kernelCatalog } from '../../codegen/kernels/catalog.ts'
+import { findTargets } from '../../codegen/targets.ts'
+import { packageRoot } from '../../ir/package-root.ts'
+import { type Target, targetId } from '../../ir/target.ts'
+import { occupancy } from '../../runtime/code-object.ts'
+import { createCompileService } from '../../runtime/compile-service.ts'
+import { openKernelCache } from '../../runtime/kernel-cache.ts'
+import { compileJob } from '../../runtime/kernel-compiler.ts'
+import { findToolchains, type Toolchain } from '../../runtime/toolchains.ts'
+import { amdInstructions, type MemoryInstructions, nvidiaInstructions, wideShare } from './isa.ts'
+
+const targets = findTargets('gfx90a,gfx942,gfx1100,gfx1201,sm_90')
+
+/** What a token of decoding reads in bulk: weights, and the cache. */
+const entries = kernelCatalog().filter(({ name }) => /^gemv|^attention, (one|eight) tokens?/.test(name))
+
+/**
+ * Least part of what a kernel loads that comes by loads of 16 bytes, each instruction counted once; the rest are scales
+ * of blocks, page tables and residuals. AMD's memory takes 16 bytes at any address. NVIDIA's wants them at a multiple of
+ * 16, where blocks of 18 to 34 and of 210 bytes are not: words of 4 or 8 bytes are the widest that any of them permits.
+ */
+const leastWide = 0.8
+const unalignedOnNvidia = new Set(['q4_0', 'q4_1', 'q5_0', 'q5_1', 'q8_0', 'q6_k'])
+
+function fault(target: Target, name: string, found: MemoryInstructions): string | undefined {
+  const format = /^gemv\w* (\w+)/.exec(name)?.[1] ?? ''
+  const share = wideShare(found)
+  if (found.scratch > 0) return `${found.scratch} instructions use scratch memory`
+  if (target.platform === 'nvidia' && unalignedOnNvidia.has(format)) {
+    const narrow = [...found.loads].filter(([bits]) => bits < 32).reduce((sum, [, count]) => sum + count, 0)
+    const words = [...found.loads].filter(([bits]) => bits >= 32).reduce((sum, [, count]) => sum + count, 0)
+    return narrow > words / 2 ? `${narrow} loads of less than 4 bytes beside ${words} others` : undefined
+  }
+  return share < leastWide ? `only ${percent(share)} of its loads are 16 bytes wide` : undefined
+}
+
+interface Row {
+  readonly name: string
+  readonly entry: string
+  readonly waves: number
+  readonly maxWaves: number
+  readonly found: MemoryInstructions
+}
+
+const percent = (share: number): string => `${(share * 100).toFixed(0)} %`
+const listed = ({ loads }: MemoryInstructions): string =>
+  [...loads]
+    .sort(([a], [b]) => b - a)
+    .map(([bits, count]) => `${count}×${bits}`)
+    .join(' ')
+
+/** `gfx942: 42 kernels; 16-byte loads bring 86 % (gemv q5_1) or more; 3 (attention …) to 8 of 8 waves a SIMD` */
+function summary(target: Target, rows: readonly Row[]): string {
+  const narrowest = rows.reduce((a, b) => (wideShare(b.found) < wideShare(a.found) ? b : a))
+  const fewest = rows.reduce((a, b) => (b.waves < a.waves ? b : a))
+  return [
+    `${targetId(target)}: ${rows.length} kernels, none with scratch memory`,
+    `16-byte loads bring ${percent(wideShare(narrowest.found))} (${narrowest.name}: ${listed(narrowest.found)}) or more`,
+    `${fewest.waves} (${fewest.name}) to ${Math.max(...rows.map(({ waves }) => waves))} of ${fewest.maxWaves} waves a SIMD`,
+  ].join('; ')
+}
+
+/** A compiler that is not there is an error where scripts/hiprtc.mjs can bring it, and a printed skip elsewhere. */
+function compilerFor(target: Target): Toolchain | undefined {
+  const [family, release, argument] = target.platform === 'nvidia' ? ['nvrtc', '', 'nvrtc'] : ['hiprtc', '6.4.', '6.4']
+  const found = findToolchains().find((one) => one.family === family && one.version.startsWith(release!))
+  if (found) return found
+  if (existsSync('/usr/bin/apt-get')) throw new Error(`no ${family}: node scripts/hiprtc.mjs ${argument}`)
+  console.log(`skipped: no ${family} for ${targetId(target)}, and no apt-get to bring it`)
+  return undefined
+}
+
+test.each(targets.map((target) => [targetId(target), target] as const))(
+  'wide loads and no scratch memory on %s',
+  async (_, target) => {
+    const compiler = compilerFor(target)
+    if (!compiler) return
+    const root = join(packageRoot(), 'node_modules', '.cache', 'rocmforge-test')
+    using service = createCompileService({ cache: openKernelCache({ root, readOnly: [] }), toolchain: () => compiler })
+    const programs = entries.map(({ name, graph }) => ({
+      name,
+      program: compileProgram(graph, { target, limits: catalogLimits }),
+    }))
+    const sources = new Map(programs.flatMap(({ program }) => program.kernels.map((source) => [source.id, source])))
+    const compiled = await service.compileAll([...sources.values()].map((source) => compileJob(source, target)))
+    const images = new Map([...sources.keys()].map((id, i) => [id, compiled[i]!]))
+    const texts = new Map<string, string>()
+    for (const [id, { image }] of images) {
+      if (target.platform === 'nvidia') continue
+      const text = await service.disassemble(target, image)
+      expect(text, `disassembly of ${id}`).toBeDefined()
+      texts.set(id, text!)
+    }
+
+    const rows: Row[] = []
+    const faults: string[] = []
+    for (const { name, program } of programs) {
+      for (const [index, { source, entry, block, ldsBytes }] of program.calls.entries()) {
+        const { image, resources } = images.get(source)!
+        const found =
+          target.platform === 'nvidia' ? nvidiaInstructions(image, entry) : amdInstructions(texts.get(source)!, entry)
+        const own = resources.find((kernel) => kernel.name === entry)!
+        const { waves, maxWaves } = occupancy(own, target, block, ldsBytes)!
+        const wrong = fault(target, name, found)
+        if (index > 0 && found.scratch === 0) continue // combines what the first kernel of the call left
+        rows.push({ name, entry, found, waves, maxWaves })
+        if (wrong) faults.push(`${name}: ${entry} on ${targetId(target)}: ${wrong}; loads ${listed(found)}`)
+      }
+    }
+    console.log(summary(target, rows))
+    expect(faults).toEqual([])
+  },
+  240_000,
+)
+
+/** One load of each width, and an array that registers cannot hold: what the table above would have to see. */
+const probe = (wide: string): string => `
+${wide}
+#ifndef __global__
+#define __global__ __attribute__((global))
+#endif
+extern "C" __global__ void probe(const unsigned char* a, const unsigned short* b, const unsigned* c,
+                                 const unsigned long long* d, const quad* e, unsigned* y) {
+  const quad q = e[LANE]; // each lane its own: what all read alike goes through AMD's scalar unit
+  y[0] = a[LANE] + b[LANE] + c[LANE] + unsigned(d[LANE] >> 7) + q.x + q.y + q.z + q.w;
+}
+extern "C" __global__ void spilling(const unsigned* at, unsigned* y) {
+  unsigned many[64];
+  for (int i = 0; i < 64; i++) many[i] = at[i];
+  for (int i = 0; i < 64; i++) y[i] = many[at[i] & 63];
+}`
+
+test.each([
+  ['gfx942', 'typedef unsigned quad __attribute__((ext_vector_type(4)));'],
+  ['gfx1201', 'typedef unsigned quad __attribute__((ext_vector_type(4)));'],
+  ['sm_90', 'typedef uint4 quad;'],
+] as const)('loads of every width and scratch memory are seen on %s', async (name, wide) => {
+  const target = findTargets(name)[0]!
+  const compiler = compilerFor(target)
+  if (!compiler) return
+  const root = join(packageRoot(), 'node_modules', '.cache', 'rocmforge-test')
+  using service = createCompileService({ cache: openKernelCache({ root, readOnly: [] }), toolchain: () => compiler })
+  const lane = target.platform === 'amd' ? '__builtin_amdgcn_workitem_id_x()' : 'threadIdx.x'
+  const [kernel] = await service.compileAll([
+    { source: `#define LANE ${lane}\n${probe(wide)}`, kernels: ['probe', 'spilling'], target, label: 'probe' },
+  ])
+  const text = await service.disassemble(target, kernel!.image)
+  const seen = (entry: string) =>
+    text === undefined ? nvidiaInstructions(kernel!.image, entry) : amdInstructions(text, entry)
+  expect([...seen('probe').loads].sort(([a], [b]) => a - b)).toEqual([8, 16, 32, 64, 128].map((bits) => [bits, 1]))
+  expect(seen('probe').scratch).toBe(0)
+  expect(seen('spilling').scratch).toBeGreaterThan(0)
+})
