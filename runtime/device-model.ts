@@ -24,6 +24,8 @@ export interface DeviceModelOptions {
   readonly weights: WeightSource
   /** symbols bound for good, such as P and M */
   readonly bindings: Bindings
+  /** states whose memory is the caller's: name → address */
+  readonly states?: Readonly<Record<string, bigint>>
   readonly onWeights?: (progress: LoadProgress) => void
   readonly signal?: AbortSignal
 }
@@ -92,7 +94,7 @@ export class DeviceModel implements Disposable {
   async load(
     programs: readonly { readonly program: Program; readonly feedback?: Readonly<Record<string, string>> }[],
   ): Promise<Executable[]> {
-    const { driver, compiler, weights, signal, onWeights, bindings } = this.#options
+    const { driver, compiler, weights, signal, onWeights, bindings, states: given = {} } = this.#options
     const all = programs.map(({ program }) => program)
     const images = await this.#compile(all, compiler, signal)
     this.#loadModules(all, images)
@@ -100,7 +102,7 @@ export class DeviceModel implements Disposable {
     const arena = this.#arenaOf(Math.max(...all.map(({ arenaBytes }) => arenaBytes)))
     for (const program of all)
       for (const { id, bytes, type } of buffersOf(program, 'state'))
-        this.#state(id, bytes, bindShape(type.shape, program.limits).join())
+        if (given[id.slice(1)] === undefined) this.#state(id, bytes, bindShape(type.shape, program.limits).join())
     const counters = new Map([...counterBytes(all)].map(([id, bytes]) => [id, this.#countersOf(id, bytes)]))
     return programs.map(({ program, feedback }) => {
       const executable = new Executable(program, {
@@ -111,7 +113,7 @@ export class DeviceModel implements Disposable {
         kernel: (source, entry) => this.#kernel(source, entry),
         address: (buffer) => {
           if (buffer.kind === 'weight') return this.#weights.addressOf(buffer)
-          return counters.get(buffer.id) ?? this.#states.get(buffer.id)!.address
+          return counters.get(buffer.id) ?? given[buffer.id.slice(1)] ?? this.#states.get(buffer.id)!.address
         },
         ...(feedback ? { feedback } : {}),
       })

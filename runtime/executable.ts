@@ -103,7 +103,7 @@ export class Executable implements Disposable {
       const { buffer } = this.#output(output)
       const [target, reads, writes] = [`%${input}`, this.#touches(`%${input}`), this.#touches(buffer)]
       invariant(
-        Math.max(...reads, -1) < Math.min(...writes),
+        Math.max(...reads, -1) <= Math.min(...writes), // one call may do both: what a step ends with works in place
         `output ${output} is written before input ${input} was read for the last time`,
       )
       this.#addresses.set(buffer, this.#addresses.get(target)!)

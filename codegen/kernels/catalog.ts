@@ -21,6 +21,7 @@ import {
   matmulAdd,
   matmulSwiglu,
   mul,
+  publish,
   pvMatmul,
   qkMatmul,
   repeatKv,
@@ -330,6 +331,11 @@ function sampling({ vocab: V, page }: CatalogShape): CatalogEntry[] {
   const per = (g: GraphBuilder, name: string, dtype: Dtype) => g.input(name, tensor(dtype, ['R']))
   const logits = (g: GraphBuilder) => g.input('logits', tensor('f32', ['R', V]))
   return [
+    entry('publish', (g) => {
+      const of = (name: string) => g.input(name, tensor('i32', [name === 'step' ? 1 : 'R']))
+      const ring = g.state('ring', 'i32', [4, 'R', 2])
+      return publish({ ring, token: of('token'), positions: of('positions'), step: of('step') }).published
+    }),
     entry('argmax f32', (g) => argmax({ x: g.input('x', tensor('f32', ['R', V])) })),
     entry('topk f32', (g) => topk({ x: g.input('x', tensor('f32', ['R', V])) }, { k: 64 })),
     entry('sample', (g) =>

@@ -13,6 +13,7 @@ import { binaryKernels, causalMaskKernel, incrementKernel, swigluKernel, unaryKe
 import { matmulKernels } from './matmul.ts'
 import { addRmsNormKernel, layerNormKernel, rmsNormKernel } from './norm.ts'
 import { ropeKernel, ropeKvAppendKernel } from './rope.ts'
+import { publishKernel } from './publish.ts'
 import { argmaxKernel, repeatPenaltyKernel, sampleKernel, topkKernel } from './sample.ts'
 import { scaleMaskSoftmaxKernel, softmaxKernel } from './softmax.ts'
 
@@ -44,4 +45,5 @@ export const kernelSpecs: readonly KernelSpec[] = [
   topkKernel,
   repeatPenaltyKernel,
   sampleKernel,
+  publishKernel,
 ]

@@ -1,4 +1,4 @@
-// increment: y = x + BY where x ≥ 0, else x; of i32: positions that advance on the device, those of idle rows stay negative
+// increment: y = x + BY, of i32: positions that advance on the device
 //   layout    y, x: i32[n]
 //   launch    grid = ⌈n / TILE⌉, block = BLOCK; one block per TILE elements
 //   aliasing  y may be x
@@ -17,7 +17,7 @@ constexpr int TILE = P_TILE;
 
 DEVICE void increment_tile(int tile, i32* y, const i32* x, int n) {
   const int end = min_int((tile + 1) * TILE, n);
-  for (int i = tile * TILE + thread_id(); i < end; i += BLOCK) y[i] = x[i] < 0 ? x[i] : i32(u32(x[i]) + BY);
+  for (int i = tile * TILE + thread_id(); i < end; i += BLOCK) y[i] = i32(u32(x[i]) + BY);
 }
 
 KERNEL void increment(i32* y, const i32* x, i32 n) {

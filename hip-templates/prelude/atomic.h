@@ -2,6 +2,7 @@
 //   atomic_add(p, v)  f32, i32, u32       gives the old value, as do atomic_max(p, v), atomic_min(p, v)  i32, u32;
 //                                         relaxed
 //   load_acquire(p), store_release(p, v)  u32 flags between blocks
+//   store_for_host(p, v)                  u64: a host that shares the memory sees all of it or nothing, soon
 //   device_fence()                        writes before it are seen by other blocks before those after it
 //   grid_sync(meeting)                    all blocks of the grid meet; every block must be resident, meeting starts at 0
 //   grid_arrive(meeting), grid_wait(…)    its halves, for work in between and for a bound on the wait
@@ -20,6 +21,7 @@ template <class T> DEVICE T atomic_min(T* p, T v) {
 }
 DEVICE u32 load_acquire(const u32* p) { return __hip_atomic_load(p, __ATOMIC_ACQUIRE, __HIP_MEMORY_SCOPE_AGENT); }
 DEVICE void store_release(u32* p, u32 v) { __hip_atomic_store(p, v, __ATOMIC_RELEASE, __HIP_MEMORY_SCOPE_AGENT); }
+DEVICE void store_for_host(u64* p, u64 v) { __hip_atomic_store(p, v, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_SYSTEM); }
 DEVICE void device_fence() { __builtin_amdgcn_fence(__ATOMIC_SEQ_CST, "agent"); }
 DEVICE void wait_a_little() { __builtin_amdgcn_s_sleep(1); }
 #elif ON_NVIDIA
@@ -34,6 +36,9 @@ DEVICE u32 load_acquire(const u32* p) {
 DEVICE void store_release(u32* p, u32 v) {
   asm volatile("st.release.gpu.global.u32 [%0], %1;" : : "l"(p), "r"(v) : "memory");
 }
+DEVICE void store_for_host(u64* p, u64 v) {
+  asm volatile("st.relaxed.sys.global.u64 [%0], %1;" : : "l"(p), "l"(v) : "memory");
+}
 DEVICE void device_fence() { __threadfence(); }
 DEVICE void wait_a_little() {}
 #else
@@ -42,6 +47,7 @@ template <class T> DEVICE T atomic_max(T* p, T v) { return hiphost_atomic_max(p,
 template <class T> DEVICE T atomic_min(T* p, T v) { return hiphost_atomic_min(p, v); }
 DEVICE u32 load_acquire(const u32* p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 DEVICE void store_release(u32* p, u32 v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+DEVICE void store_for_host(u64* p, u64 v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 DEVICE void device_fence() { __threadfence(); }
 DEVICE void wait_a_little() { hiphost_pause(); }
 #endif

@@ -69,6 +69,8 @@ export interface Calls {
   freeAsync?(address: Pointer, stream: Pointer): Status
   hostAlloc(out: Out64, bytes: number, flags: number): Status
   hostFree(address: Pointer): Status
+  /** where kernels find pinned memory; fails if they cannot */
+  hostDeviceAddress?(out: Out64, address: Pointer, flags: number): Status
   copyToDevice(to: Pointer, from: Uint8Array | Pointer, bytes: number): Status
   copyToHost(to: Uint8Array | Pointer, from: Pointer, bytes: number): Status
   copyOnDevice(to: Pointer, from: Pointer, bytes: number): Status
@@ -163,6 +165,7 @@ export const optionalCalls: ReadonlySet<CallName> = new Set<Exclude<CallName, Re
   'setFunctionAttribute',
   'occupancy',
   'launchCooperative',
+  'hostDeviceAddress',
   'allocAsync',
   'freeAsync',
   'captureBegin',

@@ -56,6 +56,7 @@ export const amdSymbols: SymbolTable = {
   freeAsync: direct('hipFreeAsync', 'pointer', 'pointer'),
   hostAlloc: direct('hipHostMalloc', 'pointer', 'size', 'u32'),
   hostFree: direct('hipHostFree', 'pointer'),
+  hostDeviceAddress: direct('hipHostGetDevicePointer', 'pointer', 'pointer', 'u32'),
   copyToDevice: direct('hipMemcpyHtoD', 'pointer', 'pointer', 'size'),
   copyToHost: direct('hipMemcpyDtoH', 'pointer', 'pointer', 'size'),
   copyOnDevice: direct('hipMemcpyDtoD', 'pointer', 'pointer', 'size'),

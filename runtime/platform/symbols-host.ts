@@ -10,6 +10,7 @@ export const hostSymbols: SymbolTable = {
   propertiesOld: read,
   uuid: read,
   lastMessage: { ...direct('hiphostLastMessage'), returns: 'text' },
+  hostDeviceAddress: { absent: 'all memory is the host’s' },
   launchCooperative: { absent: 'blocks up to the number of threads always run at once' },
   setFunctionAttribute: { absent: 'any amount of LDS is plain memory' },
 }

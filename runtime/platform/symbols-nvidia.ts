@@ -53,6 +53,7 @@ export const nvidiaSymbols: SymbolTable = {
   freeAsync: direct('cuMemFreeAsync', 'pointer', 'pointer'),
   hostAlloc: direct('cuMemHostAlloc', 'pointer', 'size', 'u32'),
   hostFree: direct('cuMemFreeHost', 'pointer'),
+  hostDeviceAddress: direct('cuMemHostGetDevicePointer_v2', 'pointer', 'pointer', 'u32'),
   copyToDevice: direct('cuMemcpyHtoD_v2', 'pointer', 'pointer', 'size'),
   copyToHost: direct('cuMemcpyDtoH_v2', 'pointer', 'pointer', 'size'),
   copyOnDevice: direct('cuMemcpyDtoD_v2', 'pointer', 'pointer', 'size'),

@@ -8,6 +8,7 @@ import { DeviceStepper } from '../engine/device-stepper.ts'
 import type { StepKind } from '../engine/programs.ts'
 import { ReferenceStepper } from '../engine/reference-stepper.ts'
 import type { Stepper } from '../engine/stepper.ts'
+import { TokenRing } from '../engine/token-ring.ts'
 import { decodedWeights, weightSource } from '../engine/weight-values.ts'
 import { type Checkpoint, type ModelSource, openCheckpoint } from '../loader/checkpoint.ts'
 import { knownArchitectures } from '../models/index.ts'
@@ -106,11 +107,13 @@ export async function deviceStepper(
   weights: WeightSource = weightSource(checkpoint),
 ): Promise<DeviceStepper> {
   checkMemory(plan, device, checkpoint)
+  const ring = new TokenRing(device.driver)
   const model = new DeviceModel({
     driver: device.driver,
     compiler: device.compiler,
     weights,
     bindings: plan.bindings,
+    states: { ring: ring.address },
     ...(events.onWeights ? { onWeights: events.onWeights } : {}),
     ...(events.signal ? { signal: events.signal } : {}),
   })
@@ -122,6 +125,7 @@ export async function deviceStepper(
     const stepper = new DeviceStepper({
       driver: device.driver,
       model,
+      ring,
       sample: sample!,
       decode: decode!,
       load: async (kind) => (await model.load([{ program: plan.program(kind) }]))[0]!,
@@ -139,6 +143,7 @@ export async function deviceStepper(
     return stepper
   } catch (error) {
     model[Symbol.dispose]()
+    ring[Symbol.dispose]()
     throw error
   }
 }

@@ -291,13 +291,14 @@ class Recording {
       top_p: 1,
       min_p: 0,
       seed: 0,
+      step: 0,
       repeat_penalty: 1,
     }
     const values: Record<string, ArrayLike<number>> = {
       tokens,
       positions: tokens.map((_, i) => position + i),
       seq: tokens.map(() => 0),
-      page_table: Array.from({ length: this.#plan.pages }, (_, i) => i),
+      page_table: Array.from({ length: this.#plan.pagesPerRequest }, (_, i) => i),
     }
     const inputs = new Map<string, HostTensor>()
     for (const { id, type } of buffersOf(program, 'input')) {

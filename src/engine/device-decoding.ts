@@ -3,11 +3,12 @@
 import { invariant } from '../../ir/diagnostic.ts'
 import type { Executable } from '../../runtime/executable.ts'
 import type { Stream } from '../../runtime/platform/driver.ts'
+import { ringSlots } from '../models/step.ts'
 import type { BatchDecoding } from './stepper.ts'
-import { depth, type TokenRing } from './token-ring.ts'
+import type { TokenRing } from './token-ring.ts'
 
 /** What a decode step writes for the next one. */
-export const decodeFeedback = { token: 'tokens', next_positions: 'positions' } as const
+export const decodeFeedback = { token: 'tokens', next_positions: 'positions', next_step: 'step' } as const
 
 interface Planned {
   /** steps at most */
@@ -15,6 +16,8 @@ interface Planned {
   /** of the first step: the largest among the sequences */
   readonly position: number
   readonly sequences: number
+  /** of the program, which may have room for more */
+  readonly rows: number
 }
 
 export class DeviceDecoding implements BatchDecoding {
@@ -40,14 +43,14 @@ export class DeviceDecoding implements BatchDecoding {
   }
 
   async next(): Promise<readonly number[]> {
-    const { count, position, sequences } = this.#plan
+    const { count, position, sequences, rows } = this.#plan
     invariant(!this.#stopped && this.#read < count, 'a decoding that has ended is asked for a token')
     this.#executable ??= await this.#begin()
-    for (; this.#started < count && this.#started - this.#read < depth; this.#started++) {
+    for (; this.#started < count && this.#started - this.#read < ringSlots; this.#started++) {
       this.#executable.run({ L: position + this.#started + 1 }) // fused attention reads L from the device, -O0 does not
-      this.#ring.send(this.#started, this.#executable.outputAddress('token'), sequences, this.#stream)
+      this.#ring.follow(this.#started, rows, this.#stream)
     }
-    return this.#ring.receive(this.#read++, sequences)
+    return this.#ring.take(this.#read++, rows, sequences, this.#stream)
   }
 
   async stop(): Promise<void> {

@@ -14,11 +14,13 @@ import {
   type StepInput,
   type Stepper,
 } from './stepper.ts'
-import { TokenRing } from './token-ring.ts'
+import type { TokenRing } from './token-ring.ts'
 
 export interface DeviceStepperParts {
   readonly driver: Driver
   readonly model: DeviceModel
+  /** where decode programs of the model leave tokens */
+  readonly ring: TokenRing
   readonly sample: Executable
   readonly decode: Executable
   /** loads a program that is not always needed, when it is first asked for */
@@ -41,7 +43,6 @@ export class DeviceStepper implements Stepper {
   readonly pages: number
   readonly #parts: DeviceStepperParts
   readonly maxBatch: number
-  readonly #ring: TokenRing
   /** programs beyond those that are always there, by what is loaded */
   readonly #loaded = new Map<string, Promise<Executable>>()
   #decoding: DeviceDecoding | undefined
@@ -52,7 +53,6 @@ export class DeviceStepper implements Stepper {
     this.pageSize = parts.pageSize
     this.pages = parts.pages
     this.maxBatch = parts.maxBatch
-    this.#ring = new TokenRing(parts.driver)
   }
 
   async absorb(step: StepInput): Promise<void> {
@@ -109,18 +109,20 @@ export class DeviceStepper implements Stepper {
       `a decoding takes one token of each of 1 to ${this.maxBatch} sequences`,
     )
     const previous = this.#decoding
+    const rows = batchFor(steps.length)
     const begin = async () => {
       await previous?.stop()
       const executable = await this.#decodeProgram(steps)
-      setBatch(executable, steps, batchFor(steps.length), this.#parts.pagesPerRequest)
+      setBatch(executable, steps, rows, this.#parts.pagesPerRequest)
       executable.sendInputs()
+      this.#parts.ring.clear()
       return executable
     }
     const position = Math.max(...steps.map((step) => step.position))
     const decoding = new DeviceDecoding(
       this.#parts.model,
-      this.#ring,
-      { count, position, sequences: steps.length },
+      this.#parts.ring,
+      { count, position, sequences: steps.length, rows },
       begin,
     )
     this.#decoding = decoding
@@ -155,7 +157,8 @@ export class DeviceStepper implements Stepper {
   /** Before the first decoding of one sequence: the cache is still empty, any step will do. */
   async checkReplay(): Promise<void> {
     const { decode } = this.#parts
-    await this.#tryReplay(decode, () => setStep(decode, { tokens: [0], position: 0, pages: [0], sampler: greedy }))
+    const first: StepInput = { tokens: [0], position: 0, pages: [0], sampler: greedy }
+    await this.#tryReplay(decode, () => setBatch(decode, [first], 1, this.#parts.pagesPerRequest))
   }
 
   /** Compares a decode step launch by launch with its replay; replays from then on if both give the same logits. */
@@ -192,8 +195,8 @@ export class DeviceStepper implements Stepper {
 
   [Symbol.dispose](): void {
     this.#parts.model.stream.synchronize()
-    this.#ring[Symbol.dispose]()
     this.#parts.model[Symbol.dispose]()
+    this.#parts.ring[Symbol.dispose]()
   }
 }
 
@@ -223,8 +226,8 @@ function setBatch(executable: Executable, steps: readonly StepInput[], batch: nu
     rows.map((row) => steps[row]?.position ?? -1),
   )
   executable.setInput('seq', rows)
+  executable.setInput('step', [0])
   executable.setInput('page_table', pageTable)
-  if (executable.hasInput('last')) executable.setInput('last', rows)
   setSamplers(
     executable,
     rows.map((row) => steps[row]?.sampler ?? greedy),

@@ -19,7 +19,7 @@ export type StepKind = 'absorb' | 'sample' | 'decode' | 'score'
 
 export const stepKinds = ['absorb', 'sample', 'decode', 'score'] as const satisfies readonly StepKind[]
 
-const results: Record<StepKind, StepResult> = { absorb: 'none', sample: 'token', decode: 'token', score: 'all-logits' }
+const results: Record<StepKind, StepResult> = { absorb: 'none', sample: 'token', decode: 'next', score: 'all-logits' }
 
 /** Requests of a decode program: a smaller batch runs in the next larger one, whose other rows are idle. */
 export const batchSizes = [1, 2, 4, 8, 16, 32] as const

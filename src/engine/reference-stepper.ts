@@ -89,6 +89,7 @@ export class ReferenceStepper implements Stepper {
         tokens.map(() => 0),
       ),
       page_table: hostTensor('i32', [1, pages.length], pages),
+      step: per('i32', 0),
       last: per('i32', tokens.length - 1),
       temperature: per('f32', sampler.temperature),
       top_k: per('i32', sampler.topK),

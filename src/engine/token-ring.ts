@@ -1,57 +1,99 @@
-// TokenRing: where sampled tokens arrive on the host, some steps behind the device.
-import type { Driver, PinnedBuffer, Stream, TimingEvent } from '../../runtime/platform/driver.ts'
+// TokenRing: where the tokens of a decoding arrive. The device writes each beside the number of its step into memory that the
+// host sees too; the host looks there, and sleeps where it knows that nothing can have come yet.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { invariant } from '../../ir/diagnostic.ts'
+import type { DeviceBuffer, Driver, PinnedBuffer, Stream } from '../../runtime/platform/driver.ts'
+import { ringSlots } from '../models/step.ts'
 import { largestBatch } from './programs.ts'
 
-/** steps that may be on their way before the host has read their tokens */
-export const depth = 4
-
-/** how long a wait may keep other work of this process waiting, ms */
+/** how long other work of this process may wait while tokens are always there already, ms */
 const patienceMs = 8
+/** timers come up to 1 ms late: what is nearer is waited for by looking again and again */
+const nearMs = 2
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 export class TokenRing implements Disposable {
+  /** of `ring`, a state of decode programs */
+  readonly address: bigint
   readonly #driver: Driver
-  readonly #pinned: PinnedBuffer
-  readonly #tokens: Int32Array
-  readonly #events: TimingEvent[] = []
+  /** what the host reads: the ring itself, or its copy */
+  readonly #seen: PinnedBuffer
+  /** where device and host share no memory, the ring is here and every step is copied */
+  readonly #own: DeviceBuffer | undefined
+  /** [slot, row, (token, step + 1)] */
+  readonly #words: Int32Array<ArrayBuffer>
   #lastTurn = performance.now()
+  /** when the last token was taken, and how long a step seems to take, ms */
+  #taken = 0
+  #interval = 0
 
   constructor(driver: Driver) {
     this.#driver = driver
-    const words = depth * largestBatch
-    this.#pinned = driver.during('tokens on their way to the host', () => driver.allocPinned(words * 4))
-    this.#tokens = new Int32Array(this.#pinned.view.buffer, this.#pinned.view.byteOffset, words)
-    try {
-      for (let i = 0; i < depth; i++) this.#events.push(driver.createEvent({ timing: false }))
-    } catch (error) {
-      this[Symbol.dispose]()
-      throw error
+    const words = ringSlots * largestBatch * 2
+    const shared = driver.during('tokens on their way to the host', () => driver.allocShared(words * 4))
+    this.#seen = shared ?? driver.allocPinned(words * 4)
+    this.#own = shared ? undefined : driver.alloc(words * 4)
+    this.address = this.#own?.address ?? this.#seen.address
+    this.#words = new Int32Array(this.#seen.view.buffer, this.#seen.view.byteOffset, words)
+    this.clear()
+  }
+
+  /** Forgets what earlier decodings left, while none is running. */
+  clear(): void {
+    this.#words.fill(0)
+    this.#taken = performance.now()
+  }
+
+  /** Enqueues, behind a step, what else it takes for its tokens to be seen. */
+  follow(step: number, rows: number, stream: Stream): void {
+    if (!this.#own) return
+    const [offset, bytes] = [(step % ringSlots) * rows * 8, rows * 8]
+    this.#driver.copyToHost(this.#seen.address + BigInt(offset), this.#own.address + BigInt(offset), bytes, stream)
+  }
+
+  /** The first `count` tokens of a step of `rows` rows, once they are there. */
+  async take(step: number, rows: number, count: number, stream: Stream): Promise<readonly number[]> {
+    const at = (step % ringSlots) * rows * 2
+    if (!this.#has(at, count, step)) await this.#wait(at, count, step, stream)
+    else if (performance.now() - this.#lastTurn > patienceMs) await this.#turn()
+    const now = performance.now()
+    this.#interval += (now - this.#taken - this.#interval) / 4
+    this.#taken = now
+    const tokens = new Array<number>(count)
+    for (let row = 0; row < count; row++) tokens[row] = this.#words[at + row * 2]!
+    return tokens
+  }
+
+  /** The step's number is loaded first: what stands beside it is as new. */
+  #has(at: number, count: number, step: number): boolean {
+    for (let row = count - 1; row >= 0; row--) {
+      if (Atomics.load(this.#words, at + row * 2 + 1) !== step + 1) return false
     }
+    return true
   }
 
-  /** Enqueues what brings the tokens of step `step` to the host. */
-  send(step: number, tokens: bigint, sequences: number, stream: Stream): void {
-    const slot = step % depth
-    this.#driver.copyToHost(this.#pinned.address + BigInt(slot * largestBatch * 4), tokens, sequences * 4, stream)
-    this.#events[slot]!.record(stream)
+  async #wait(at: number, count: number, step: number, stream: Stream): Promise<void> {
+    const began = performance.now()
+    const ahead = this.#taken + this.#interval - began
+    if (ahead > nearMs) await sleep(ahead - nearMs / 2)
+    const late = began + Math.max(ahead, 0) + 2 * nearMs
+    do {
+      await this.#turn()
+      if (performance.now() < late) continue
+      await sleep(1)
+      // a device that failed will never write: to ask it throws
+      if (stream.idle) invariant(this.#has(at, count, step), `step ${step} of a decoding has run and left no token`)
+    } while (!this.#has(at, count, step))
   }
 
-  /** The tokens of step `step`, once they are there. */
-  async receive(step: number, sequences: number): Promise<readonly number[]> {
-    const slot = step % depth
-    await this.#reached(this.#events[slot]!)
-    return Array.from(this.#tokens.subarray(slot * largestBatch, slot * largestBatch + sequences))
-  }
-
-  /** Waits for an event; lets the event loop turn now and then even if events are always there already. */
-  async #reached(event: TimingEvent): Promise<void> {
-    if (!event.reached) await event.synchronizeAsync()
-    else if (performance.now() - this.#lastTurn > patienceMs) await new Promise((resolve) => setImmediate(resolve))
-    else return
+  async #turn(): Promise<void> {
+    await turn()
     this.#lastTurn = performance.now()
   }
 
   [Symbol.dispose](): void {
-    for (const event of this.#events) event[Symbol.dispose]()
-    this.#pinned[Symbol.dispose]()
+    this.#own?.[Symbol.dispose]()
+    this.#seen[Symbol.dispose]()
   }
 }

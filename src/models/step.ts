@@ -6,10 +6,10 @@ import {
   causalMask,
   embed,
   gatherRows,
-  increment,
   kvAppend,
   kvRead,
   matmul,
+  publish,
   pvMatmul,
   qkMatmul,
   repeatKv,
@@ -31,9 +31,14 @@ import { requireWeight, type WeightIndex, type WeightKind } from '../loader/weig
  * - `none`: nothing, a chunk of a prompt that is not its last
  * - `logits`: logits f32[R, V] of the last token of each request
  * - `all-logits`: logits f32[T, V] of every token
- * - `token`: logits, the sampled token i32[R], and the positions that follow
+ * - `token`: logits and the sampled token i32[R]
+ * - `next`: the same for a step of one token each (T is R), and what the step that follows needs; the token joins the ring
+ *   that the host reads
  */
-export type StepResult = 'none' | 'logits' | 'all-logits' | 'token'
+export type StepResult = 'none' | 'logits' | 'all-logits' | 'token' | 'next'
+
+/** Steps that the host may be behind the device. */
+export const ringSlots = 4
 
 export interface StepOptions {
   readonly result: StepResult
@@ -60,6 +65,8 @@ export class Step {
   readonly options: StepOptions
   readonly graph: GraphBuilder
   readonly #weights: WeightIndex
+  /** T, which is R where every request has one token */
+  readonly #T: 'T' | 'R'
   /** i32[T] */
   readonly positions: Value
   readonly #tokens: Value
@@ -71,9 +78,10 @@ export class Step {
     this.options = options
     this.#weights = weights
     this.graph = new GraphBuilder(`step_${options.result.replace('-', '_')}`)
-    this.#tokens = this.graph.input('tokens', tensor('i32', ['T']))
-    this.positions = this.graph.input('positions', tensor('i32', ['T']))
-    this.#seq = this.graph.input('seq', tensor('i32', ['T']))
+    this.#T = options.result === 'next' ? 'R' : 'T'
+    this.#tokens = this.graph.input('tokens', tensor('i32', [this.#T]))
+    this.positions = this.graph.input('positions', tensor('i32', [this.#T]))
+    this.#seq = this.graph.input('seq', tensor('i32', [this.#T]))
     this.#pageTable = this.graph.input('page_table', tensor('i32', ['R', 'M']))
   }
 
@@ -98,7 +106,7 @@ export class Step {
 
   /** [T, heads · C] → [T, heads, C] */
   heads(x: Value, heads: number): Value {
-    return reshape({ x }, { shape: ['T', heads, this.config.headDim] })
+    return reshape({ x }, { shape: [this.#T, heads, this.config.headDim] })
   }
 
   rotate(x: Value, name: string): Value {
@@ -130,7 +138,7 @@ export class Step {
       { window },
     )
     const mixed = pvMatmul({ p: softmax({ x: masked }), v: read(vCache), seq: this.#seq }, { dtype: activations }) // [T, H, C]
-    return reshape({ x: mixed }, { shape: ['T', heads * headDim] })
+    return reshape({ x: mixed }, { shape: [this.#T, heads * headDim] })
   }
 
   /** The whole step: embedding, layers, head, sampler. */
@@ -141,7 +149,7 @@ export class Step {
     for (let layer = 0; layer < config.layers; layer++) {
       x = graph.within(`blk.${layer}`, () => architecture.layer(this, x, layer))
     }
-    if (options.result === 'token' || options.result === 'none') this.#remember()
+    if (options.result !== 'logits' && options.result !== 'all-logits') this.#remember()
     if (options.result !== 'none') this.#head(x, table)
     return graph.build()
   }
@@ -150,15 +158,16 @@ export class Step {
   #remember(): void {
     const { pageSize } = this.options
     const history = this.graph.state('history', 'i32', ['P', 1, pageSize, 1])
-    const x = reshape({ x: this.#tokens }, { shape: ['T', 1, 1] })
+    const x = reshape({ x: this.#tokens }, { shape: [this.#T, 1, 1] })
     const where = { positions: this.positions, seq: this.#seq, page_table: this.#pageTable }
     this.graph.output('history', kvAppend({ cache: history, x, ...where }, {}, 'history'))
   }
 
   #head(x: Value, table: Value): void {
     const { config, graph } = this
-    const all = this.options.result === 'all-logits'
-    const last = all ? undefined : graph.input('last', tensor('i32', ['R'])) // row of each request's last token
+    const { result } = this.options
+    const every = result === 'all-logits' || result === 'next'
+    const last = every ? undefined : graph.input('last', tensor('i32', ['R'])) // row of each request's last token
     const rows = last ? gatherRows({ x, rows: last }, {}, 'last') : x // [R, D]
     const w =
       this.#weights.get('output.weight') || !config.tiedEmbeddings
@@ -166,10 +175,11 @@ export class Step {
         : table
     const logits = matmul({ x: this.norm(rows, 'output_norm'), w }, { dtype: 'f32' }, 'output') // [R, V]
     graph.output('logits', logits)
-    if (this.options.result === 'token') this.#sample(logits, gatherRows({ x: this.positions, rows: last! }))
+    if (result === 'token') this.#sample(logits, gatherRows({ x: this.positions, rows: last! }))
+    if (result === 'next') this.#publish(this.#sample(logits, this.positions))
   }
 
-  #sample(logits: Value, positions: Value): void {
+  #sample(logits: Value, positions: Value): Value {
     const { graph } = this
     const per = (name: string, dtype: 'f32' | 'i32' | 'u32') => graph.input(name, tensor(dtype, ['R']))
     const history = graph.outputNamed('history')
@@ -187,7 +197,18 @@ export class Step {
       positions,
     })
     graph.output('token', token)
-    graph.output('next_positions', increment({ x: positions }))
+    return token
+  }
+
+  /** What the next step and the host get of this one. */
+  #publish(token: Value): void {
+    const { graph, positions } = this
+    const ring = graph.state('ring', 'i32', [ringSlots, 'R', 2])
+    const step = graph.input('step', tensor('i32', [1]))
+    const { published, next_positions, next_step } = publish({ ring, token, positions, step })
+    graph.output('ring', published)
+    graph.output('next_positions', next_positions)
+    graph.output('next_step', next_step)
   }
 }
 

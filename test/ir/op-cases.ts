@@ -45,6 +45,11 @@ export const opCases: readonly OpCase[] = [
   { op: 'add', types: { a: 'f32[T, 4]', b: 'f32[]' }, gives: 'f32[T, 4]' },
   { op: 'mul', types: { a: 'f32[T, 4]', b: 'f32[T, 4]' }, gives: 'f32[T, 4]' },
   { op: 'increment', types: { x: 'i32[R]' }, attrs: { by: 2 }, gives: 'i32[R]' },
+  {
+    op: 'publish',
+    types: { ring: 'state i32[4, R, 2]', token: 'i32[R]', positions: 'i32[R]', step: 'i32[1]' },
+    gives: ['state i32[4, R, 2]', 'i32[R]', 'i32[1]'],
+  },
   { op: 'matmul', types: { x: 'f32[T, 6]', w: 'f16[4, 6]' }, gives: 'f32[T, 4]' },
   {
     op: 'matmul',

@@ -31,7 +31,7 @@ function optimised(graph: Graph, level: OptLevel): Graph {
 describe('a decode step of story-3m, cut to one layer', async () => {
   await using checkpoint = await openCheckpoint(join(packageRoot(), 'models/story-3m'))
   const step = lowerStep({ ...checkpoint.config, layers: 1 }, checkpoint.weights, {
-    result: 'token',
+    result: 'next',
     activations: 'f32',
     kvDtype: 'f16',
     pageSize: 16,

@@ -42,6 +42,7 @@ const names = [
   'gather_rows f32',
   'contiguous f32, transposed',
   'increment',
+  'publish',
   'argmax f32',
   'topk f32',
   'sample',

@@ -3,7 +3,7 @@ import { mapElements } from '../../host-tensor.ts'
 import { defineOp, expectDtype } from '../../op.ts'
 
 export const increment = defineOp('increment', {
-  doc: 'y = x + by where x ≥ 0, else x: positions that advance on the device, those of idle rows stay negative',
+  doc: 'y = x + by, for positions that advance on the device',
   operands: { x: 'i32[…]' },
   attrs: z.strictObject({ by: z.int().default(1) }),
   traits: ['elementwise'],
@@ -11,5 +11,5 @@ export const increment = defineOp('increment', {
     expectDtype('x', x, 'i32')
     return x
   },
-  reference: ({ x }, { by }, context) => mapElements(x, context, (v) => (v < 0 ? v : v + by)),
+  reference: ({ x }, { by }, context) => mapElements(x, context, (v) => v + by),
 })
