@@ -11,7 +11,7 @@ import type { DeviceBuffer, Driver, Kernel, PinnedBuffer, PreparedLaunch, Stream
  * Looks at a meeting before a block gives up: seconds on a GPU, where a look takes about a microsecond, and no less on a
  * host whose cores are busy otherwise.
  */
-const patience = { gpu: 2 ** 24, host: 2 ** 30 }
+const defaultPatience = { gpu: 2 ** 24, host: 2 ** 30 }
 
 export interface PersistentLaunchOptions {
   readonly driver: Driver
@@ -19,8 +19,10 @@ export interface PersistentLaunchOptions {
   readonly address: (buffer: string) => bigint
   /** all symbols that arguments depend on */
   readonly bindings: Bindings
-  /** most blocks of a compute unit; default: as many as fit */
-  readonly blocksPerUnit?: number
+  /** default: as many as the device keeps resident at once */
+  readonly blocks?: number
+  /** looks at a meeting before a block gives up */
+  readonly patience?: number
 }
 
 export class PersistentLaunch implements Disposable {
@@ -32,9 +34,9 @@ export class PersistentLaunch implements Disposable {
   readonly #stuck: Uint32Array
 
   constructor(program: Program, step: PersistentStep, options: PersistentLaunchOptions) {
-    const { driver, kernel } = options
+    const { driver, kernel, patience = defaultPatience[driver.platform === 'host' ? 'host' : 'gpu'] } = options
     this.#program = program
-    this.blocks = residentBlocks(step, options)
+    this.blocks = options.blocks ?? residentBlocks(step, options)
     const label = `@${program.name} as one launch`
     try {
       const table = tableOf(program, step, options)
@@ -57,7 +59,7 @@ export class PersistentLaunch implements Disposable {
           { kind: 'i32', value: program.calls.length },
           { kind: 'pointer', address: meeting.address },
           { kind: 'pointer', address: stuck.address },
-          { kind: 'i32', value: driver.platform === 'host' ? patience.host : patience.gpu },
+          { kind: 'i32', value: patience },
         ],
         label,
       })
@@ -98,7 +100,7 @@ export class PersistentLaunch implements Disposable {
   }
 }
 
-function residentBlocks(step: PersistentStep, { driver, kernel, blocksPerUnit }: PersistentLaunchOptions): number {
+function residentBlocks(step: PersistentStep, { driver, kernel }: PersistentLaunchOptions): number {
   const { multiprocessors } = driver.properties
   const fitting = kernel.maxBlocksPerUnit(step.block, step.ldsBytes) ?? 1
   if (fitting === 0) {
@@ -109,7 +111,7 @@ function residentBlocks(step: PersistentStep, { driver, kernel, blocksPerUnit }:
       help: 'use --step kernels',
     })
   }
-  return multiprocessors * Math.min(fitting, blocksPerUnit ?? fitting)
+  return multiprocessors * fitting
 }
 
 /** Rows as `stage_call` of prelude/stage.h lays them out. */
