@@ -11,6 +11,7 @@ const whole = (text: string): number => {
   if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError('expected a whole number from 0 up.')
   return value
 }
+const wholes = (text: string): number[] => text.split(',').map(whole)
 const list = (text: string, previous: string[] = []): string[] => [...previous, text]
 
 /** Options of every command that compiles a model. */
@@ -114,6 +115,46 @@ Examples:
       '\nExamples:\n  $ rocmforge replay story.replay --device host\n  $ rocmforge replay story.replay --device amd:0 --isolated',
     )
     .action(async (folder, options) => (await import('./replay.ts')).replay(folder, options))
+
+  program
+    .command('bench [model]')
+    .description('measure decode and prefill beside the read bandwidth of the device, and time in each kernel')
+    .option('--shape <name>', 'instead of a model: a shape with random weights, such as llama-8b, qwen3-0.6b, tiny')
+    .option('--random-weights', 'weights made on the device, no file: what --shape has in any case')
+    .option('--weights <type>', 'type of random weights: bf16, f16, f32, q8_0, q4_0, q4_k, q5_k, q6_k (default: bf16)')
+    .option('--contexts <tokens>', 'tokens in the cache when decoding starts, separated by commas', wholes, [128, 2048])
+    .option('--batch <sizes>', 'sequences decoded at a time, separated by commas', wholes, [1])
+    .option('--prompt <tokens>', 'tokens of the prompt whose reading is timed; 0: none', whole, 512)
+    .option('--tokens <count>', 'tokens of a round of decoding', whole, 64)
+    .option('--rounds <count>', 'rounds; figures are their medians', whole, 5)
+    .option('--device <device>', 'auto, amd:0, nvidia:0, gfx1100, sm_90, UUID, host', 'auto')
+    .addOption(
+      new Option('-O, --opt-level <level>', 'fusion: 0 none … 3 all').choices(['0', '1', '2', '3']).default('3'),
+    )
+    .addOption(
+      new Option('--kv-dtype <dtype>', 'dtype of the KV cache (default: f16 on a GPU, f32 on the CPU)').choices([
+        'f32',
+        'f16',
+        'bf16',
+      ]),
+    )
+    .addOption(
+      new Option('--activations <dtype>', 'dtype between kernels').choices(['f32', 'f16', 'bf16']).default('f32'),
+    )
+    .option('--chunk <tokens>', 'prompt tokens a step (default: the prompt, at most 512)', whole)
+    .option('--no-replay', 'launch every kernel of a step, never replay a captured graph')
+    .option('--kernels', 'a table of the time in each kernel')
+    .option('--json', 'one JSON object on standard output (docs/bench.md)')
+    .option('-q, --quiet', 'no progress')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ rocmforge bench models/story-3m --kernels
+  $ rocmforge bench --shape llama-8b --weights q4_k --contexts 128,2048,8192 --batch 1,8,32
+  $ rocmforge bench --shape tiny --device host --json`,
+    )
+    .action(async (model, options) => (await import('./bench.ts')).bench(model, options))
 
   program
     .command('devices')

@@ -24,6 +24,9 @@ export interface Checkpoint extends AsyncDisposable {
   readonly generation: GenerationDefaults
 }
 
+/** What graphs and programs are made from; a model that is made up has no more. */
+export type ModelSource = Pick<Checkpoint, 'path' | 'config' | 'weights'>
+
 /**
  * Opens a Hugging Face folder, a .safetensors file beside its config.json, a .gguf file, or a folder with one .gguf
  * file. Throws a Diagnostic that names file, key or tensor, and the rule that is broken.

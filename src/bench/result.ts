@@ -1,0 +1,108 @@
+// What a benchmark found: the object that `rocmforge bench --json` prints. docs/bench.md explains its fields; a change that
+// readers could stumble over raises `version`.
+
+export const resultVersion = 1
+
+/** Kernel time of one kind of launch within a step. */
+export interface KernelTime {
+  /** as it is called in its source */
+  readonly kernel: string
+  /** the part of the model, without its layer: `ffn_down`; empty where launches and calls could not be matched */
+  readonly part: string
+  readonly blocks: number
+  readonly threads: number
+  /** launches in a step */
+  readonly launches: number
+  /** of all of them together, median of the steps */
+  readonly ms: number
+  /** read and written by one launch over its time; null where unknown */
+  readonly gb_per_s: number | null
+}
+
+export interface StepProfile {
+  readonly kernels: readonly KernelTime[]
+  readonly kernels_ms: number
+  /** time of a step less that of its kernels; negative where kernels overlap or end events cost more than gaps */
+  readonly gaps_ms: number
+}
+
+export interface DecodeResult {
+  readonly context: number
+  readonly batch: number
+  readonly tokens: number
+  readonly rounds: number
+  /** of the whole batch */
+  readonly tokens_per_second: number
+  readonly tokens_per_second_per_request: number
+  /** wall time of a step: median, least and most of the rounds' means */
+  readonly ms: { readonly median: number; readonly min: number; readonly max: number }
+  /** of single steps, by the device's clock, or null where it was not asked */
+  readonly device_ms: { readonly median: number; readonly p99: number; readonly mean: number } | null
+  /** wall time between the tokens of consecutive steps: 99th percentile */
+  readonly arrival_p99_ms: number
+  /** time a step in which Node's thread was busy */
+  readonly host_busy_ms: number
+  readonly bytes: { readonly weights: number; readonly kv: number }
+  /** (weights + kv) / wall time / read bandwidth */
+  readonly mbu: number
+  readonly profile: StepProfile | null
+}
+
+export interface PrefillResult {
+  readonly tokens: number
+  readonly chunk: number
+  readonly rounds: number
+  readonly tokens_per_second: number
+  readonly ms: { readonly median: number; readonly min: number; readonly max: number }
+  readonly tflops: number
+  readonly profile: StepProfile | null
+}
+
+export interface LoadResult {
+  readonly batch: number
+  /** tokens of KV cache of each sequence */
+  readonly context: number
+  readonly ms: number
+  readonly kernels: { readonly total: number; readonly from_cache: number; readonly ms: number }
+  readonly weights: { readonly bytes: number; readonly ms: number; readonly gb_per_s: number }
+  /** bytes of what was planned, and the most by which free memory shrank (host: the largest size of the process) */
+  readonly memory: {
+    readonly weights: number
+    readonly kv: number
+    readonly arena: number
+    readonly planned: number
+    peak: number
+  }
+}
+
+export interface SkippedCase {
+  readonly context: number
+  readonly batch: number
+  readonly reason: string
+}
+
+export interface BenchResult {
+  readonly version: typeof resultVersion
+  readonly rocmforge: string
+  readonly node: string
+  readonly device: { readonly id: string; readonly name: string; readonly target: string }
+  readonly model: {
+    readonly path: string
+    readonly architecture: string
+    /** weights are random, made on the device */
+    readonly random: boolean
+    readonly parameters: number
+    readonly weight_bytes: number
+  }
+  readonly options: Readonly<Record<string, unknown>>
+  read_bandwidth: { readonly gb_per_s: number; readonly bytes: number } | null
+  /** of the model's files, from the page cache; null for random weights */
+  plain_file_read: { readonly gb_per_s: number; readonly bytes: number } | null
+  readonly loads: LoadResult[]
+  readonly prefill: PrefillResult[]
+  readonly decode: DecodeResult[]
+  readonly skipped: SkippedCase[]
+  /** notes of the runtime: replays that were refused and such */
+  readonly notes: string[]
+  interrupted: boolean
+}
