@@ -44,33 +44,27 @@ export async function storiesPart(suite: Suite, device: SuiteDevice, { scratch, 
   for (const name of names) {
     const folder = folderOf(name)
     const prompts = quick ? runs[name]!.slice(0, 1) : runs[name]!
-    await suite.check(
-      `${name} from safetensors: the tokens of transformers, ${levels} levels, replayed or not`,
-      async () => {
-        for (const made of await generations(suite, device, folder, prompts, quick)) compareRuns(prompts, made)
-      },
-    )
+    await suite.check(`${name} from safetensors: the tokens of transformers, ${levels}, replayed or not`, async () => {
+      for (const made of await generations(suite, device, folder, prompts, quick)) compareRuns(prompts, made)
+    })
     for (const type of types) {
       const file = fileOf(name, type)
       await workers.write(folder, file, type)
-      await suite.check(
-        `${name}.${type}.gguf: generates on the device, ${levels} levels, replayed or not`,
-        async () => {
-          const made = await generations(suite, device, file, prompts, quick)
-          for (const sequences of made)
-            sequences.forEach((sequence, i) => void workers.gaps(file, prompts[i]!.prompt_ids, sequence))
-          pending.push(() =>
-            suite.check(`${name}.${type}.gguf: each token is the reference executor's choice`, async () => {
-              for (const sequences of made)
-                for (const [i, sequence] of sequences.entries()) {
-                  const gaps = await workers.gaps(file, prompts[i]!.prompt_ids, sequence)
-                  const wrong = gaps.findIndex((gap) => !(gap < tie))
-                  assert.ok(wrong < 0, `prompt ${i}, token ${wrong}: ${gaps[wrong]} below the largest logit`)
-                }
-            }),
-          )
-        },
-      )
+      await suite.check(`${name}.${type}.gguf: generates on the device, ${levels}, replayed or not`, async () => {
+        const made = await generations(suite, device, file, prompts, quick)
+        for (const sequences of made)
+          sequences.forEach((sequence, i) => void workers.gaps(file, prompts[i]!.prompt_ids, sequence))
+        pending.push(() =>
+          suite.check(`${name}.${type}.gguf: each token is the reference executor's choice`, async () => {
+            for (const sequences of made)
+              for (const [i, sequence] of sequences.entries()) {
+                const gaps = await workers.gaps(file, prompts[i]!.prompt_ids, sequence)
+                const wrong = gaps.findIndex((gap) => !(gap < tie))
+                assert.ok(wrong < 0, `prompt ${i}, token ${wrong}: ${gaps[wrong]} below the largest logit`)
+              }
+          }),
+        )
+      })
     }
   }
   for (const check of pending) await check()
@@ -79,9 +73,9 @@ export async function storiesPart(suite: Suite, device: SuiteDevice, { scratch, 
   )
 }
 
-const levels = '-O0 and -O3'
+const levels = '-O0, -O3 and one launch a step'
 
-/** Tokens of each prompt: at -O3 replayed, at -O3 launch by launch (must be the same), at -O0. */
+/** Tokens of each prompt: at -O3 replayed, at -O3 launch by launch (must be the same), as one launch a step, at -O0. */
 async function generations(
   suite: Suite,
   device: SuiteDevice,
@@ -102,10 +96,11 @@ async function generations(
     return made
   }
   const replayed = await run({ optLevel: 3 })
-  if (quick) return [replayed]
+  const persistent = await run({ optLevel: 3, step: 'persistent' })
+  if (quick) return [replayed, persistent]
   const launched = await run({ optLevel: 3, replay: false })
   assert.deepEqual(replayed, launched, 'tokens of a replayed graph and of plain launches')
-  return [replayed, await run({ optLevel: 0 })]
+  return [replayed, persistent, await run({ optLevel: 0 })]
 }
 
 /** Equal up to the first tie, behind which both may go on differently. */
