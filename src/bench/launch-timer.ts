@@ -11,6 +11,13 @@ export interface LaunchSpan {
   readonly ms: number
 }
 
+export interface StepTimes {
+  /** between the ends of consecutive steps, by the device's clock */
+  readonly deviceMs: readonly number[]
+  /** when the call that enqueues each step came back, by performance.now() */
+  readonly enqueuedAt: readonly number[]
+}
+
 /** Memory that is written before a graph is run launch by launch: meanwhile the host enqueues, and never is the slower one. */
 export interface FillDelay {
   readonly address: bigint
@@ -28,6 +35,7 @@ export class LaunchTimer implements Disposable {
   #capturing: (() => number)[] | undefined
   readonly #free: bigint[] = []
   #marks: bigint[] | undefined
+  #enqueued: number[] = []
   /** plain launches are steps too, where a step is one launch */
   #everyLaunch = false
   #delay: FillDelay | undefined
@@ -130,23 +138,25 @@ export class LaunchTimer implements Disposable {
 
   #mark(stream: bigint): void {
     if (!this.#marks) return
+    this.#enqueued.push(performance.now())
     const event = this.#event()
     this.#calls!.eventRecord(event, stream)
     this.#marks.push(event)
   }
 
   /**
-   * Device time between the ends of consecutive steps inside `run`, ms, which must end with all of them reached. A step is a
-   * replayed graph or a cooperative launch; with `everyLaunch` any launch. Empty where steps are many plain launches.
+   * The steps inside `run`, which must end with all of them reached. A step is a replayed graph or a cooperative launch; with
+   * `everyLaunch` any launch. None where steps are many plain launches.
    */
-  async steps(run: () => Promise<void>, { everyLaunch = false } = {}): Promise<number[]> {
+  async steps(run: () => Promise<void>, { everyLaunch = false } = {}): Promise<StepTimes> {
     this.#marks = []
+    this.#enqueued = []
     this.#everyLaunch = everyLaunch
     try {
       await run()
       const times: number[] = []
       for (let i = 1; i < this.#marks.length; i++) times.push(this.#between(this.#marks[i - 1]!, this.#marks[i]!))
-      return times
+      return { deviceMs: times, enqueuedAt: this.#enqueued }
     } finally {
       this.#free.push(...this.#marks)
       this.#marks = undefined

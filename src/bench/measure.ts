@@ -60,26 +60,26 @@ export async function measureDecode(
   const means: number[] = []
   const between: number[] = []
   const onDevice: number[] = []
-  const busy: number[] = []
+  const onHost: number[] = []
   for (let round = 0; round < rounds; round++) {
-    const device = await bench.timer.steps(
+    let times: number[] = []
+    const { deviceMs, enqueuedAt } = await bench.timer.steps(
       async () => {
-        const before = performance.eventLoopUtilization()
-        const times = await arrivals(measuring, inputs, tokens)
-        busy.push(performance.eventLoopUtilization(before).active / tokens)
+        times = await arrivals(measuring, inputs, tokens)
         means.push((times.at(-1)! - times[0]!) / (tokens - 1))
         for (let i = 1; i < times.length; i++) between.push(times[i]! - times[i - 1]!)
       },
       { everyLaunch },
     )
-    if (device.length === tokens - 1) onDevice.push(...device)
+    if (deviceMs.length === tokens - 1) onDevice.push(...deviceMs)
+    onHost.push(...hostTimes(times, enqueuedAt))
   }
   session.watchMemory()
   const ms = spread(means)
   const seen = context + tokens / 2 // tokens that a step sees, in the middle of a round
   const kv = kvBytesPerToken(program, plan.pages, plan.pageSize) * Math.min(seen, config.slidingWindow ?? seen) * batch
   const weights = weightBytesRead(program)
-  const deviceMs =
+  const device =
     onDevice.length > 0 ? { median: median(onDevice), p99: quantile(onDevice, 0.99), mean: mean(onDevice) } : null
   return {
     context,
@@ -89,13 +89,25 @@ export async function measureDecode(
     tokens_per_second: (1e3 * batch) / ms.median,
     tokens_per_second_per_request: 1e3 / ms.median,
     ms,
-    device_ms: deviceMs,
+    device_ms: device,
     arrival_p99_ms: quantile(between, 0.99),
-    host_busy_ms: median(busy),
+    host_ms: onHost.length > 0 ? median(onHost) : null,
     bytes: { weights, kv },
     mbu: (weights + kv) / (ms.median / 1e3) / readBytesPerSecond,
-    profile: await decodeProfile(measuring, inputs, Math.min(profiledSteps, tokens), deviceMs?.median ?? ms.median),
+    profile: await decodeProfile(measuring, inputs, Math.min(profiledSteps, tokens), device?.median ?? ms.median),
   }
+}
+
+/** From the arrival of a token to the end of the call that enqueues a step behind it. */
+function hostTimes(arrived: readonly number[], enqueued: readonly number[]): number[] {
+  const times: number[] = []
+  let next = 0
+  for (const at of enqueued) {
+    if (at < arrived[0]!) continue // the first steps wait for no token
+    while (next + 1 < arrived.length && arrived[next + 1]! <= at) next++
+    times.push(at - arrived[next]!)
+  }
+  return times
 }
 
 async function decodeProfile(

@@ -110,7 +110,7 @@ const decodeTable = (decode: readonly DecodeResult[], table: TableOf): string =>
       percent(one.mbu),
       one.profile ? digits(one.profile.kernels_ms) : '–',
       one.profile ? digits(one.profile.gaps_ms) : '–',
-      `${digits(one.host_busy_ms * 1e3)} µs`,
+      one.host_ms === null ? '–' : `${digits(one.host_ms * 1e3)} µs`,
     ]),
   )
 

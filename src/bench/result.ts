@@ -40,8 +40,9 @@ export interface DecodeResult {
   readonly device_ms: { readonly median: number; readonly p99: number; readonly mean: number } | null
   /** wall time between the tokens of consecutive steps: 99th percentile */
   readonly arrival_p99_ms: number
-  /** time a step in which Node's thread was busy */
-  readonly host_busy_ms: number
+  /** Node's own time a step: from the arrival of a token to the end of the call that enqueues the next step; null where
+   * a step is many calls */
+  readonly host_ms: number | null
   readonly bytes: { readonly weights: number; readonly kv: number }
   /** (weights + kv) / wall time / read bandwidth */
   readonly mbu: number

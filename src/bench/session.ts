@@ -38,9 +38,13 @@ export function planFor(
   batch: number,
   capacity: number,
 ): ModelPlan {
-  const { optLevel, kvDtype, activations, prompt } = settings
+  const { optLevel, kvDtype, activations, prompt, step, stepBlock } = settings
   const chunk = settings.chunk ?? Math.min(Math.max(prompt, 16), 512)
-  const options = { optLevel, activations, chunk, context: capacity, maxBatch: batch, ...(kvDtype ? { kvDtype } : {}) }
+  const options = {
+    ...{ optLevel, activations, chunk, step, context: capacity, maxBatch: batch },
+    ...(kvDtype ? { kvDtype } : {}),
+    ...(stepBlock ? { stepBlock } : {}),
+  }
   return new ModelPlan(model, readOptions(compileOptions, options), target)
 }
 

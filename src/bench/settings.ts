@@ -9,6 +9,8 @@ export const benchOptions = z.strictObject({
   optLevel: compileOptions.shape.optLevel,
   kvDtype: compileOptions.shape.kvDtype,
   activations: compileOptions.shape.activations,
+  step: compileOptions.shape.step,
+  stepBlock: compileOptions.shape.stepBlock,
   replay: compileOptions.shape.replay,
   contexts: z
     .array(z.int().nonnegative())

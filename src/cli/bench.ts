@@ -25,6 +25,7 @@ export interface BenchFlags {
   readonly optLevel: string
   readonly kvDtype?: BenchOptions['kvDtype']
   readonly activations: NonNullable<BenchOptions['activations']>
+  readonly step: NonNullable<BenchOptions['step']>
   readonly replay: boolean
   readonly kernels?: boolean
   readonly json?: boolean
@@ -95,6 +96,7 @@ const settings = (flags: BenchFlags): BenchOptions => ({
   device: flags.device,
   optLevel: Number(flags.optLevel) as 0 | 1 | 2 | 3,
   activations: flags.activations,
+  step: flags.step,
   replay: flags.replay,
   contexts: flags.contexts,
   batch: flags.batch,

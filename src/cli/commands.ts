@@ -131,17 +131,16 @@ Examples:
     .addOption(
       new Option('-O, --opt-level <level>', 'fusion: 0 none … 3 all').choices(['0', '1', '2', '3']).default('3'),
     )
-    .addOption(
-      new Option('--kv-dtype <dtype>', 'dtype of the KV cache (default: f16 on a GPU, f32 on the CPU)').choices([
-        'f32',
-        'f16',
-        'bf16',
-      ]),
-    )
+    .option('--kv-dtype <dtype>', 'dtype of the KV cache (default: f16 on a GPU, f32 on the CPU)')
     .addOption(
       new Option('--activations <dtype>', 'dtype between kernels').choices(['f32', 'f16', 'bf16']).default('f32'),
     )
     .option('--chunk <tokens>', 'prompt tokens a step (default: the prompt, at most 512)', whole)
+    .addOption(
+      new Option('--step <how>', 'decode steps as a launch a kernel, or as one launch whose blocks stay')
+        .choices(['kernels', 'persistent'])
+        .default('kernels'),
+    )
     .option('--no-replay', 'launch every kernel of a step, never replay a captured graph')
     .option('--kernels', 'a table of the time in each kernel')
     .option('--json', 'one JSON object on standard output (docs/bench.md)')
