@@ -66,9 +66,9 @@ function serve(): void {
   process.on('SIGINT', () => {}) // the service decides: it ends us when the user's interrupt ends the work
   // A compile blocks this thread, perhaps for ever; this one sees that the parent is gone and ends the process.
   const watch = new Worker(
-    `const parent = process.ppid
+    `const { workerData: parent } = require('node:worker_threads')
      setInterval(() => { if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL') }, 500)`,
-    { eval: true },
+    { eval: true, workerData: process.ppid }, // asked here: the parent may be gone before that thread runs
   )
   watch.unref()
 }

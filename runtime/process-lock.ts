@@ -38,11 +38,15 @@ function thisHost(): string {
   return here
 }
 
-/** A process's start time in clock ticks since boot; '' where the system does not tell. */
+/**
+ * A process's start time in clock ticks since boot; '' where the system does not tell, `ended` for one that has ended and
+ * that nobody has asked about yet (in a container perhaps nobody ever will).
+ */
 function startOf(pid: number | 'self'): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '' // field 22; the name before it may hold blanks
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ') // from field 3; the name before it may hold blanks
+    return fields[0] === 'Z' || fields[0] === 'X' ? 'ended' : (fields[19] ?? '')
   } catch {
     return ''
   }

@@ -2,7 +2,7 @@
 // made once a machine: its folder is named by a hash of all it depends on, and appears whole or not at all.
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { tmpdir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { packageRoot } from '../ir/package-root.ts'
 import { type GgufFileType, type HfConfig, writeGgufFrom, writeStoryGguf } from './gguf-writer.ts'
@@ -72,7 +72,7 @@ const writers = ['gguf-writer.ts', 'hf-writer.ts', 'quantize.ts', '../ir/quant.t
 function made(what: unknown, write: (folder: string) => void): string {
   const hash = createHash('sha256').update(JSON.stringify(what))
   for (const file of writers) hash.update(readFileSync(join(packageRoot(), 'test', file)))
-  const folder = join(tmpdir(), 'rocmforge-test-models', hash.digest('hex').slice(0, 24))
+  const folder = join(tmpdir(), `rocmforge-test-models-${userInfo().uid}`, hash.digest('hex').slice(0, 24))
   if (existsSync(folder)) return folder
   const draft = `${folder}.${process.pid}`
   mkdirSync(dirname(folder), { recursive: true })

@@ -10,8 +10,8 @@ import type { RenderJob, RenderResult } from './template-render.ts'
 export const TEMPLATE_TIMEOUT_MS = 2000
 /** memory that a template's values may take */
 export const TEMPLATE_MEMORY_MB = 256
-/** the child stops a template by itself; this much later the parent stops the child */
-const GRACE_MS = 1000
+/** the child stops a template by itself; this much later, its own start on a busy machine included, the parent stops it */
+const GRACE_MS = 10_000
 
 /** What came of a job; `killed` when the child died of it, usually for memory. */
 export type Outcome = RenderResult | { readonly kind: 'killed' }

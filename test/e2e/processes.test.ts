@@ -20,6 +20,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openKernelCache } from '../../runtime/kernel-cache.ts'
 import { storyFolder, storyGguf, storyRuns } from '../models.ts'
+import { ended as compilerEnded } from '../processes.ts'
 import { cli, errorCodeOf, reportOf, startCli } from './command-line.ts'
 
 const run = storyRuns['story-3m'][0]!
@@ -134,12 +135,7 @@ describe('the compiler', () => {
     while (!existsSync(pids) && child.exitCode === null) await sleep(50)
     child.kill('SIGINT')
     expect((await ended).status).toBe(130)
-    await sleep(500)
-    const alive = readFileSync(pids, 'utf8')
-      .trim()
-      .split('\n')
-      .filter((pid) => existsSync(`/proc/${pid}`))
-    expect(alive).toEqual([])
+    for (const pid of readFileSync(pids, 'utf8').trim().split('\n')) await compilerEnded(Number(pid))
   })
 })
 

@@ -353,6 +353,16 @@ describe('processes', () => {
     expect(readdirSync(join(root, 'gfx1100'))).toEqual([`${keyOf(parts())}.kernel`])
   })
 
+  test.runIf(process.platform === 'linux')('nor does one that was killed and that nobody has asked about', async () => {
+    const log = `${root}.log`
+    const words = [process.execPath, entry, root, log, JSON.stringify(parts()), '60000'].map((word) => `'${word}'`)
+    const negligent = spawn('sh', ['-c', `${words.join(' ')} & exec sleep 600`], { stdio: 'ignore' })
+    while (lines(log).length === 0) await new Promise((done) => setTimeout(done, 20))
+    process.kill(Number(/\d+/.exec(lines(log)[0]!)), 'SIGKILL')
+    expect(await child(log, 1).ended).toBe('by a child')
+    negligent.kill()
+  })
+
   test('one killed while it rewrites an entry leaves the old or the new one', async () => {
     for (let round = 0; round < 6; round++) {
       const victim = child('', 'rewrite')

@@ -121,7 +121,7 @@ describe('hostile templates', () => {
     ['5 MB of output', doubling('"abcde"', 20, '{{ ns.a }}'), 'template-output'],
     ['a string without end', doubling('"x"', 60, ''), 'template-output'],
     ['a list without end', doubling('[1]', 60, ''), undefined],
-    ['one huge allocation', doubling('"x"', 28, '{{ ns.a | upper }}'), 'template-memory'],
+    ['one huge allocation', doubling('"x"', 28, '{{ ns.a | upper }}'), undefined],
     [
       'an endless loop',
       '{% for i in range(1000000) %}{% for j in range(1000000) %}{% endfor %}{% endfor %}',
