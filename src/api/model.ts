@@ -1,5 +1,6 @@
 // Model: a compiled checkpoint, ready to generate.
 import { fail } from '../../ir/diagnostic.ts'
+import { Batch } from '../engine/batch.ts'
 import {
   type GeneratedPiece,
   type GenerationRequest,
@@ -44,7 +45,6 @@ export class Model implements AsyncDisposable {
   readonly graph: ModelPlan
   readonly #parts: ModelParts
   readonly #sequencer: Sequencer
-  #tail: Promise<unknown> = Promise.resolve()
   #disposal: Promise<void> | undefined
 
   constructor(parts: ModelParts) {
@@ -56,7 +56,7 @@ export class Model implements AsyncDisposable {
       tokenizer: parts.tokenizer,
       context: parts.plan.context,
       eosIds: new Set([...parts.tokenizer.eosIds, ...parts.checkpoint.config.eos, ...parts.checkpoint.generation.eos]),
-      exclusive: (run) => this.#exclusive(run),
+      batch: new Batch(parts.stepper, () => this.#alive()),
     }
   }
 
@@ -104,7 +104,7 @@ export class Model implements AsyncDisposable {
   /** Logits f32[V] behind the last of `tokens`; with `all`, f32[tokens · V] behind each. */
   async logits(tokens: readonly number[], options: { readonly all?: boolean } = {}): Promise<Float32Array> {
     this.#alive()
-    const { stepper, pages, tokenizer } = this.#sequencer
+    const { stepper, pages, tokenizer, batch } = this.#sequencer
     const wrong = tokens.find((id) => !Number.isInteger(id) || id < 0 || id >= tokenizer.vocabSize)
     if (tokens.length === 0 || wrong !== undefined || tokens.length > this.context) {
       fail({
@@ -123,9 +123,9 @@ export class Model implements AsyncDisposable {
       for (let at = 0; at < tokens.length; at += stepper.chunk) {
         const step = { tokens: tokens.slice(at, at + stepper.chunk), position: at, pages: taken, sampler: greedy }
         const isLast = at + stepper.chunk >= tokens.length
-        if (options.all) parts.push(await this.#exclusive(() => stepper.allLogits(step)))
-        else if (isLast) return await this.#exclusive(() => stepper.logits(step))
-        else await this.#exclusive(() => stepper.absorb(step))
+        if (options.all) parts.push(await batch.exclusive(() => stepper.allLogits(step)))
+        else if (isLast) return await batch.exclusive(() => stepper.logits(step))
+        else await batch.exclusive(() => stepper.absorb(step))
       }
       const all = new Float32Array(parts.reduce((n, part) => n + part.length, 0))
       let at = 0
@@ -168,16 +168,6 @@ export class Model implements AsyncDisposable {
     return generate(this.#sequencer, request)
   }
 
-  /** Steps of several generations take turns. */
-  #exclusive<T>(run: () => Promise<T>): Promise<T> {
-    const turn = this.#tail.then(() => {
-      this.#alive()
-      return run()
-    })
-    this.#tail = turn.catch(() => {})
-    return turn
-  }
-
   #alive(): void {
     if (this.#disposal)
       fail({
@@ -195,7 +185,7 @@ export class Model implements AsyncDisposable {
   }
 
   async #release(): Promise<void> {
-    await this.#tail
+    await this.#sequencer.batch.idle()
     await releaseAll(this.#parts.owned)
   }
 

@@ -53,6 +53,15 @@ export class DeviceDecoding implements BatchDecoding {
     return this.#ring.take(this.#read++, rows, sequences, this.#stream)
   }
 
+  async finish(): Promise<readonly (readonly number[])[]> {
+    const { sequences, rows } = this.#plan
+    const rest: (readonly number[])[] = []
+    for (; !this.#stopped && this.#read < this.#started; this.#read++)
+      rest.push(await this.#ring.take(this.#read, rows, sequences, this.#stream))
+    this.#stopped = true
+    return rest
+  }
+
   async stop(): Promise<void> {
     if (this.#stopped) return
     this.#stopped = true

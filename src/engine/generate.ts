@@ -2,6 +2,7 @@
 // a stop string never does, not even in part.
 import { fail } from '../../ir/diagnostic.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import type { Batch } from './batch.ts'
 import type { PageAllocator } from './page-allocator.ts'
 import type { SamplerSettings, Stepper } from './stepper.ts'
 import { StopStrings } from './stop-strings.ts'
@@ -51,8 +52,7 @@ export interface Sequencer {
   /** most tokens of a sequence */
   readonly context: number
   readonly eosIds: ReadonlySet<number>
-  /** runs one step at a time, in the order asked for */
-  readonly exclusive: <T>(run: () => Promise<T>) => Promise<T>
+  readonly batch: Batch
 }
 
 /** Yields pieces; returns what came of it. The caller may stop early (`return`), which frees everything too. */
@@ -64,7 +64,8 @@ export async function* generate(
   checkPrompt(s, promptIds)
   const room = s.context - promptIds.length
   const budget = Math.min(request.maxTokens, room)
-  const pages = s.pages.take(Math.ceil(Math.min(s.context, promptIds.length + budget) / s.stepper.pageSize))
+  const pageCount = Math.ceil(Math.min(s.context, promptIds.length + budget) / s.stepper.pageSize)
+  const pages = s.stepper.maxBatch > 1 ? await s.pages.takeWhenFree(pageCount, signal) : s.pages.take(pageCount)
   const decoder = s.tokenizer.streamDecoder({ continues: request.continues })
   const stops = new StopStrings(request.stop)
   const tokenIds: number[] = []
@@ -123,33 +124,21 @@ async function* tokens(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<number, void> {
   if (budget <= 0 || signal?.aborted) return
-  const { stepper } = s
+  const { stepper, batch } = s
   const step = (from: number, to: number) => ({ tokens: promptIds.slice(from, to), position: from, pages, sampler })
   let at = 0
   for (; promptIds.length - at > stepper.chunk; at += stepper.chunk) {
-    await s.exclusive(() => stepper.absorb(step(at, at + stepper.chunk)))
+    await batch.exclusive(() => stepper.absorb(step(at, at + stepper.chunk)))
     if (signal?.aborted) return
   }
-  let token = await s.exclusive(() => stepper.sample(step(at, promptIds.length)))
+  const token = await batch.exclusive(() => stepper.sample(step(at, promptIds.length)))
   yield token
-  let made = 1
-  while (made < budget && !signal?.aborted) {
-    const position = promptIds.length + made - 1
-    const decoding = stepper.decode({ tokens: [token], position, pages, sampler }, budget - made)
-    try {
-      // Another generation may take the device between two tokens, which stops this decoding; it then starts again
-      // behind the last token that was read. The sampler's counter is the position, so the text stays the same.
-      while (made < budget) {
-        const next = await s.exclusive(async () => (decoding.stopped ? undefined : decoding.next()))
-        if (next === undefined) break
-        token = next
-        made++
-        yield token
-        if (signal?.aborted) return
-      }
-    } finally {
-      await s.exclusive(() => decoding.stop())
-    }
+  if (budget === 1 || signal?.aborted) return
+  const member = batch.join({ tokens: [token], position: promptIds.length, pages, sampler }, budget - 1)
+  try {
+    for (let made = 1; made < budget && !signal?.aborted; made++) yield await member.next()
+  } finally {
+    await member.leave()
   }
 }
 

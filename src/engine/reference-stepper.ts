@@ -68,6 +68,7 @@ export class ReferenceStepper implements Stepper {
         for (const decoding of decodings) tokens.push(await decoding.next())
         return tokens
       },
+      finish: async () => [],
       stop: async () => {},
     }
   }

@@ -43,8 +43,10 @@ export interface Decoding {
 /** As Decoding, for several sequences in step. */
 export interface BatchDecoding {
   readonly stopped: boolean
-  /** the next token of each sequence, in the order they were given */
+  /** the next token of each sequence, in the order they were given; the device may already work on later ones */
   next(): Promise<readonly number[]>
+  /** stops; gives what was started in advance, step by step */
+  finish(): Promise<readonly (readonly number[])[]>
   stop(): Promise<void>
 }
 

@@ -1,8 +1,8 @@
 // Several sequences in one decode step: each gets the tokens that it gets alone, whatever shares its batch. Kernels of other
 // batch sizes may sum in another order: the tokens are the same because this model's best two logits are never near.
 import { afterAll, describe, expect, test } from 'vitest'
-import { compileParts } from '../../src/api/compile.ts'
-import { type ModelParts, releaseAll } from '../../src/api/model.ts'
+import { compile, compileParts } from '../../src/api/compile.ts'
+import { type GenerateCall, type ModelParts, releaseAll } from '../../src/api/model.ts'
 import { greedy, type StepInput } from '../../src/engine/stepper.ts'
 import { storyFolder, storyRuns } from '../models.ts'
 
@@ -38,5 +38,23 @@ describe.each(['reference', 'host', 'host-wave32', 'host-wave64'])('%s', (device
     while (got[0]!.length < tokens) for (const [i, token] of (await decoding.next()).entries()) got[i]!.push(token)
     await decoding.stop()
     expect(got).toEqual(expected)
+  })
+})
+
+describe.each(['host', 'host-wave32'])('%s: generations at the same time', (device) => {
+  test('give the texts that they give one after the other', async () => {
+    const requests: [prompt: string, options: GenerateCall][] = [
+      ['Once upon a time', { maxTokens: 20 }],
+      ['The little dog', { maxTokens: 7 }],
+      ['Tom and Lily', { maxTokens: 20, temperature: 0.8, seed: 5 }],
+      ['One day, a bird', { maxTokens: 20, stop: ['the'] }],
+      ['Sara had a', { maxTokens: 13, temperature: 1, topK: 20, seed: 9 }],
+    ]
+    const some =
+      device === 'host' ? requests : requests.slice(1, 3).map(([p, o]) => [p, { ...o, maxTokens: 4 }] as const)
+    await using model = await compile(storyFolder('story-3m'), { device, context: 64, maxBatch: 3 })
+    const together = await Promise.all(some.map(([prompt, options]) => model.generate(prompt, options).text()))
+    for (const [i, [prompt, options]] of some.entries())
+      expect(together[i]).toBe(await model.generate(prompt, options).text())
   })
 })

@@ -1,8 +1,9 @@
 // The engine's loop on a scripted stepper: no model, every order of events.
 import { describe, expect, test } from 'vitest'
+import { Batch } from '../../../src/engine/batch.ts'
 import { type GenerationRequest, generate, type Sequencer } from '../../../src/engine/generate.ts'
 import { PageAllocator } from '../../../src/engine/page-allocator.ts'
-import type { Decoding, StepInput, Stepper } from '../../../src/engine/stepper.ts'
+import { type BatchDecoding, greedy, type StepInput, type Stepper } from '../../../src/engine/stepper.ts'
 import type { StreamDecoder, Tokenizer } from '../../../src/tokenizer/tokenizer.ts'
 
 const eos = 2
@@ -16,7 +17,6 @@ class ScriptedStepper implements Stepper {
   readonly log: string[] = []
   readonly #script: readonly number[]
   readonly #fails: number
-  current: { stopped: boolean } | undefined
 
   constructor(script: readonly number[], fails = Number.POSITIVE_INFINITY) {
     this.#script = script
@@ -27,7 +27,6 @@ class ScriptedStepper implements Stepper {
     return this.#script[position] ?? 65
   }
   #start(what: string, { position, tokens }: StepInput): void {
-    if (this.current) this.current.stopped = true
     this.log.push(`${what} ${position}+${tokens.length}`)
   }
   async absorb(step: StepInput): Promise<void> {
@@ -37,30 +36,28 @@ class ScriptedStepper implements Stepper {
     this.#start('sample', step)
     return this.#at(step.position + step.tokens.length)
   }
-  decode(step: StepInput, steps: number): Decoding {
-    let { position } = step
-    const state = { stopped: false }
-    const begin = () => {
-      if (this.current === state) return
-      this.#start(`decode ≤${steps}`, step)
-      this.current = state
+  decode(): never {
+    throw new Error('sequences decode in batches')
+  }
+  decodeBatch([step]: readonly StepInput[], count: number): BatchDecoding {
+    let { position } = step!
+    let stopped = false
+    this.#start(`decode ≤${count}`, step!)
+    const stop = () => {
+      if (!stopped) this.log.push(`stop ${position}`)
+      stopped = true
     }
     return {
       get stopped() {
-        return state.stopped
+        return stopped
       },
-      next: async () => {
-        begin()
-        return this.#at(++position)
+      next: async () => [this.#at(++position)],
+      finish: async () => {
+        stop()
+        return []
       },
-      stop: async () => {
-        if (!state.stopped) this.log.push(`stop ${position}`)
-        state.stopped = true
-      },
+      stop: async () => stop(),
     }
-  }
-  decodeBatch(): never {
-    throw new Error('one sequence at a time')
   }
   async logits(): Promise<Float32Array> {
     return new Float32Array()
@@ -80,25 +77,20 @@ function streamDecoder(): StreamDecoder {
 }
 
 function sequencer(stepper: Stepper, context = 32): Sequencer {
-  let tail: Promise<unknown> = Promise.resolve()
   return {
     stepper,
+    batch: new Batch(stepper),
     pages: new PageAllocator(stepper.pages),
     tokenizer: { vocabSize: 256, streamDecoder } as unknown as Tokenizer,
     context,
     eosIds: new Set([eos]),
-    exclusive: (run) => {
-      const turn = tail.then(run)
-      tail = turn.catch(() => {})
-      return turn
-    },
   }
 }
 
 const request = (more: Partial<GenerationRequest> = {}): GenerationRequest => ({
   promptIds: [1, 10, 11],
   maxTokens: 6,
-  sampler: { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 7 },
+  sampler: { ...greedy, seed: 7 },
   stop: [],
   ignoreEos: false,
   continues: true,
