@@ -6,6 +6,7 @@ import { fuseAddRmsNorm } from './fuse-add-rms-norm.ts'
 import { fuseAttention } from './fuse-attention.ts'
 import { fuseGateSwiglu } from './fuse-gate-swiglu.ts'
 import { fuseResidual } from './fuse-residual.ts'
+import { fuseRopeAttention } from './fuse-rope-attention.ts'
 import { fuseRopeKvAppend } from './fuse-rope-kv-append.ts'
 import { fuseScaleMaskSoftmax } from './fuse-scale-mask-softmax.ts'
 import { fuseSwiglu } from './fuse-swiglu.ts'
@@ -24,6 +25,7 @@ export const pipeline: readonly (readonly [from: OptLevel, pass: Pass])[] = [
   [2, mergeQkv],
   [2, fuseResidual], // before fuse-add-rms-norm: an epilogue saves a write of the product, that pass only a read
   [3, fuseAddRmsNorm], // the sums that no matmul could take
+  [3, fuseRopeAttention], // after all that looks for rope_kv_append or attention
   [1, deadCode], // what fusion left behind
 ]
 

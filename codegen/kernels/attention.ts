@@ -1,12 +1,24 @@
 // Attention over the paged cache: one kernel for few queries (a read of the cache), one for many (two products); and the
 // two products alone, where attention is not fused.
 import { staticDim } from '../../ir/op.ts'
-import { attention, pvMatmul, qkMatmul } from '../../ir/ops/index.ts'
+import { attention, pvMatmul, qkMatmul, ropeAttention } from '../../ir/ops/index.ts'
 import type { Target } from '../../ir/target.ts'
+import type { Dtype } from '../../ir/type.ts'
 import { ceilDiv, type Extent, plus, times } from '../extent.ts'
 import { type Defines, defineKernel, type Params, type Site } from '../kernel.ts'
 import { blockSpace, isFastHost } from './block-space.ts'
-import { alignmentOf, bytesOf, elementType, isWhole, sizeOf, typeAt } from './layout.ts'
+import {
+  alignmentOf,
+  bytesOf,
+  elementType,
+  isWhole,
+  placeDefines,
+  rowsOf,
+  servesRows,
+  sizeOf,
+  typeAt,
+} from './layout.ts'
+import { angleDefines } from './rope.ts'
 
 interface Shape {
   readonly T: Extent
@@ -113,7 +125,7 @@ function fewLayout(params: Params, target: Target, { group, channels }: Shape) {
 const fewSpace = (target: Target, site: Site) => ({
   P_BLOCK: blockSpace(target, [256, 128, 512, 64, 1024]),
   P_HEADS: [decodeHeads(target, shapeOf(site))],
-  P_ROWS: [4, 2], // keys and values both: 128 bytes a lane in flight with 16-bit caches
+  P_ROWS: [2, 4],
 })
 
 function fewValid(params: Params, target: Target, site: Site): true | string {
@@ -189,6 +201,49 @@ export const attentionSplitKernel = defineKernel({
   launch: fewLaunch,
   cost,
   tolerance,
+})
+
+/** Distance of 1 and the next number; of q8_0 as if all of a block were as large as its largest. */
+const epsilon: Partial<Record<Dtype, number>> = { f32: 2 ** -23, f16: 2 ** -10, bf16: 2 ** -7, q8_0: 2 ** -6 }
+
+/** LDS of a block: few.h's, and behind it rotated queries, a new key and value, cosines and sines. */
+function ropeLds(params: Params, target: Target, site: Site): number {
+  const { blockHeads, ldsBytes } = fewLayout(params, target, shapeOf(site))
+  return ldsBytes + 4 * ((blockHeads + 2) * shapeOf(site).channels + (site.attrs.dims as number))
+}
+
+export const ropeAttentionKernel = defineKernel({
+  implements: ropeAttention,
+  template: 'attention/rope_decode.hip',
+  args: ['y', 'partial', 'weights', 'arrivals', 'q', 'k', 'v', ...cacheArgs, 'factors', 'T', 'M'],
+  strided: ['q', 'k', 'v'],
+  serves: (site) => firstReason(isDecode(site), servesCache(site), servesRows(site, ['q', 'k', 'v'])),
+  fixed: (site) => ({
+    ...fixed(site),
+    ...angleDefines(site),
+    P_K: elementType(typeAt(site, 'k').dtype),
+    P_V: elementType(typeAt(site, 'v').dtype),
+    ...placeDefines('q', rowsOf(site, 'q')),
+    ...placeDefines('k', rowsOf(site, 'k')),
+    ...placeDefines('v', rowsOf(site, 'v')),
+  }),
+  space: (target, site) => ({
+    ...fewSpace(target, site),
+    P_SPLITS: fillsDevice(site, target) === true ? [1, 2] : splitsFor(target, site),
+  }),
+  valid: (params, target, site) => {
+    const bytes = ropeLds(params, target, site)
+    return isFastHost(target) || bytes <= target.ldsBytes || ldsReason(bytes, target)
+  },
+  scratch: (params, site) => (params.P_SPLITS === 1 ? {} : splitScratch(params, site)),
+  counters: (params, site, target) =>
+    params.P_SPLITS === 1 ? {} : { arrivals: times(4, fewBlocks(params, site, target)) },
+  scalars,
+  launch: (params, site, target) => ({ ...fewLaunch(params, site, target), ldsBytes: ropeLds(params, target, site) }),
+  cost,
+  // a reference does not round keys and values to the cache's dtype
+  tolerance: (site) =>
+    tolerance(site) + (4 * epsilon[typeAt(site, 'k_cache').dtype]!) / epsilon[typeAt(site, 'y').dtype]!,
 })
 
 // ---- many queries --------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ import {
   repeatPenalty,
   rmsNorm,
   rope,
+  ropeAttention,
   ropeKvAppend,
   sample,
   scale,
@@ -250,6 +251,22 @@ function attentions({ heads: H, kvHeads, channels: C, page }: CatalogShape): Cat
         { scale: c ** -0.5 },
       ),
     )
+  const rotateAttend = (name: string, T: number, kv: Dtype, x: Dtype = 'f32') =>
+    entry(name, (g) => {
+      const operands = {
+        q: g.input('q', tensor(x, [T, H, C])),
+        k: g.input('k', tensor(x, [T, kvHeads, C])),
+        v: g.input('v', tensor(x, [T, kvHeads, C])),
+        k_cache: cache(g, 'k_cache', kv),
+        v_cache: cache(g, 'v_cache', kv),
+        positions: g.input('positions', tensor('i32', [T])),
+        seq: g.input('seq', tensor('i32', [T])),
+        page_table: g.input('page_table', tensor('i32', [T, 'M'])),
+      }
+      const attrs = { theta: 500000, dims: C, style: 'half-split', scale: C ** -0.5 } as const
+      const { y, k_cache, v_cache } = ropeAttention(operands, attrs)
+      return { y, k_appended: k_cache, v_appended: v_cache }
+    })
   const rotate = (name: string, kv: Dtype, style: 'half-split' | 'interleaved') =>
     entry(name, (g) => {
       const operands = {
@@ -271,6 +288,9 @@ function attentions({ heads: H, kvHeads, channels: C, page }: CatalogShape): Cat
     ...floats.map((kv) => attend(`attention, many tokens, ${kv} cache`, 'T', kv)),
     attend('attention, many tokens, 256 channels', 'T', 'f16', 'f32', 256),
     attend('attention, many tokens, 64 channels', 'T', 'f16', 'f32', 64),
+    rotateAttend('rope_attention, one token, f16 cache', 1, 'f16'),
+    rotateAttend('rope_attention, one token, bf16', 1, 'bf16', 'bf16'),
+    rotateAttend('rope_attention, 32 tokens, f16 cache', 32, 'f16'),
     rotate('rope_kv_append, f16 cache', 'f16', 'half-split'),
     rotate('rope_kv_append, bf16 cache, interleaved', 'bf16', 'interleaved'),
     entry('rope f32', (g) =>

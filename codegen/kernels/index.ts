@@ -6,6 +6,7 @@ import {
   attentionSplitKernel,
   pvMatmulKernel,
   qkMatmulKernel,
+  ropeAttentionKernel,
 } from './attention.ts'
 import { kvAppendKernel, kvReadKernel } from './cache.ts'
 import { contiguousKernel, embedKernel, gatherRowsKernel } from './copy.ts'
@@ -27,6 +28,7 @@ export const kernelSpecs: readonly KernelSpec[] = [
   ropeKvAppendKernel,
   kvAppendKernel,
   kvReadKernel,
+  ropeAttentionKernel,
   attentionDecodeKernel,
   attentionSplitKernel,
   attentionPrefillKernel,

@@ -7,8 +7,8 @@ import { type Defines, defineKernel, type Params, type Site } from '../kernel.ts
 import { blockSpace, isFastHost } from './block-space.ts'
 import { bytesOf, elementType, placeDefines, rowAlignment, rowsOf, servesRows, typeAt } from './layout.ts'
 
-/** What rotate.h needs; the ratio is text so that it stays f64. */
-function angleDefines(site: Site): Defines {
+/** What angles.h needs; the ratio is text so that it stays f64. */
+export function angleDefines(site: Site): Defines {
   const { theta, dims, style } = site.attrs as { theta: number; dims: number; style: string }
   return {
     P_DIMS: dims,

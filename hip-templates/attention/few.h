@@ -181,7 +181,7 @@ DEVICE void join_waves(running& r, float* lds) {
     block_sync();
     UNROLL for (int g = 0; g < HEADS; g++) {
       float most = -INF;
-      for (int w = 0; w < SHARES; w++) most = max_f32(most, lds[LDS_MOST + w * BLOCK_HEADS + first + g]);
+      KEEP_LOOP for (int w = 0; w < SHARES; w++) most = max_f32(most, lds[LDS_MOST + w * BLOCK_HEADS + first + g]);
       scale_row(r.out[g], fast_exp(r.most[g] - (most == -INF ? 0.f : most)));
     }
   }
@@ -202,10 +202,10 @@ DEVICE void join_waves(running& r, float* lds) {
 DEVICE void total_of(const float* lds, int g, float& most, float& sum) {
   most = lds[LDS_MOST + g], sum = lds[LDS_SUM + g];
   if constexpr (SHARES > 1) {
-    for (int w = 1; w < SHARES; w++) most = max_f32(most, lds[LDS_MOST + w * BLOCK_HEADS + g]);
+    KEEP_LOOP for (int w = 1; w < SHARES; w++) most = max_f32(most, lds[LDS_MOST + w * BLOCK_HEADS + g]);
     const float origin = most == -INF ? 0.f : most;
     sum = 0.f;
-    for (int w = 0; w < SHARES; w++)
+    KEEP_LOOP for (int w = 0; w < SHARES; w++)
       sum = fma_f32(lds[LDS_SUM + w * BLOCK_HEADS + g], fast_exp(lds[LDS_MOST + w * BLOCK_HEADS + g] - origin), sum);
   }
 }
@@ -213,7 +213,7 @@ DEVICE void total_of(const float* lds, int g, float& most, float& sum) {
 /** Writes y where one split has all the work, else this split's part of it. */
 DEVICE void store_split(const attention_call& call, const attention_place& at, const float* lds) {
   const size_t first = size_t(at.t) * QUERY_HEADS + at.block_head();
-  for (int i = thread_id(); i < at.block_heads() * CHUNKS; i += BLOCK) {
+  KEEP_LOOP for (int i = thread_id(); i < at.block_heads() * CHUNKS; i += BLOCK) {
     const int g = i / CHUNKS, c = i % CHUNKS * CHUNK;
     float most, sum;
     total_of(lds, g, most, sum);
@@ -242,7 +242,7 @@ DEVICE void combine(const attention_call& call, const attention_place& at, float
     const int row = base + row_slot(), g = min_int(row / ADDERS, heads - 1), adder = row % ADDERS;
     const float* const of = call.weights + (first + g) * SPLITS * 2;
     float most = -INF, sum = 0.f;
-    for (int s = row_lane(); s < at.splits; s += LANES) most = max_f32(most, of[2 * s]);
+    KEEP_LOOP for (int s = row_lane(); s < at.splits; s += LANES) most = max_f32(most, of[2 * s]);
     most = group_reduce<LANES>(most, Max{});
     const float origin = most == -INF ? 0.f : most;
     row_part out = zero_row();
@@ -257,7 +257,7 @@ DEVICE void combine(const attention_call& call, const attention_place& at, float
     }
   }
   block_sync();
-  for (int i = thread_id(); i < heads * CHUNKS; i += BLOCK) {
+  KEEP_LOOP for (int i = thread_id(); i < heads * CHUNKS; i += BLOCK) {
     const int g = i / CHUNKS, c = i % CHUNKS * CHUNK;
     chunk_t total = load<CHUNK>(lds + LDS_OUT + g * C + c);
     float sum = lds[LDS_SUM + g];

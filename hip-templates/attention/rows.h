@@ -76,22 +76,20 @@ CONSTANT int least_int(int a, int b) { return a < b ? a : b; }
  * Adds up N sums over the lanes of a row at once, N a power of two: lanes exchange halves of what they hold, so that N sums
  * cost about N shuffles and not N · log2(LANES). Sum n ends in v[holder_index<N>(n)] of lane holder_lane<N>(n).
  */
-template <int N> DEVICE void reduce_rows(float (&v)[N]) {
-  constexpr int SPREAD = least_int(N, LANES);
-  int held = N;
-  UNROLL for (int mask = 1; mask < SPREAD; mask *= 2) {
-    held /= 2;
-    const bool upper = (row_lane() & mask) != 0;
-    UNROLL for (int i = 0; i < N / 2; i++) {
-      if (i < held) {
-        const float keep = upper ? v[i + held] : v[i], give = upper ? v[i] : v[i + held];
-        v[i] = keep + wave_shfl_xor(give, mask);
+template <int N, int HELD = N, int MASK = 1> DEVICE void reduce_rows(float (&v)[N]) {
+  if constexpr (MASK < LANES) {
+    constexpr int NEXT = HELD > 1 ? HELD / 2 : 1;
+    const bool upper = (row_lane() & MASK) != 0;
+    UNROLL for (int i = 0; i < NEXT; i++) {
+      if constexpr (HELD > 1) {
+        const float keep = upper ? v[i + NEXT] : v[i], give = upper ? v[i] : v[i + NEXT];
+        v[i] = keep + wave_shfl_xor(give, MASK);
+      } else {
+        v[i] += wave_shfl_xor(v[i], MASK);
       }
     }
+    reduce_rows<N, NEXT, 2 * MASK>(v);
   }
-  UNROLL for (int mask = SPREAD; mask < LANES; mask *= 2)
-    UNROLL for (int i = 0; i < N; i++)
-      if (i < held) v[i] += wave_shfl_xor(v[i], mask);
 }
 /** Which lane of a row holds sum n of N after reduce_rows, and in which v. */
 template <int N> CONSTANT int holder_lane(int n) {
@@ -103,13 +101,19 @@ template <int N> CONSTANT int holder_lane(int n) {
   return lane;
 }
 template <int N> CONSTANT int holder_index(int n) { return n % (N / least_int(N, LANES)); }
+template <int N, int n = 0> DEVICE void spread_sums(const float (&v)[N], float (&all)[N], int first) {
+  if constexpr (n < N) {
+    constexpr int lane = holder_lane<N>(n), index = holder_index<N>(n);
+    all[n] = wave_shfl(v[index], first + lane);
+    spread_sums<N, n + 1>(v, all, first);
+  }
+}
 /** Adds up N sums over the lanes of a row, into all of its lanes; N a power of two. */
 template <int N> DEVICE void sum_rows(float (&v)[N]) {
   if constexpr (LANES > 1) {
     reduce_rows(v);
     float all[N];
-    const int first = lane_id() - row_lane();
-    UNROLL for (int n = 0; n < N; n++) all[n] = wave_shfl(v[holder_index<N>(n)], first + holder_lane<N>(n));
+    spread_sums(v, all, lane_id() - row_lane());
     UNROLL for (int n = 0; n < N; n++) v[n] = all[n];
   }
 }

@@ -203,6 +203,21 @@ export const opCases: readonly OpCase[] = [
     gives: ['f16[T, 4, 6]', 'state f16[P, 2, 4, 6]', 'state f16[P, 2, 4, 6]'],
   },
   {
+    op: 'rope_attention',
+    types: {
+      q: 'f16[T, 4, 6]',
+      k: 'f16[T, 2, 6]',
+      v: 'f16[T, 2, 6]',
+      k_cache: 'state f16[P, 2, 4, 6]',
+      v_cache: 'state f16[P, 2, 4, 6]',
+      ...paged,
+      factors: 'f32[2]',
+    },
+    attrs: { ...ropeAttrs, scale: 0.4, window: 4, dtype: 'f16' },
+    values: places,
+    gives: ['f16[T, 4, 6]', 'state f16[P, 2, 4, 6]', 'state f16[P, 2, 4, 6]'],
+  },
+  {
     op: 'attention',
     types: { q: 'f16[T, 4, 6]', k_cache: 'state f16[P, 2, 4, 6]', v_cache: 'state f16[P, 2, 4, 6]', ...paged },
     attrs: { scale: 0.4, window: 4, dtype: 'f16' },

@@ -6,8 +6,9 @@ import {
   attentionDecodeKernel,
   attentionPrefillKernel,
   attentionSplitKernel,
+  ropeAttentionKernel,
 } from '../../../codegen/kernels/attention.ts'
-import { attention, pvMatmul, qkMatmul, repeatKv } from '../../../ir/ops/index.ts'
+import { attention, pvMatmul, qkMatmul, repeatKv, reshape, ropeAttention, slice } from '../../../ir/ops/index.ts'
 import { type Dim, type FloatType, tensor } from '../../../ir/type.ts'
 import { Value } from '../../../ir/value.ts'
 import { type KernelCase, noise } from '../kernel-harness.ts'
@@ -92,6 +93,79 @@ function attentionCase(shape: Shape, T: Dim, kernel: string, specs?: readonly Ke
     },
     bindings: { T: positions.length, R: requests.length, M, P, L: Math.max(...positions) + 1 },
     ...(specs ? { specs } : {}),
+  }
+}
+
+/** The kernel in a launch of another grid, as a stage of a larger launch finds it. */
+const inBlocks = (grid: number, kernel: KernelSpec): KernelSpec => ({
+  ...kernel,
+  stages: kernel.stages.map((stage) => ({ ...stage, launch: (...site) => ({ ...stage.launch(...site), grid }) })),
+})
+
+/** rope_attention on the last token of each request: q, k, v apart, or as rows of one product. */
+function ropeCase(
+  shape: Shape,
+  {
+    dims = shape.C,
+    style = 'half-split',
+    factors = false,
+    merged = false,
+    grid = 0,
+    kernel = ropeAttentionKernel,
+  }: {
+    readonly dims?: number
+    readonly style?: 'half-split' | 'interleaved'
+    readonly factors?: boolean
+    readonly merged?: boolean
+    readonly grid?: number
+    readonly kernel?: KernelSpec
+  } = {},
+): KernelCase {
+  const { q, kv, y, H, Hkv, C, page, requests, window } = shape
+  const { table, M, P } = pageTable(requests, page)
+  const positions = requests.flat()
+  const T = positions.length
+  const width = (H + 2 * Hkv) * C
+  return {
+    name: `rope_attention ${shape.name}${merged ? ', merged' : ''}${grid ? ` in ${grid} blocks` : ''}`,
+    graph: (g) => {
+      const x = g.input('x', tensor(q, [T, width]))
+      const part = (name: string, from: number, heads: number) =>
+        merged
+          ? reshape({ x: slice({ x }, { from: from * C, to: (from + heads) * C }) }, { shape: [T, heads, C] })
+          : g.input(name, tensor(q, [T, heads, C]))
+      const made = ropeAttention(
+        {
+          q: part('q', 0, H),
+          k: part('k', H, Hkv),
+          v: part('v', H + Hkv, Hkv),
+          k_cache: g.state('k_cache', kv, ['P', Hkv, page, C]),
+          v_cache: g.state('v_cache', kv, ['P', Hkv, page, C]),
+          positions: g.input('positions', tensor('i32', [T])),
+          seq: g.input('seq', tensor('i32', [T])),
+          page_table: g.input('page_table', tensor('i32', ['R', 'M'])),
+          factors: factors ? g.weight('factors', 'f32', [dims / 2]) : undefined,
+        },
+        { theta: 10000, dims, style, scale: 1 / Math.sqrt(C), window, dtype: y },
+      )
+      g.output('y', made.y)
+      g.output('k', made.k_cache)
+      g.output('v', made.v_cache)
+    },
+    values: {
+      x: noise(9, T * width, 2),
+      q: noise(1, T * H * C, 3),
+      k: noise(4, T * Hkv * C, 2),
+      v: noise(5, T * Hkv * C),
+      k_cache: noise(2, P * Hkv * page * C, 2),
+      v_cache: cachedValues(shape),
+      factors: Array.from({ length: dims / 2 }, (_, i) => 1 + (i % 3) / 2),
+      positions,
+      seq: requests.flatMap((list, r) => list.map(() => r)),
+      page_table: table,
+    },
+    bindings: { T, R: requests.length, M, P, L: Math.max(...positions) + 1 },
+    specs: [grid ? inBlocks(grid, kernel) : kernel],
   }
 }
 
@@ -209,12 +283,6 @@ const prompts: readonly Shape[] = [
   { name: 'odd head', q: 'f32', kv: 'f32', y: 'f32', H: 5, Hkv: 1, C: 10, page: 5, requests: [range(7, 24)] },
 ]
 
-/** The kernel in a launch of another grid, as a stage of a larger launch finds it. */
-const inBlocks = (grid: number, kernel: KernelSpec): KernelSpec => ({
-  ...kernel,
-  stages: kernel.stages.map((stage) => ({ ...stage, launch: (...site) => ({ ...stage.launch(...site), grid }) })),
-})
-
 /** Two layers, the second of which counts blocks where the first has counted. */
 function twice(shape: Shape): KernelCase {
   const one = attentionCase(shape, shape.requests.length, 'split', [inBlocks(7, attentionSplitKernel)])
@@ -231,6 +299,10 @@ function twice(shape: Shape): KernelCase {
   }
 }
 
+const unsplit = (kernel: KernelSpec): KernelSpec => ({
+  ...kernel,
+  space: (target, site) => ({ ...kernel.space(target, site), P_SPLITS: [1] }),
+})
 const served = (kernel: KernelSpec): KernelSpec => ({ ...kernel, serves: () => true })
 
 export const attentionCases: readonly KernelCase[] = [
@@ -238,6 +310,18 @@ export const attentionCases: readonly KernelCase[] = [
   ...shapes.map((shape) => attentionCase(shape, shape.requests.length, 'split', [attentionSplitKernel])),
   ...shapes.slice(1, 4).map(twice),
   ...[1, 7, 16].map((group) => attentionCase(grouped(group), 2, 'split', [inBlocks(3, attentionSplitKernel)])),
+  ...shapes.map((shape, i) => ropeCase(shape, { merged: i % 2 === 1 })),
+  ropeCase(shapes[3]!, { dims: 40, style: 'interleaved', factors: true, grid: 5 }),
+  ropeCase(shapes[2]!, { dims: 16, factors: true, merged: true, grid: 1 }),
+  ropeCase({
+    ...shapes[1]!,
+    name: 'tokens of one request',
+    requests: [
+      [150, 151, 152],
+      [7, 9, 63],
+    ],
+  }),
+  ropeCase({ ...shapes[1]!, name: 'not split' }, { kernel: unsplit(ropeAttentionKernel) }),
   ...prompts.map((shape) => attentionCase(shape, 'T', 'prefill', [attentionPrefillKernel])),
 ]
 
