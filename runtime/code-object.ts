@@ -144,6 +144,23 @@ export function occupancy(
   return { waves, maxWaves, limit: waves === maxWaves ? 'none' : waves < byRegisters ? 'lds' : 'registers' }
 }
 
+/**
+ * Blocks of `block` threads that a CU holds at once, by the same estimate: 0 where one does not fit. Undefined where the
+ * target or the kernel does not tell.
+ */
+export function residentBlocks(
+  resources: KernelResources,
+  target: Target,
+  block: number,
+  dynamicLds = 0,
+): number | undefined {
+  const waves = occupancy({ ...resources, ldsBytes: 0 }, target, block)?.waves
+  if (waves === undefined) return undefined
+  const lds = (resources.ldsBytes ?? 0) + dynamicLds
+  const byWaves = Math.floor((waves * target.simds) / Math.ceil(block / target.wave))
+  return lds === 0 ? byWaves : Math.min(byWaves, Math.floor(target.ldsPerCuBytes / lds))
+}
+
 /** True when the kernel keeps values in memory because registers ran out. */
 export const spills = ({ vgprSpills = 0, sgprSpills = 0, scratchBytes = 0 }: KernelResources): boolean =>
   vgprSpills > 0 || sgprSpills > 0 || scratchBytes > 0

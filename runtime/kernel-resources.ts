@@ -1,9 +1,10 @@
 // Every kernel of the catalog compiled for targets without their GPUs: what each occupies, and what is wrong with it.
 import { compileProgram } from '../codegen/compile.ts'
 import { type CatalogEntry, catalogLimits } from '../codegen/kernels/catalog.ts'
-import { Diagnostic } from '../ir/diagnostic.ts'
+import type { Program } from '../codegen/program.ts'
+import { Diagnostic, invariant } from '../ir/diagnostic.ts'
 import { type Target, targetId } from '../ir/target.ts'
-import { type Occupancy, occupancy, spills } from './code-object.ts'
+import { type Occupancy, occupancy, residentBlocks, spills } from './code-object.ts'
 import type { CompileJob, CompileProgress, CompileService } from './compile-service.ts'
 import type { KernelResources } from './kernel-cache.ts'
 import { compileJob } from './kernel-compiler.ts'
@@ -56,6 +57,48 @@ export async function kernelResources(
     if (!resources) return { ...row, faults: [`the code object has no kernel ${row.entry}`] }
     const waves = occupancy(resources, row.target, row.block, row.dynamicLdsBytes)
     return { ...row, resources, ...(waves ? { occupancy: waves } : {}), faults: faultsOf(row, resources) }
+  })
+}
+
+/** A program that is one launch, compiled for a target without its GPU. */
+export interface StepRow extends ResourceRow {
+  readonly stages: number
+  /** times all blocks meet */
+  readonly meetings: number
+  /** blocks that a compute unit holds at once */
+  readonly blocksPerUnit?: number
+}
+
+/** What the steps of one launch occupy, one row a program; programs that are not persistent have no place here. */
+export async function stepResources(
+  service: CompileService,
+  programs: readonly Program[],
+  options: { readonly onProgress?: (progress: CompileProgress) => void } = {},
+): Promise<StepRow[]> {
+  const jobs = programs.map(({ kernels, target }) => compileJob(kernels[0]!, target))
+  const compiled = await service.compileEach(jobs, options)
+  return programs.map(({ name, target, persistent }, i) => {
+    invariant(persistent, `@${name} is not one launch`)
+    const { entry, block, ldsBytes, stages } = persistent
+    const row = { target, name, entry, block, dynamicLdsBytes: ldsBytes }
+    const counts = { stages: stages.length, meetings: stages.filter(({ meets }) => meets).length }
+    const kernel = compiled[i]!
+    if (kernel instanceof Diagnostic) return { ...row, ...counts, faults: [`does not compile: ${kernel.message}`] }
+    const resources = kernel.resources.find((one) => one.name === entry)
+    if (!resources) return { ...row, ...counts, faults: [`the code object has no kernel ${entry}`] }
+    const waves = occupancy(resources, target, block, ldsBytes)
+    const blocksPerUnit = residentBlocks(resources, target, block, ldsBytes)
+    return {
+      ...row,
+      ...counts,
+      resources,
+      ...(waves ? { occupancy: waves } : {}),
+      ...(blocksPerUnit === undefined ? {} : { blocksPerUnit }),
+      faults: [
+        ...faultsOf(row, resources),
+        ...(blocksPerUnit === 0 ? [`a block of ${block} threads does not fit on a compute unit`] : []),
+      ],
+    }
   })
 }
 
