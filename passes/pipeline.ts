@@ -5,6 +5,7 @@ import { foldConstants } from './fold-constants.ts'
 import { fuseAddRmsNorm } from './fuse-add-rms-norm.ts'
 import { fuseAttention } from './fuse-attention.ts'
 import { fuseGateSwiglu } from './fuse-gate-swiglu.ts'
+import { fusePenalisedSample } from './fuse-penalised-sample.ts'
 import { fuseResidual } from './fuse-residual.ts'
 import { fuseRopeAttention } from './fuse-rope-attention.ts'
 import { fuseRopeKvAppend } from './fuse-rope-kv-append.ts'
@@ -20,6 +21,7 @@ export const pipeline: readonly (readonly [from: OptLevel, pass: Pass])[] = [
   [1, fuseRopeKvAppend],
   [1, fuseScaleMaskSoftmax], // makes the op that fuse-attention looks for
   [1, fuseSwiglu], // makes the op that fuse-gate-swiglu looks for
+  [1, fusePenalisedSample],
   [2, fuseAttention],
   [2, fuseGateSwiglu], // before merge-qkv: it takes its two matmuls, leaving no pair that looks like heads
   [2, mergeQkv],

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { fail } from '../ir/diagnostic.ts'
 import { optLevels } from '../passes/pass.ts'
 import type { Device } from './api/device.ts'
+import { biasSlots } from './models/step.ts'
 
 const positive = z.int().positive()
 
@@ -64,7 +65,32 @@ export const generateOptions = z.strictObject({
     .positive()
     .max(100)
     .optional()
-    .describe('divide the logits of tokens among the last 64; default: as the model says, else 1'),
+    .describe(
+      'divide positive logits of tokens among the last repeatLastN, multiply negative ones; default: as the model says, else 1',
+    ),
+  repeatLastN: z
+    .int()
+    .min(-1)
+    .max(0x7fffffff)
+    .default(64)
+    .describe('tokens that repeatPenalty looks back, prompt included; 0: none, -1: all'),
+  frequencyPenalty: z
+    .number()
+    .min(-2)
+    .max(2)
+    .default(0)
+    .describe('take this off the logit of a token for each time that it was generated; the prompt does not count'),
+  presencePenalty: z
+    .number()
+    .min(-2)
+    .max(2)
+    .default(0)
+    .describe('take this off the logit of every token that was generated; the prompt does not count'),
+  logitBias: z
+    .record(z.string().regex(/^\d{1,9}$/, 'a key is a token id'), z.number().min(-100).max(100))
+    .refine((biases) => Object.keys(biases).length <= biasSlots, `at most ${biasSlots} tokens`)
+    .default({})
+    .describe('token id → number from -100 to 100 that is added to its logit, for at most 256 tokens'),
   seed: z.int().min(0).max(0xffffffff).optional().describe('the same seed gives the same text; default: random'),
   stop: z
     .union([z.string(), z.array(z.string()).max(16)])

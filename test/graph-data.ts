@@ -102,7 +102,7 @@ function rolesOf(graph: Graph, id: ValueId): Set<string> {
   for (const node of nodesOf(graph)) {
     for (const [name, operand] of Object.entries(node.in)) {
       if (operand !== id) continue
-      if (name === 'ids') roles.add(`ids:${node.in.table}`)
+      if (name === 'ids') roles.add(node.in.table ? `ids:${node.in.table}` : `history:${node.in.logits}`)
       else if (name === 'rows') roles.add(`rows:${node.in.x}`)
       else if (name === 'history') roles.add(`history:${node.in.logits}`)
       else roles.add(name)

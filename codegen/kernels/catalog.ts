@@ -11,16 +11,19 @@ import {
   causalMask,
   contiguous,
   embed,
+  frequencyPenalty,
   gatherRows,
   gelu,
   increment,
   kvAppend,
   kvRead,
   layerNorm,
+  logitBias,
   matmul,
   matmulAdd,
   matmulSwiglu,
   mul,
+  penalisedSample,
   publish,
   pvMatmul,
   qkMatmul,
@@ -350,6 +353,28 @@ function copies({ hidden: D, heads: H, channels: C, vocab: V }: CatalogShape): C
 function sampling({ vocab: V, page }: CatalogShape): CatalogEntry[] {
   const per = (g: GraphBuilder, name: string, dtype: Dtype) => g.input(name, tensor(dtype, ['R']))
   const logits = (g: GraphBuilder) => g.input('logits', tensor('f32', ['R', V]))
+  const settings = (g: GraphBuilder) => ({
+    temperature: per(g, 'temperature', 'f32'),
+    top_k: per(g, 'top_k', 'i32'),
+    top_p: per(g, 'top_p', 'f32'),
+    min_p: per(g, 'min_p', 'f32'),
+    seed: per(g, 'seed', 'u32'),
+  })
+  const over = (g: GraphBuilder) => ({
+    history: g.state('history', 'i32', ['P', 1, page, 1]),
+    positions: per(g, 'positions', 'i32'),
+    page_table: g.input('page_table', tensor('i32', ['R', 'M'])),
+  })
+  const repeat = (g: GraphBuilder) => ({ penalty: per(g, 'penalty', 'f32'), window: per(g, 'window', 'i32') })
+  const frequency = (g: GraphBuilder) => ({
+    from: per(g, 'from', 'i32'),
+    frequency: per(g, 'frequency', 'f32'),
+    presence: per(g, 'presence', 'f32'),
+  })
+  const biases = (g: GraphBuilder) => ({
+    ids: g.input('ids', tensor('i32', ['R', 256])),
+    values: g.input('values', tensor('f32', ['R', 256])),
+  })
   return [
     entry('publish', (g) => {
       const of = (name: string) => g.input(name, tensor('i32', [name === 'step' ? 1 : 'R']))
@@ -358,24 +383,18 @@ function sampling({ vocab: V, page }: CatalogShape): CatalogEntry[] {
     }),
     entry('argmax f32', (g) => argmax({ x: g.input('x', tensor('f32', ['R', V])) })),
     entry('topk f32', (g) => topk({ x: g.input('x', tensor('f32', ['R', V])) }, { k: 64 })),
-    entry('sample', (g) =>
-      sample({
+    entry('sample', (g) => sample({ logits: logits(g), ...settings(g), positions: per(g, 'positions', 'i32') })),
+    entry('repeat_penalty', (g) => repeatPenalty({ logits: logits(g), ...over(g), ...repeat(g) })),
+    entry('frequency_penalty', (g) => frequencyPenalty({ logits: logits(g), ...over(g), ...frequency(g) })),
+    entry('logit_bias', (g) => logitBias({ logits: logits(g), ...biases(g) })),
+    entry('penalised_sample', (g) =>
+      penalisedSample({
         logits: logits(g),
-        temperature: per(g, 'temperature', 'f32'),
-        top_k: per(g, 'top_k', 'i32'),
-        top_p: per(g, 'top_p', 'f32'),
-        min_p: per(g, 'min_p', 'f32'),
-        seed: per(g, 'seed', 'u32'),
-        positions: per(g, 'positions', 'i32'),
-      }),
-    ),
-    entry('repeat_penalty', (g) =>
-      repeatPenalty({
-        logits: logits(g),
-        history: g.state('history', 'i32', ['P', 1, page, 1]),
-        positions: per(g, 'positions', 'i32'),
-        page_table: g.input('page_table', tensor('i32', ['R', 'M'])),
-        penalty: per(g, 'penalty', 'f32'),
+        ...over(g),
+        ...repeat(g),
+        ...frequency(g),
+        ...biases(g),
+        ...settings(g),
       }),
     ),
   ]

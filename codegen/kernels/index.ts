@@ -15,7 +15,15 @@ import { matmulKernels } from './matmul.ts'
 import { addRmsNormKernel, layerNormKernel, rmsNormKernel } from './norm.ts'
 import { ropeKernel, ropeKvAppendKernel } from './rope.ts'
 import { publishKernel } from './publish.ts'
-import { argmaxKernel, repeatPenaltyKernel, sampleKernel, topkKernel } from './sample.ts'
+import {
+  argmaxKernel,
+  frequencyPenaltyKernel,
+  logitBiasKernel,
+  penalisedSampleKernel,
+  repeatPenaltyKernel,
+  sampleKernel,
+  topkKernel,
+} from './sample.ts'
 import { scaleMaskSoftmaxKernel, softmaxKernel } from './softmax.ts'
 
 export const kernelSpecs: readonly KernelSpec[] = [
@@ -46,6 +54,9 @@ export const kernelSpecs: readonly KernelSpec[] = [
   argmaxKernel,
   topkKernel,
   repeatPenaltyKernel,
+  frequencyPenaltyKernel,
+  logitBiasKernel,
   sampleKernel,
+  penalisedSampleKernel,
   publishKernel,
 ]

@@ -1,10 +1,18 @@
-// What is done with logits: penalties, the largest, the k largest, a draw. One block a request.
+// What is done with logits: penalties, biases, the largest, the k largest, a draw.
 import { staticDim } from '../../ir/op.ts'
-import { argmax, repeatPenalty, sample, topk } from '../../ir/ops/index.ts'
+import {
+  argmax,
+  frequencyPenalty,
+  logitBias,
+  penalisedSample,
+  repeatPenalty,
+  sample,
+  topk,
+} from '../../ir/ops/index.ts'
 import type { Target } from '../../ir/target.ts'
 import { plus, times } from '../extent.ts'
-import { defineKernel, type Site } from '../kernel.ts'
-import { blockSpace, isFastHost } from './block-space.ts'
+import { defineKernel, type Params, type Site, type Stage } from '../kernel.ts'
+import { blockSpace } from './block-space.ts'
 import { bytesOf, elementType, rowAlignment, typeAt } from './layout.ts'
 
 const columns = (site: Site, name: string): number => staticDim(typeAt(site, name), 1)
@@ -15,29 +23,43 @@ const fixed = (name: string) => (site: Site, target: Target) => ({
   P_X: elementType(typeAt(site, name).dtype),
 })
 
-/**
- * One block reads a whole row: on GPUs it should be large, but 1024 threads have too few registers. Emulated threads are
- * better few.
- */
+/** A block of a row, or of the lists of a row, should be large; 1024 threads have too few registers. Emulated threads are better few. */
 const space = (target: Target) => ({
   P_BLOCK: blockSpace(target, target.platform === 'host' ? [256, 128] : [512, 1024, 256]),
 })
 
-const oneBlockARow = (name: string) => ({
-  scalars: (site: Site) => ({ R: typeAt(site, name).shape[0]! }),
-  launch: ({ P_BLOCK }: Readonly<Record<string, number>>, site: Site) => ({
-    grid: typeAt(site, name).shape[0]!,
+const rows =
+  (name: string) =>
+  ({ types }: Site) => ({ R: types[name]!.shape[0]! })
+
+// ---- groups of a row: as hip-templates/sample/group.h and draw.h have them ---------------------------------------------
+
+/** Logits of a group, which a wave holds; logits of it that are listed. */
+const [group, listed] = [512, 32]
+const groups = (site: Site, name: string): number => Math.ceil(columns(site, name) / group)
+
+/** One launch of blocks over rows, one of waves over groups of rows. */
+const launches = (name: string) => ({
+  byRow: ({ P_BLOCK }: Params, site: Site) => ({ grid: typeAt(site, name).shape[0]!, block: P_BLOCK! }),
+  byGroup: ({ P_BLOCK }: Params, site: Site, target: Target) => ({
+    grid: times(typeAt(site, name).shape[0]!, Math.ceil(groups(site, name) / (P_BLOCK! / target.wave))),
     block: P_BLOCK!,
   }),
 })
 
+// ---- the largest -------------------------------------------------------------------------------------------------------
+
 export const argmaxKernel = defineKernel({
   implements: argmax,
   template: 'sample/argmax.hip',
-  args: ['y', 'x', 'R'],
+  stages: [
+    { entry: 'argmax_groups', args: ['bests', 'x', 'R'], launch: launches('x').byGroup },
+    { entry: 'argmax_rows', args: ['y', 'bests', 'R'], launch: launches('x').byRow },
+  ],
   fixed: fixed('x'),
-  space,
-  ...oneBlockARow('x'),
+  space: (target) => ({ P_BLOCK: blockSpace(target, [256, 128, 512]) }),
+  scratch: (_, site) => ({ bests: times(typeAt(site, 'x').shape[0]!, groups(site, 'x') * 8) }),
+  scalars: rows('x'),
   cost: ({ types }) => ({ bytes: bytesOf(types.x!), flops: times(...types.x!.shape) }),
   tolerance: () => 0,
 })
@@ -51,41 +73,130 @@ export const topkKernel = defineKernel({
   args: ['values', 'indices', 'x', 'R'],
   fixed: (site, target) => ({ ...fixed('x')(site, target), P_K: site.attrs.k as number }),
   space,
-  ...oneBlockARow('x'),
+  scalars: rows('x'),
+  launch: launches('x').byRow,
   cost: ({ types }) => ({ bytes: bytesOf(types.x!), flops: times(walks, 8, ...types.x!.shape) }),
   tolerance: () => 0,
 })
 
+// ---- a draw ------------------------------------------------------------------------------------------------------------
+
+const surveyed = ['bests', 'drawn', 'cuts', 'sums', 'listed', 'columns'] as const
+const surveyScratch = (site: Site) => {
+  const of = (bytes: number) => times(typeAt(site, 'logits').shape[0]!, groups(site, 'logits') * bytes)
+  return { bests: of(8), drawn: of(8), cuts: of(4), sums: of(4), listed: of(4 * listed), columns: of(4 * listed) }
+}
+
+/** Listed logits stay in the registers of a block that decides: at most 48 a thread. */
+const drawSpace = (target: Target, site: Site) => {
+  const many = (groups(site, 'logits') * listed) / 256 > 48
+  return { P_BLOCK: blockSpace(target, many ? [512, 1024] : [256, 512, 1024, 128]) }
+}
+const drawValid = ({ P_BLOCK }: Params, target: Target, site: Site): true | string => {
+  const held = (groups(site, 'logits') * listed) / P_BLOCK!
+  return target.wave === 1 || held <= 64 || `a thread would hold ${Math.ceil(held)} listed logits`
+}
+
+const drawCost = ({ types }: Site) => ({ bytes: bytesOf(types.logits!), flops: times(40, ...types.logits!.shape) })
+const settings = ['temperature', 'top_k', 'top_p', 'min_p', 'seed'] as const
+
+const sampleArgs = [...surveyed, 'logits', ...settings, 'positions', 'R'] as const
+
 export const sampleKernel = defineKernel({
   implements: sample,
   template: 'sample/sample.hip',
-  args: ['y', 'logits', 'temperature', 'top_k', 'top_p', 'min_p', 'seed', 'positions', 'R'],
+  stages: [
+    { entry: 'sample_survey', args: sampleArgs, launch: launches('logits').byGroup },
+    { entry: 'sample_decide', args: ['y', ...sampleArgs], launch: launches('logits').byRow },
+  ],
   fixed: fixed('logits'),
-  space,
-  ...oneBlockARow('logits'),
-  cost: ({ types }) => ({ bytes: bytesOf(types.logits!), flops: times(walks, 40, ...types.logits!.shape) }),
+  space: drawSpace,
+  valid: drawValid,
+  scratch: (_, site) => surveyScratch(site),
+  scalars: rows('logits'),
+  cost: drawCost,
   tolerance: () => 0,
 })
+
+const changes = ['penalty', 'window', 'from', 'frequency', 'presence', 'ids', 'values'] as const
+const over = ['history', 'positions', 'page_table'] as const
+
+export const penalisedSampleKernel = defineKernel({
+  implements: penalisedSample,
+  template: 'sample/penalised_sample.hip',
+  stages: [
+    {
+      entry: 'penalised_survey',
+      args: [...surveyed, 'changed', 'logits', ...over, ...changes, ...settings, 'R', 'M'],
+      launch: launches('logits').byGroup,
+    },
+    {
+      entry: 'penalised_decide',
+      args: ['y', ...surveyed, 'changed', 'logits', 'positions', ...changes, ...settings, 'R'],
+      launch: launches('logits').byRow,
+    },
+  ],
+  serves: (site) => typeAt(site, 'logits').dtype === 'f32' || 'changed logits are kept in f32',
+  fixed: (site, target) => ({
+    ...fixed('logits')(site, target),
+    P_PAGE: staticDim(typeAt(site, 'history'), 2),
+    P_BIASES: staticDim(typeAt(site, 'ids'), 1),
+  }),
+  space: drawSpace,
+  valid: drawValid,
+  scratch: (_, site) => ({ ...surveyScratch(site), changed: bytesOf(typeAt(site, 'logits')) }),
+  scalars: ({ types }) => ({ R: types.logits!.shape[0]!, M: types.page_table!.shape[1]! }),
+  cost: drawCost,
+  tolerance: () => 0,
+})
+
+// ---- changes of a few logits, each by itself ---------------------------------------------------------------------------
+
+const changing = (inputs: readonly string[], scalars: readonly ('R' | 'M')[]): Pick<Stage, 'args' | 'launch'> => ({
+  args: ['y', 'logits', ...inputs, ...scalars],
+  launch: launches('logits').byGroup,
+})
+const changeSpace = (target: Target) => ({ P_BLOCK: blockSpace(target, [256, 128, 512]) })
+const changeCost = ({ types }: Site) => ({ bytes: plus(bytesOf(types.logits!), bytesOf(types.y!)), flops: 0 })
+const changeFixed = (site: Site, target: Target) => ({
+  ...fixed('logits')(site, target),
+  P_Y: elementType(typeAt(site, 'y').dtype),
+})
+const pageFixed = (site: Site, target: Target) => ({
+  ...changeFixed(site, target),
+  P_PAGE: staticDim(typeAt(site, 'history'), 2),
+})
+const pageScalars = ({ types }: Site) => ({ R: types.logits!.shape[0]!, M: types.page_table!.shape[1]! })
 
 export const repeatPenaltyKernel = defineKernel({
   implements: repeatPenalty,
   template: 'sample/repeat_penalty.hip',
-  args: ['y', 'logits', 'history', 'positions', 'page_table', 'penalty', 'R', 'M'],
-  fixed: (site, target) => ({
-    ...fixed('logits')(site, target),
-    P_Y: elementType(typeAt(site, 'y').dtype),
-    P_LOOK_BACK: site.attrs.window as number,
-    P_PAGE: staticDim(typeAt(site, 'history'), 2),
-  }),
-  space: (target) => ({
-    P_BLOCK: blockSpace(target, [256, 512, 128]),
-    P_TILE: isFastHost(target) ? [32768] : [8192, 4096],
-  }),
-  scalars: ({ types }) => ({ R: types.logits!.shape[0]!, M: types.page_table!.shape[1]! }),
-  launch: (params, site) => ({
-    grid: times(typeAt(site, 'logits').shape[0]!, Math.ceil(columns(site, 'logits') / params.P_TILE!)),
-    block: params.P_BLOCK!,
-  }),
-  cost: ({ types }) => ({ bytes: plus(bytesOf(types.logits!), bytesOf(types.y!)), flops: 0 }),
+  ...changing([...over, 'penalty', 'window'], ['R', 'M']),
+  fixed: pageFixed,
+  space: changeSpace,
+  scalars: pageScalars,
+  cost: changeCost,
+  tolerance: () => 4,
+})
+
+export const frequencyPenaltyKernel = defineKernel({
+  implements: frequencyPenalty,
+  template: 'sample/frequency_penalty.hip',
+  ...changing([...over, 'from', 'frequency', 'presence'], ['R', 'M']),
+  fixed: pageFixed,
+  space: changeSpace,
+  scalars: pageScalars,
+  cost: changeCost,
+  tolerance: () => 4,
+})
+
+export const logitBiasKernel = defineKernel({
+  implements: logitBias,
+  template: 'sample/logit_bias.hip',
+  ...changing(['ids', 'values'], ['R']),
+  fixed: (site, target) => ({ ...changeFixed(site, target), P_BIASES: staticDim(typeAt(site, 'ids'), 1) }),
+  space: changeSpace,
+  scalars: rows('logits'),
+  cost: changeCost,
   tolerance: () => 4,
 })

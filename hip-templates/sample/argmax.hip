@@ -1,16 +1,26 @@
 // argmax: i[r] = the first column where x[r,:] is largest; NaN counts as −∞
-//   layout    y: i32[R]; x: x_t[R, V] row-major
-//   launch    grid = R, block = BLOCK; one block per row
+//   layout    y: i32[R]; x: x_t[R, V] row-major; bests: Indexed[R, GROUPS]
+//   launch    argmax_groups: grid = R · GROUP_BLOCKS, a wave finds the best of a group of a row's logits;
+//             argmax_rows: grid = R, a block the best of a row's groups; block = BLOCK
 //   aliasing  none
 //   numerics  exact
 //   limits    V < 2^24; a row of −∞ alone gives 0; any WAVE, any BLOCK
-#include "sample/columns.h"
+#include "sample/best.h"
 
-DEVICE void argmax_tile(int r, i32* y, const x_t* x) {
-  const Indexed found = largest(x + size_t(r) * COLUMNS);
-  if (thread_id() == 0) y[r] = found.index;
+KERNEL void argmax_groups(Indexed* bests, const x_t* x, i32 R) {
+  for (int tile = block_id(); tile < R * GROUP_BLOCKS; tile += grid_size()) {
+    const int r = tile / GROUP_BLOCKS, group = tile % GROUP_BLOCKS * WAVES + wave_id();
+    if (group >= GROUPS) continue;  // waves do not wait for each other
+    float v[PER_LANE];
+    load_group(v, x + size_t(r) * COLUMNS, group);
+    const Indexed best = best_of_group(v, group);
+    if (lane_id() == 0) bests[size_t(r) * GROUPS + group] = best;
+  }
 }
 
-KERNEL void argmax(i32* y, const x_t* x, i32 R) {
-  for (int r = block_id(); r < R; r += grid_size()) argmax_tile(r, y, x);
+KERNEL void argmax_rows(i32* y, const Indexed* bests, i32 R) {
+  for (int r = block_id(); r < R; r += grid_size()) {
+    const Indexed best = best_of_row(bests + size_t(r) * GROUPS);
+    if (thread_id() == 0) y[r] = best.index;
+  }
 }

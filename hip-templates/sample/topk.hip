@@ -1,5 +1,5 @@
 // topk: the K largest of each row in falling order, and their columns; of equals the lower column first, NaN last
-//   method    the K-th largest logit is searched by value (columns.h), among its equals the last column that is taken by
+//   method    the K-th largest logit is searched by value (reach.h), among its equals the last column that is taken by
 //             column; what is kept is collected in any order and sorted in LDS
 //   layout    values: f32[R, K], indices: i32[R, K], x: x_t[R, V], row-major
 //   launch    grid = R, block = BLOCK; one block per row
@@ -9,7 +9,7 @@
 #ifndef P_K
 #define P_K 40  // entries of a row of the result
 #endif
-#include "sample/columns.h"
+#include "sample/reach.h"
 #include "prelude/atomic.h"
 
 constexpr int K = P_K;
@@ -51,9 +51,9 @@ DEVICE void topk_tile(int r, float* values, i32* indices, const x_t* x) {
   LDS(Indexed, entries, SORTED);
   LDS(u32, taken, 1);
   const x_t* const row = x + size_t(r) * COLUMNS;
-  const float most = largest(row).value;
+  const float most = largest(Row<x_t>{row}).value;
   // all −∞: any value between would do as well
-  float least = K == COLUMNS || most == -INF ? -INF : reach(row, float(K), key_of(-INF), key_of(most) + 1, Counted{});
+  float least = K == COLUMNS || most == -INF ? -INF : reach(Row<x_t>{row}, float(K), key_of(-INF), key_of(most) + 1, Counted{});
 
   // `least` may lie below the K-th logit: take that itself
   float kept = 0.f, smallest = INF;

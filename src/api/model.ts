@@ -158,6 +158,11 @@ export class Model implements AsyncDisposable {
         topP: settings.topP ?? generation.topP ?? 1,
         minP: settings.minP ?? generation.minP ?? 0,
         repeatPenalty: settings.repeatPenalty ?? generation.repetitionPenalty ?? 1,
+        repeatLastN: settings.repeatLastN,
+        frequencyPenalty: settings.frequencyPenalty,
+        presencePenalty: settings.presencePenalty,
+        promptTokens: promptIds.length,
+        logitBias: this.#biases(settings.logitBias),
         seed: settings.seed ?? Math.floor(Math.random() * 2 ** 32),
       },
       stop: typeof settings.stop === 'string' ? [settings.stop] : settings.stop,
@@ -166,6 +171,18 @@ export class Model implements AsyncDisposable {
       signal,
     }
     return generate(this.#sequencer, request)
+  }
+
+  #biases(given: GenerateSettings['logitBias']): [id: number, value: number][] {
+    const biases = Object.entries(given).map(([id, value]): [number, number] => [Number(id), value])
+    const wrong = biases.find(([id]) => id >= this.config.vocabSize)
+    if (wrong)
+      fail({
+        code: 'bad-token',
+        message: `option logitBias: token ${wrong[0]} is outside the vocabulary of ${this.config.vocabSize}`,
+        help: 'ids count from 0; `model.tokenizer.encode(text)` gives those of a text',
+      })
+    return biases
   }
 
   #alive(): void {

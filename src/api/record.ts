@@ -24,6 +24,8 @@ import {
   type ReplayLaunch,
   replayVersion,
 } from '../../runtime/replay-format.ts'
+import { samplerInputs } from '../engine/sampler-inputs.ts'
+import { greedy } from '../engine/stepper.ts'
 import { decodedWeights, weightSource } from '../engine/weight-values.ts'
 import { type Checkpoint, openCheckpoint } from '../loader/checkpoint.ts'
 import { knownArchitectures } from '../models/index.ts'
@@ -286,15 +288,10 @@ class Recording {
   #inputs(program: Program, tokens: readonly number[], position: number, bindings: Bindings): Map<string, HostTensor> {
     const constants: Record<string, number> = {
       last: tokens.length - 1,
-      temperature: 0,
-      top_k: 0,
-      top_p: 1,
-      min_p: 0,
-      seed: 0,
       step: 0,
-      repeat_penalty: 1,
     }
     const values: Record<string, ArrayLike<number>> = {
+      ...samplerInputs([greedy]),
       tokens,
       positions: tokens.map((_, i) => position + i),
       seq: tokens.map(() => 0),

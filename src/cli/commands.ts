@@ -12,6 +12,12 @@ const whole = (text: string): number => {
   return value
 }
 const wholes = (text: string): number[] => text.split(',').map(whole)
+const back = (text: string): number => (text.trim() === '-1' ? -1 : whole(text))
+const bias = (text: string, previous: Record<string, number> = {}): Record<string, number> => {
+  const [id, value, ...rest] = text.split('=')
+  if (value === undefined || rest.length) throw new InvalidArgumentError('expected ID=VALUE: 42=-5.')
+  return { ...previous, [whole(id!)]: number(value) }
+}
 const list = (text: string, previous: string[] = []): string[] => [...previous, text]
 
 /** Options of every command that compiles a model. */
@@ -53,7 +59,11 @@ function sampleOptions(command: Command): Command {
     .option('--top-k <count>', 'keep the k likeliest tokens; 0: all', whole)
     .option('--top-p <share>', 'keep the likeliest tokens up to this probability', number)
     .option('--min-p <share>', 'keep tokens at least this fraction as likely as the likeliest', number)
-    .option('--repeat-penalty <factor>', 'divide the logits of tokens among the last 64', number)
+    .option('--repeat-penalty <factor>', 'divide the logits of tokens among the last ones', number)
+    .option('--repeat-last-n <count>', 'tokens that --repeat-penalty looks back; 0: none, -1: all (default: 64)', back)
+    .option('--frequency-penalty <value>', 'take off the logit of a token for each time that it was generated', number)
+    .option('--presence-penalty <value>', 'take off the logit of every token that was generated', number)
+    .option('--logit-bias <id=value>', 'add to the logit of a token; may be given several times', bias)
     .option('--seed <number>', 'the same seed gives the same text', whole)
     .option('--stop <text>', 'end before this text; may be given several times', list)
     .option('--ignore-eos', 'go on behind tokens that end a text')

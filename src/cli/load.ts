@@ -31,6 +31,10 @@ export interface SampleFlags {
   readonly topP?: number
   readonly minP?: number
   readonly repeatPenalty?: number
+  readonly repeatLastN?: number
+  readonly frequencyPenalty?: number
+  readonly presencePenalty?: number
+  readonly logitBias?: Record<string, number>
   readonly seed?: number
   readonly stop?: string[]
   readonly ignoreEos?: boolean
@@ -66,6 +70,10 @@ export const sampleSettings = (flags: SampleFlags): GenerateOptions =>
     topP: flags.topP,
     minP: flags.minP,
     repeatPenalty: flags.repeatPenalty,
+    repeatLastN: flags.repeatLastN,
+    frequencyPenalty: flags.frequencyPenalty,
+    presencePenalty: flags.presencePenalty,
+    logitBias: flags.logitBias,
     seed: flags.seed,
     stop: flags.stop,
     ignoreEos: flags.ignoreEos,

@@ -6,6 +6,7 @@ import type { Executable } from '../../runtime/executable.ts'
 import type { Driver } from '../../runtime/platform/driver.ts'
 import { DeviceDecoding } from './device-decoding.ts'
 import { batchFor } from './programs.ts'
+import { samplerInputs } from './sampler-inputs.ts'
 import {
   type BatchDecoding,
   type Decoding,
@@ -235,11 +236,5 @@ function setBatch(executable: Executable, steps: readonly StepInput[], batch: nu
 }
 
 function setSamplers(executable: Executable, samplers: readonly SamplerSettings[]): void {
-  const set = (name: string, of: (sampler: SamplerSettings) => number) => executable.setInput(name, samplers.map(of))
-  set('temperature', ({ temperature }) => temperature)
-  set('top_k', ({ topK }) => topK)
-  set('top_p', ({ topP }) => topP)
-  set('min_p', ({ minP }) => minP)
-  set('seed', ({ seed }) => seed >>> 0)
-  set('repeat_penalty', ({ repeatPenalty }) => repeatPenalty)
+  for (const [name, values] of Object.entries(samplerInputs(samplers))) executable.setInput(name, values)
 }

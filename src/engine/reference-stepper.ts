@@ -2,8 +2,9 @@
 import type { Graph } from '../../ir/graph.ts'
 import { type HostTensor, hostTensor } from '../../ir/host-tensor.ts'
 import { executeReference } from '../../ir/reference.ts'
-import { product, type TensorType } from '../../ir/type.ts'
+import { bindShape, product, type TensorType } from '../../ir/type.ts'
 import type { StepKind } from './programs.ts'
+import { samplerInputs } from './sampler-inputs.ts'
 import type { BatchDecoding, Decoding, StepInput, Stepper } from './stepper.ts'
 
 export interface ReferenceStepperParts {
@@ -92,15 +93,15 @@ export class ReferenceStepper implements Stepper {
       page_table: hostTensor('i32', [1, pages.length], pages),
       step: per('i32', 0),
       last: per('i32', tokens.length - 1),
-      temperature: per('f32', sampler.temperature),
-      top_k: per('i32', sampler.topK),
-      top_p: per('f32', sampler.topP),
-      min_p: per('f32', sampler.minP),
-      seed: per('u32', sampler.seed >>> 0),
-      repeat_penalty: per('f32', sampler.repeatPenalty),
     }
+    const settings = samplerInputs([sampler])
     const inputs = Object.fromEntries(
-      graph.inputs.map((id) => [id.slice(1), graph.types[id]!.state ? this.#state(id, graph) : given[id.slice(1)]!]),
+      graph.inputs.map((id) => {
+        const name = id.slice(1)
+        const { state, dtype, shape } = graph.types[id]!
+        if (state) return [name, this.#state(id, graph)]
+        return [name, given[name] ?? hostTensor(dtype, bindShape(shape, {}), settings[name]!)]
+      }),
     )
     return executeReference(graph, { inputs, weight: this.#parts.weight, bindings: { L: position + tokens.length } })
   }

@@ -11,14 +11,36 @@ export interface SamplerSettings {
   readonly topP: number
   /** keep tokens at least this fraction as likely as the likeliest; 0: all */
   readonly minP: number
-  /** divides the logits of tokens among the last 64; 1: none */
+  /** divides the logits of tokens among the last `repeatLastN`; 1: none */
   readonly repeatPenalty: number
+  /** tokens that repeatPenalty looks back, prompt included; 0: none, -1: all */
+  readonly repeatLastN: number
+  /** taken off the logit of a token for each time that it was generated; 0: none */
+  readonly frequencyPenalty: number
+  /** taken off the logit of a token that was generated; 0: none */
+  readonly presencePenalty: number
+  /** tokens of the prompt: those behind them were generated */
+  readonly promptTokens: number
+  /** added to the logits of tokens, at most `biasSlots` pairs of id and value */
+  readonly logitBias: readonly (readonly [id: number, value: number])[]
   /** u32: the same seed gives the same text */
   readonly seed: number
 }
 
 /** Always the likeliest token. */
-export const greedy: SamplerSettings = { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 0 }
+export const greedy: SamplerSettings = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repeatPenalty: 1,
+  repeatLastN: 64,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  promptTokens: 0,
+  logitBias: [],
+  seed: 0,
+}
 
 /** Consecutive tokens of one sequence. */
 export interface StepInput {

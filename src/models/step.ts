@@ -5,9 +5,11 @@ import type { Graph } from '../../ir/graph.ts'
 import {
   causalMask,
   embed,
+  frequencyPenalty,
   gatherRows,
   kvAppend,
   kvRead,
+  logitBias,
   matmul,
   publish,
   pvMatmul,
@@ -39,6 +41,9 @@ export type StepResult = 'none' | 'logits' | 'all-logits' | 'token' | 'next'
 
 /** Steps that the host may be behind the device. */
 export const ringSlots = 4
+
+/** Tokens whose logits a request may change. */
+export const biasSlots = 256
 
 export interface StepOptions {
   readonly result: StepResult
@@ -182,13 +187,25 @@ export class Step {
   #sample(logits: Value, positions: Value): Value {
     const { graph } = this
     const per = (name: string, dtype: 'f32' | 'i32' | 'u32') => graph.input(name, tensor(dtype, ['R']))
-    const history = graph.outputNamed('history')
-    const penalised = repeatPenalty(
-      { logits, history, positions, page_table: this.#pageTable, penalty: per('repeat_penalty', 'f32') },
-      { window: 64 },
-    )
+    const over = { history: graph.outputNamed('history'), positions, page_table: this.#pageTable }
+    const repeated = repeatPenalty({
+      ...{ logits, ...over },
+      penalty: per('repeat_penalty', 'f32'),
+      window: per('repeat_last_n', 'i32'),
+    })
+    const counted = frequencyPenalty({
+      ...{ logits: repeated, ...over },
+      from: per('generated_from', 'i32'),
+      frequency: per('frequency_penalty', 'f32'),
+      presence: per('presence_penalty', 'f32'),
+    })
+    const biased = logitBias({
+      logits: counted,
+      ids: graph.input('bias_ids', tensor('i32', ['R', biasSlots])),
+      values: graph.input('bias_values', tensor('f32', ['R', biasSlots])),
+    })
     const token = sample({
-      logits: penalised,
+      logits: biased,
       temperature: per('temperature', 'f32'),
       top_k: per('top_k', 'i32'),
       top_p: per('top_p', 'f32'),

@@ -3,6 +3,7 @@ import { DeviceModel } from '../../runtime/device-model.ts'
 import { openDevice } from '../../src/api/device.ts'
 import { ModelPlan } from '../../src/api/plan.ts'
 import { ReferenceStepper } from '../../src/engine/reference-stepper.ts'
+import { samplerInputs } from '../../src/engine/sampler-inputs.ts'
 import { greedy } from '../../src/engine/stepper.ts'
 import { decodedWeights, weightSource } from '../../src/engine/weight-values.ts'
 import { openCheckpoint } from '../../src/loader/checkpoint.ts'
@@ -66,15 +67,7 @@ export async function openSteps(
     )
     executable.setInput('page_table', pages)
     if (executable.hasInput('last')) executable.setInput('last', [tokens.length - 1])
-    for (const [name, value] of Object.entries({
-      temperature: 0,
-      top_k: 0,
-      top_p: 1,
-      min_p: 0,
-      seed: 0,
-      repeat_penalty: 1,
-    }))
-      executable.setInput(name, [value])
+    for (const [name, values] of Object.entries(samplerInputs([greedy]))) executable.setInput(name, values)
     executable.sendInputs()
     executable.run({ T: tokens.length, L: position + tokens.length })
     return (await executable.read('logits')).data as Float32Array

@@ -20,6 +20,7 @@ export const bindings: Bindings = { T: 3, R: 2, L: 6, P: 5, M: 2 }
 
 const paged = { positions: 'i32[T]', seq: 'i32[T]', page_table: 'i32[R, M]' }
 const places = { positions: [4, 5, 1], seq: [0, 0, 1], page_table: [3, 1, 0, 4] }
+const past = { positions: [5, 2], page_table: [3, 1, 0, 4], history: Array.from({ length: 20 }, (_, i) => i % 9) }
 const ropeAttrs = { theta: 100, dims: 4, style: 'half-split' }
 const elementwise = (op: string, attrs: Record<string, unknown> = {}): OpCase => ({
   op,
@@ -142,8 +143,29 @@ export const opCases: readonly OpCase[] = [
       positions: 'i32[R]',
       page_table: 'i32[R, M]',
       penalty: 'f32[R]',
+      window: 'i32[R]',
     },
-    values: { positions: [5, 2], page_table: [3, 1, 0, 4], history: Array.from({ length: 20 }, (_, i) => i % 9) },
+    values: { ...past, window: [3, -1] },
+    gives: 'f32[R, 9]',
+  },
+  {
+    op: 'frequency_penalty',
+    types: {
+      logits: 'f16[R, 9]',
+      history: 'state i32[P, 1, 4, 1]',
+      positions: 'i32[R]',
+      page_table: 'i32[R, M]',
+      from: 'i32[R]',
+      frequency: 'f32[R]',
+      presence: 'f32[R]',
+    },
+    values: { ...past, from: [2, 0] },
+    gives: 'f16[R, 9]',
+  },
+  {
+    op: 'logit_bias',
+    types: { logits: 'f32[R, 9]', ids: 'i32[R, 4]', values: 'f32[R, 4]' },
+    values: { ids: [3, 8, 3, -1, 9, -1, 2, 2] },
     gives: 'f32[R, 9]',
   },
   {
@@ -164,6 +186,33 @@ export const opCases: readonly OpCase[] = [
       min_p: [0, 0.05],
       seed: [1, 2 ** 32 - 1],
       positions: [5, 2],
+    },
+    gives: 'i32[R]',
+  },
+  {
+    op: 'penalised_sample',
+    types: {
+      logits: 'f32[R, 9]',
+      history: 'state i32[P, 1, 4, 1]',
+      positions: 'i32[R]',
+      page_table: 'i32[R, M]',
+      penalty: 'f32[R]',
+      window: 'i32[R]',
+      from: 'i32[R]',
+      frequency: 'f32[R]',
+      presence: 'f32[R]',
+      ids: 'i32[R, 4]',
+      values: 'f32[R, 4]',
+      temperature: 'f32[R]',
+      top_k: 'i32[R]',
+      top_p: 'f32[R]',
+      min_p: 'f32[R]',
+      seed: 'u32[R]',
+    },
+    values: {
+      ...past,
+      ...{ penalty: [1.3, 2], window: [3, -1], from: [2, 0], ids: [3, 8, 3, -1, 9, -1, 2, 2] },
+      ...{ temperature: [0, 0.7], top_k: [0, 5], top_p: [1, 0.9], min_p: [0, 0.05], seed: [1, 2 ** 32 - 1] },
     },
     gives: 'i32[R]',
   },

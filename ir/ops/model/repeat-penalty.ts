@@ -1,44 +1,30 @@
-import { z } from 'zod'
-import { defineOp, expectDtype, expectFloat, expectIndices, expectRank, expectState, sameDim } from '../../op.ts'
+import { defineOp } from '../../op.ts'
+import { countTokens, historyOperands, inferOverHistory } from './history.ts'
 
-/** Keskar et al., CTRL, 2019. The history is a paged cache of token ids, written like keys and values. */
+/** Keskar et al., CTRL, 2019. */
 export const repeatPenalty = defineOp('repeat_penalty', {
-  doc: 'logits of tokens among the last `window` of the request are divided by penalty[r] if positive, else multiplied',
+  doc:
+    'logits of tokens among the last window[r] of the request, prompt included, are divided by penalty[r] if positive, ' +
+    'else multiplied',
   operands: {
-    logits: 'f32[R, V]',
-    history: 'state i32[P, 1, page, 1] token ids by position',
-    positions: 'i32[R] last position of each request',
-    page_table: 'i32[R, M] pages of each request',
+    ...historyOperands,
     penalty: 'f32[R], 1 = none',
+    window: 'i32[R] tokens looked back, that at the last position included; 0: none, negative: all',
   },
-  attrs: z.strictObject({ window: z.int().positive().default(64).describe('tokens looked back') }),
   traits: ['rowwise'],
-  infer({ logits, history, positions, page_table, penalty }) {
-    expectFloat('logits', logits)
-    expectRank('logits', logits, 2)
-    expectState('history', history)
-    expectDtype('history', history, 'i32')
-    expectRank('history', history, 4)
-    expectIndices('positions', positions)
-    expectDtype('page_table', page_table, 'i32')
-    expectRank('page_table', page_table, 2)
-    expectDtype('penalty', penalty, 'f32')
-    expectRank('penalty', penalty, 1)
-    sameDim('R', [logits, 0], [positions, 0], [page_table, 0], [penalty, 0])
-    return logits
-  },
-  reference({ logits, history, positions, page_table, penalty }, { window }, context) {
+  infer: ({ penalty, window, ...over }) =>
+    inferOverHistory(over, { penalty: ['f32', penalty], window: ['i32', window] }),
+  reference({ penalty, window, ...over }, _, context) {
+    const { logits, positions } = over
     const [R, V] = logits.shape as [number, number]
-    const page = history.shape[2]!
     const data = context.floats(R * V)
     data.set(logits.data)
     for (let r = 0; r < R; r++) {
-      const last = positions.data[r]!
-      for (let p = Math.max(0, last - window + 1); p <= last; p++) {
-        const token =
-          history.data[page_table.data[r * page_table.shape[1]! + Math.floor(p / page)]! * page + (p % page)]!
+      const [factor, back] = [penalty.data[r]!, window.data[r]!]
+      if (factor === 1 || back === 0) continue
+      for (const token of countTokens(over, r, back < 0 ? 0 : positions.data[r]! - back + 1).keys()) {
         const logit = logits.data[r * V + token]!
-        data[r * V + token] = logit > 0 ? logit / penalty.data[r]! : logit * penalty.data[r]!
+        data[r * V + token] = logit > 0 ? logit / factor : logit * factor
       }
     }
     return { ...logits, data }

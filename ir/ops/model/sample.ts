@@ -62,7 +62,7 @@ function draw(o: SampleOperands, row: ArrayLike<number>, r: number): number {
   let [winner, highest] = [best, Number.NEGATIVE_INFINITY]
   for (let v = 0; v < logits.length; v++) {
     if (logits[v]! < floor) continue
-    const score = logits[v]! / temperature + gumbel(o.seed.data[r]!, o.positions.data[r]!, v)
+    const score = (logits[v]! - logits[best]!) / temperature + gumbel(o.seed.data[r]!, o.positions.data[r]!, v)
     if (score > highest) [winner, highest] = [v, score]
   }
   return winner
