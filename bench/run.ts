@@ -1,7 +1,7 @@
 // npm run bench: how fast the host platform is beside llama.cpp on the same file, machine and threads, and how fast the
 // compiler and a first token are. Prints tables; writes everything to bench/results/*.json.
 //
-//   npm run bench -- [--only host,large,compile,start] [--rounds N] [--threads N] [--into FILE]
+//   npm run bench -- [--only host,large,compile,start,tokens] [--rounds N] [--threads N] [--into FILE]
 //
 // `host` and `large` need the peer: npm install in bench/. Rounds of both sides alternate, so that a busy machine slows
 // both; the figures are medians and their ratio.
@@ -16,6 +16,7 @@ import { compileTimes, median } from './compile-times.ts'
 import { random1b, storyGguf } from './models.ts'
 import { type Round, type RoundRequest, Runner } from './protocol.ts'
 import { readBandwidth } from './read-bandwidth.ts'
+import { tokenTimes } from './tokens.ts'
 
 const { values: options } = parseArgs({
   options: {
@@ -155,7 +156,18 @@ for (const part of options.only.split(',')) {
     show('process start to first token, story-3m on the host, seconds', [
       { 'cold cache': fixed(times.cold, 2), 'warm cache': fixed(times.warm, 2) },
     ])
-  } else console.log(`${part}: there is no such part; parts are host, large, compile, start`)
+  } else if (part === 'tokens') {
+    const times = await tokenTimes()
+    results.tokens = times
+    show(
+      'Node’s own time while decoding: ring to text and back',
+      times.map(({ batch, stepUs, tokenUs }) => ({
+        batch,
+        'µs a step': fixed(stepUs, 1),
+        'µs a token': fixed(tokenUs, 1),
+      })),
+    )
+  } else console.log(`${part}: there is no such part; parts are host, large, compile, start, tokens`)
 }
 mkdirSync(dirname(options.into), { recursive: true })
 writeFileSync(options.into, `${JSON.stringify(results, null, 2)}\n`)
