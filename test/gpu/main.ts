@@ -17,6 +17,7 @@ import { machineFacts, renderReport } from './report.ts'
 import { storiesPart } from './stories-part.ts'
 import { Suite } from './suite.ts'
 import { openSuiteDevice } from './suite-device.ts'
+import { sweepModels, sweepPart } from './sweep-part.ts'
 
 const { values } = parseArgs({
   options: {
@@ -26,6 +27,8 @@ const { values } = parseArgs({
     only: { type: 'string' },
     scratch: { type: 'string' },
     shapes: { type: 'string' },
+    sweep: { type: 'string' },
+    variants: { type: 'string', default: '200' },
   },
 })
 
@@ -54,6 +57,12 @@ const parts: Record<string, readonly [title: string, run: () => Promise<void>]> 
   models: ['Models of random weights', () => modelsPart(suite, device, { scratch, shapes, ...sizes })],
   start: ['From process start to the first token', () => firstTokenPart(suite, device, scratch, large)],
 }
+const sweep = values.sweep
+if (sweep)
+  parts['sweep'] = [
+    'Settings of decoding matmuls',
+    () => sweepPart(suite, device, sweepModels(sweep), Number(values.variants)),
+  ]
 const wanted = values.only?.split(',') ?? Object.keys(parts)
 const unknown = wanted.filter((name) => !Object.hasOwn(parts, name))
 if (unknown.length) throw new Error(`no part ${unknown.join(', ')}; parts are ${Object.keys(parts).join(', ')}`)
