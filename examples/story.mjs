@@ -13,7 +13,7 @@ try {
     maxTokens: 120,
     temperature: 0.7,
     seed: 1,
-    signal: AbortSignal.timeout(20_000), // ms; what was written until then stays
+    signal: AbortSignal.timeout(60_000), // ms; what was written until then stays
   })
   process.stdout.write(opening)
   for await (const piece of story) process.stdout.write(piece.text)

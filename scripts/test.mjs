@@ -16,7 +16,13 @@ await buildIfStale()
 function provideGpuCompilers() {
   const mayFetch = process.platform === 'linux' && existsSync('/usr/bin/apt-get') && !process.env.ROCMFORGE_NO_INSTALL
   if (!mayFetch) return
-  spawnSync(process.execPath, [join(root, 'scripts/hiprtc.mjs'), '--all', 'nvrtc'], { cwd: root, stdio: 'inherit' })
+  const words = [join(root, 'scripts/hiprtc.mjs'), '--all', 'nvrtc']
+  for (
+    let attempt = 0;
+    attempt < 3;
+    attempt++ // what is complete stays, and a mirror may be in the midst of an update
+  )
+    if (spawnSync(process.execPath, words, { cwd: root, stdio: 'inherit' }).status === 0) return
 }
 
 const counts = { passed: 0, failed: 0, skipped: 0 }

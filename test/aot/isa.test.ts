@@ -116,7 +116,7 @@ test.each(targets.map((target) => [targetId(target), target] as const))(
     console.log(summary(target, rows))
     expect(faults).toEqual([])
   },
-  240_000,
+  600_000,
 )
 
 /** One load of each width, and an array that registers cannot hold: what the table above would have to see. */

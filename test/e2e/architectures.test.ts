@@ -91,7 +91,12 @@ const cases: readonly Case[] = [
 
 const decoded = 5
 const worst: [name: string, distance: number][] = []
-afterAll(() => console.log(worst.map(([name, d]) => `${d.toExponential(1)}  ${name}`).join('\n')))
+afterAll(() => {
+  const lines = worst.map(([name, d]) => `  ${d.toExponential(1)}  ${name}`)
+  console.log(
+    ['logits on the host beside the reference executor, difference over the largest logit:', ...lines].join('\n'),
+  )
+})
 
 describe.each(cases)('$name', ({ name, config, options = {}, levels = [3], prompt = 37 }) => {
   const folder = randomHf(config, options)

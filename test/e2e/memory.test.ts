@@ -71,7 +71,7 @@ test('peak memory beyond the weights stays under 256 MB', async () => {
     expect(peak - before).toBeGreaterThan(weights) // the measure sees the weights
     expect((peak - before - weights) / mebi).toBeLessThan(256)
     console.log(
-      `${((peak - before - weights) / mebi).toFixed(0)} MiB beyond ${(weights / mebi).toFixed(0)} MiB of weights`,
+      `${((peak - before - weights) / mebi).toFixed(0)} MiB of host memory at most beyond ${(weights / mebi).toFixed(0)} MiB of weights`,
     )
   } finally {
     rmSync(folder, { recursive: true, force: true })

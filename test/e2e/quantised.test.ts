@@ -25,7 +25,11 @@ const wide = {
   num_hidden_layers: 3,
 }
 const worst: string[] = []
-afterAll(() => console.log(worst.join('\n')))
+afterAll(() => {
+  console.log(
+    ['logits on the host beside the reference executor, difference over the largest logit:', ...worst].join('\n'),
+  )
+})
 
 test.each(files)('%s of %s', async (type, name) => {
   const random = name === 'random weights'
@@ -38,7 +42,7 @@ test.each(files)('%s of %s', async (type, name) => {
   const exact = await reference.logits(tokens, { all: true })
   const got = await host.logits(tokens, { all: true })
   const off = distance(got, exact)
-  worst.push(`${type.padEnd(7)} ${off.toExponential(1)} of the largest logit`)
+  worst.push(`  ${off.toExponential(1)}  ${type}`)
   expect(off).toBeLessThan(2e-5)
   if (type === 'Q8_0' || type === 'Q4_K_M') {
     await using unfused = await compile(path, { device: 'host', optLevel: 0, context: 64 })

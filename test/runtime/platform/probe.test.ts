@@ -34,6 +34,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const runtime = findHip().found?.runtime
 const reason = !runtime ? 'no HIP runtime is installed' : existsSync('/dev/kfd') ? 'this machine has an AMD driver' : ''
 
+if (reason) console.log(`skipped: a HIP runtime without a GPU (${reason})`)
 describe.skipIf(reason !== '')(`a HIP runtime without a GPU${reason ? ` (skipped: ${reason})` : ''}`, () => {
   test('says that there is no device, without a crash', async () => {
     const answer = await runProbe({ platform: 'amd', library: runtime!.path, askMemory: true, program })

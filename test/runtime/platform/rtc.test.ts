@@ -11,6 +11,8 @@ import { findHip, findNvrtc } from '../../../runtime/platform/discovery.ts'
 const folder = join(packageRoot(), 'node_modules', `.rtc-test-${process.pid}`)
 const hip = findHip().found
 const nvrtc = findNvrtc().found
+if (!hip?.compiler) console.log('skipped: no hipRTC is installed in the system (unpacked ones have tests of their own)')
+if (!nvrtc) console.log('skipped: no NVRTC is installed in the system (an unpacked one has tests of its own)')
 
 beforeAll(async () => {
   mkdirSync(folder, { recursive: true })
