@@ -14,9 +14,13 @@ const withoutVitest = {
   },
 }
 
-/** Writes gpu-suite.js and first-token.js into `folder`; `standAlone`: with all dependencies but koffi, and the children too. */
+/**
+ * Writes gpu-suite.js and what it starts into `folder`; `standAlone`: with all dependencies but koffi, the command line and the
+ * children too.
+ */
 export async function bundleSuite(folder, { standAlone = false } = {}) {
-  const children = {
+  const alone = {
+    cli: 'src/cli/main.ts',
     'compile-worker': 'runtime/compile-worker.ts',
     'device-probe': 'runtime/platform/device-probe.ts',
     'template-worker': 'src/tokenizer/template-worker.ts',
@@ -26,7 +30,7 @@ export async function bundleSuite(folder, { standAlone = false } = {}) {
     'first-token': 'test/gpu/first-token.ts',
     'story-worker': 'test/gpu/story-worker.ts',
   }
-  const named = standAlone ? { ...entries, ...children } : entries
+  const named = standAlone ? { ...entries, ...alone } : entries
   await build({
     entryPoints: Object.fromEntries(Object.entries(named).map(([name, file]) => [name, join(root, file)])),
     outdir: folder,

@@ -1,5 +1,6 @@
-// Packs the GPU test suite for a machine that has neither Node nor npm: a stripped Node, koffi's prebuilt library, and
-// bundles of everything else, into the ignored folder .gpu/. `bash scripts/gpu-run.sh` there unpacks and runs it; models and
+// Packs the GPU test suite and the command line for a machine that has neither Node nor npm: a stripped Node, koffi's prebuilt library, and
+// bundles of everything else, into the ignored folder .gpu/. `bash scripts/gpu-run.sh` there unpacks and runs
+// the suite, `bash scripts/gpu-bench.sh` the benchmarks; models and
 // templates come from the tree itself.
 //
 //   node scripts/gpu-pack.mjs [--into FOLDER]

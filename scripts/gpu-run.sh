@@ -2,23 +2,5 @@
 # Unpacks what scripts/gpu-pack.mjs made and runs the GPU test suite on a machine without Node: arguments as for
 # `npm run test:gpu`. ROCMFORGE_GPU_ROOT names the folder to unpack into (default: below TMPDIR).
 set -euo pipefail
-here="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-root="${ROCMFORGE_GPU_ROOT:-${TMPDIR:-/tmp}/rocmforge-gpu}"
-
-unxz_to() { # FILE: decompressed to standard output
-  if command -v xz >/dev/null; then xz -dc "$1"
-  else python3 -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer, 1 << 20)' "$1"; fi
-}
-
-mkdir -p "$root"
-if [ ! -x "$root/node" ]; then
-  unxz_to "$here/.gpu/node.xz" >"$root/node.new"
-  chmod +x "$root/node.new"
-  mv "$root/node.new" "$root/node"
-fi
-rm -rf "$root/rocmforge"
-unxz_to "$here/.gpu/suite.tar.xz" | tar -C "$root" -xf -
-ln -sfn "$here/models" "$root/rocmforge/models"
-
-export ROCMFORGE_CACHE_DIR="${ROCMFORGE_CACHE_DIR:-$root/cache}"
+source "$(dirname "${BASH_SOURCE[0]}")/gpu-unpack.sh"
 exec "$root/node" "$root/rocmforge/dist/gpu-suite.js" "$@"

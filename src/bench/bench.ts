@@ -8,8 +8,10 @@ import { RandomFill } from '../../runtime/random-fill.ts'
 import { measureReadBandwidth } from '../../runtime/read-bandwidth.ts'
 import type { WeightSource } from '../../runtime/weights.ts'
 import { openDevice } from '../api/device.ts'
+import type { ModelPlan } from '../api/plan.ts'
 import { weightSource } from '../engine/weight-values.ts'
 import { type ModelSource, openCheckpoint } from '../loader/checkpoint.ts'
+import type { ModelConfig } from '../loader/model-config.ts'
 import { knownArchitectures } from '../models/index.ts'
 import { readOptions } from '../options.ts'
 import { weightBytesRead } from './bytes.ts'
@@ -18,7 +20,7 @@ import { plainFileRead } from './file-read.ts'
 import { LaunchTimer } from './launch-timer.ts'
 import { measureDecode, measurePrefill } from './measure.ts'
 import { type BenchWeights, filledTypes, randomModel, randomWeightSource } from './random-model.ts'
-import { type BenchResult, resultVersion } from './result.ts'
+import { type BenchResult, type ModelDims, resultVersion } from './result.ts'
 import { type BenchDevice, openSession, planFor, programsOf } from './session.ts'
 import { type BenchOptions, type BenchSettings, benchOptions } from './settings.ts'
 
@@ -35,9 +37,12 @@ export interface BenchEvents {
 
 const gib = 2 ** 30
 
-/** Memory read for the yardstick: as much as the model has, on a GPU so much that no cache holds it, and what is free. */
+/**
+ * Memory read for the yardstick: as much as the model has, but on a GPU so much that no cache holds it, on the host no more
+ * than takes a moment, and not more than is free.
+ */
 function yardstickBytes(modelBytes: number, freeBytes: number, onHost: boolean): number {
-  const wanted = onHost ? modelBytes : Math.max(gib, modelBytes)
+  const wanted = onHost ? Math.min(gib, modelBytes) : Math.max(gib, modelBytes)
   return Math.max(2 ** 16, Math.min(wanted, Math.floor(freeBytes * (onHost ? 0.25 : 0.6))))
 }
 
@@ -85,6 +90,7 @@ export async function bench(
       random: 'shape' in what,
       parameters: [...model.weights].reduce((sum, { shape }) => sum + product(shape), 0),
       weight_bytes: model.weights.bytes,
+      dims: dimsOf(model.config),
     },
     options: { ...settings, device: device.id, ...('weights' in what ? { weights: what.weights } : {}) },
     read_bandwidth: null,
@@ -118,8 +124,17 @@ async function measureAll(
   const { rounds, tokens } = settings
   const note = (text: string) => result.notes.push(text)
   const beyond = tokens + 1
-  const smallest = Math.min(...settings.contexts) + beyond
-  const modelBytes = weightBytesRead(planFor(model, settings, device, 1, smallest).program('decode'))
+  const batches = [...new Set(settings.batch)].sort((a, b) => a - b)
+  const plans = new Map<string, ModelPlan>() // the graph of a large model takes a while
+  const planAt = (batch: number, capacity: number): ModelPlan => {
+    const key = `${batch} ${capacity}`
+    const plan = plans.get(key) ?? planFor(model, settings, device, batch, capacity)
+    plans.set(key, plan)
+    return plan
+  }
+  onStatus?.('making graphs and programs')
+  const largest = Math.max(settings.prompt, Math.max(...settings.contexts) + beyond)
+  const modelBytes = weightBytesRead(planAt(batches[0]!, largest).program('decode'))
 
   onStatus?.('reading memory')
   const yardstick = await measureReadBandwidth(
@@ -137,20 +152,19 @@ async function measureAll(
   const weights: WeightSource = fill ? randomWeightSource(model, fill) : weightSource(model)
 
   let prefilled = settings.prompt === 0
-  for (const batch of [...new Set(settings.batch)].sort((a, b) => a - b)) {
+  for (const batch of batches) {
     const atLeast = prefilled ? 0 : settings.prompt
-    const planAt = (capacity: number) => planFor(model, settings, device, batch, Math.max(capacity, atLeast))
     const { contexts, capacity, skipped } = fitContexts(
       batch,
       settings.contexts,
-      beyond,
+      { beyond, atLeast },
       driver.memoryInfo().freeBytes,
-      (wanted) => memoryNeeds(programsOf(planAt(wanted))),
+      (wanted) => memoryNeeds(programsOf(planAt(batch, wanted))),
     )
     result.skipped.push(...skipped)
     if (contexts.length === 0) continue
     onStatus?.(`batch ${batch}: loading`)
-    using session = await openSession(bench, model, weights, planAt(capacity), settings, {
+    using session = await openSession(bench, model, weights, planAt(batch, capacity), settings, {
       onNote: note,
       onWeights: ({ bytes, totalBytes }) => onStatus?.(`weights ${((100 * bytes) / totalBytes).toFixed(0)} %`),
       ...(signal ? { signal } : {}),
@@ -181,6 +195,21 @@ async function measureAll(
       help: 'lower --contexts or --batch, or choose weights of fewer bits',
     })
 }
+
+const dimsOf = (config: ModelConfig): ModelDims => ({
+  hidden: config.hidden,
+  layers: config.layers,
+  ffn: config.ffn,
+  heads: config.heads,
+  kv_heads: config.kvHeads,
+  head_dim: config.headDim,
+  vocab: config.vocabSize,
+  tied_embeddings: config.tiedEmbeddings,
+  qk_norm: config.qkNorm,
+  attention_bias: config.attentionBias,
+  rope_theta: config.rope.theta,
+  norm_eps: config.normEps,
+})
 
 interface OpenModel extends AsyncDisposable {
   readonly model: ModelSource

@@ -18,12 +18,12 @@ const gib = (bytes: number): string =>
 
 /**
  * Leaves out contexts, the largest first, until what is left fits. `needsAt` says what loading with so many tokens of cache
- * takes; `beyond` tokens follow each context.
+ * takes; `beyond` tokens follow each context, and the cache holds `atLeast` tokens in any case.
  */
 export function fitContexts(
   batch: number,
   wanted: readonly number[],
-  beyond: number,
+  { beyond, atLeast = 0 }: { readonly beyond: number; readonly atLeast?: number },
   freeBytes: number,
   needsAt: (capacity: number) => MemoryNeeds,
 ): Fitting {
@@ -31,7 +31,7 @@ export function fitContexts(
   const skipped: SkippedCase[] = []
   const room = freeBytes - reserveBytes
   while (contexts.length > 0) {
-    const capacity = contexts.at(-1)! + beyond
+    const capacity = Math.max(atLeast, contexts.at(-1)! + beyond)
     const needs = needsAt(capacity)
     if (needs.total <= room) return { contexts, capacity, skipped: skipped.reverse() }
     const left = room - (needs.total - needs.states)

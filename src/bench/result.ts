@@ -82,6 +82,22 @@ export interface SkippedCase {
   readonly reason: string
 }
 
+/** Enough to build the same model elsewhere. */
+export interface ModelDims {
+  readonly hidden: number
+  readonly layers: number
+  readonly ffn: number
+  readonly heads: number
+  readonly kv_heads: number
+  readonly head_dim: number
+  readonly vocab: number
+  readonly tied_embeddings: boolean
+  readonly qk_norm: boolean
+  readonly attention_bias: boolean
+  readonly rope_theta: number
+  readonly norm_eps: number
+}
+
 export interface BenchResult {
   readonly version: typeof resultVersion
   readonly rocmforge: string
@@ -94,6 +110,7 @@ export interface BenchResult {
     readonly random: boolean
     readonly parameters: number
     readonly weight_bytes: number
+    readonly dims: ModelDims
   }
   readonly options: Readonly<Record<string, unknown>>
   read_bandwidth: { readonly gb_per_s: number; readonly bytes: number } | null

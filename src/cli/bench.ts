@@ -1,4 +1,5 @@
 // rocmforge bench: how fast a model decodes, beside what memory allows.
+import { writeFileSync } from 'node:fs'
 import { fail } from '../../ir/diagnostic.ts'
 import { type BenchModel, bench as measure } from '../bench/bench.ts'
 import { checkWeightType } from '../bench/random-model.ts'
@@ -29,15 +30,18 @@ export interface BenchFlags {
   readonly replay: boolean
   readonly kernels?: boolean
   readonly json?: boolean
+  readonly out?: string
   readonly quiet?: boolean
 }
 
 export async function bench(path: string | undefined, flags: BenchFlags): Promise<void> {
   const model = modelOf(path, flags)
+  if (flags.out) write(flags.out, '') // better refused now than when everything is measured
   const signal = interruptSignal()
   const progress = new Progress(!!flags.quiet)
   let latest: BenchResult | undefined
   const show = (result: BenchResult) => {
+    if (flags.out) write(flags.out, `${JSON.stringify(result, null, 2)}\n`)
     if (flags.json) writeJson(result)
     else writeLine(benchReport(result, table, { kernels: !!flags.kernels }))
   }
@@ -62,6 +66,25 @@ export async function bench(path: string | undefined, flags: BenchFlags): Promis
     progress.clear()
     if (latest && (latest.decode.length > 0 || latest.prefill.length > 0)) show(latest) // what was measured is not lost
     throw error
+  }
+}
+
+function write(path: string, text: string): void {
+  try {
+    writeFileSync(path, text)
+  } catch (error) {
+    fail(
+      {
+        code: 'cannot-write',
+        message: 'the result cannot be written',
+        facts: [
+          ['file', path],
+          ['cause', error instanceof Error ? error.message : String(error)],
+        ],
+        help: '--out names a file in a folder that exists and may be written',
+      },
+      error,
+    )
   }
 }
 

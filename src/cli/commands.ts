@@ -154,6 +154,7 @@ Examples:
     .option('--no-replay', 'launch every kernel of a step, never replay a captured graph')
     .option('--kernels', 'a table of the time in each kernel')
     .option('--json', 'one JSON object on standard output (docs/bench.md)')
+    .option('--out <file>', 'write the JSON object to a file too')
     .option('-q, --quiet', 'no progress')
     .addHelpText(
       'after',

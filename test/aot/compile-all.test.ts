@@ -52,7 +52,9 @@ test('the catalog reaches every kernel and every template', () => {
     }
   const few = new Set(['attention_decode']) // where few requests fill the device, which many-core ones never are
   expect(kernelSpecs.map(({ name }) => name).filter((name) => !used.specs.has(name) && !few.has(name))).toEqual([])
-  expect(listTemplates().filter((template) => !used.templates.has(template))).toEqual([])
+  // kernels of the runtime serve no op: test/runtime/random-fill.test.ts compiles them
+  const ofRuntime = listTemplates().filter((template) => template.startsWith('memory/'))
+  expect(listTemplates().filter((template) => ![...used.templates, ...ofRuntime].includes(template))).toEqual([])
 })
 
 test('names of the catalog are unique', () => {
@@ -72,7 +74,7 @@ describe('hipRTC 6.4', () => {
       if (!required('hipRTC 6.4', release('6.4'), '6.4')) return
       await expectSound(service, thorough.includes(name) ? catalog : main, target)
     },
-    240_000,
+    600_000,
   )
 })
 
@@ -92,7 +94,7 @@ describe.each([
         service[Symbol.dispose]()
       }
     },
-    240_000,
+    600_000,
   )
 })
 
@@ -105,7 +107,7 @@ test('NVRTC: every kernel for sm_90', async () => {
   } finally {
     service[Symbol.dispose]()
   }
-}, 240_000)
+}, 600_000)
 
 async function expectSound(service: CompileService, entries: typeof catalog, target: Target): Promise<void> {
   const rows = await kernelResources(service, entries, [target])

@@ -117,7 +117,7 @@ describe('what fits', () => {
 
   test('all, in order, once', () => {
     const free = 3 * gib + reserveBytes
-    expect(fitContexts(1, [1024, 128, 128], 64, free, needsAt)).toEqual({
+    expect(fitContexts(1, [1024, 128, 128], { beyond: 64 }, free, needsAt)).toEqual({
       contexts: [128, 1024],
       capacity: 1088,
       skipped: [],
@@ -125,7 +125,7 @@ describe('what fits', () => {
   })
 
   test('the largest are left out, and what would fit is said', () => {
-    const { contexts, skipped } = fitContexts(8, [128, 4096, 65536], 64, 3 * gib + reserveBytes, needsAt)
+    const { contexts, skipped } = fitContexts(8, [128, 4096, 65536], { beyond: 64 }, 3 * gib + reserveBytes, needsAt)
     expect(contexts).toEqual([128])
     expect(skipped).toMatchInlineSnapshot(`
       [
@@ -144,7 +144,7 @@ describe('what fits', () => {
   })
 
   test('nothing', () => {
-    const { contexts, skipped } = fitContexts(1, [128], 64, gib, needsAt)
+    const { contexts, skipped } = fitContexts(1, [128], { beyond: 64, atLeast: 512 }, gib, needsAt)
     expect(contexts).toEqual([])
     expect(skipped[0]!.reason).toContain('not even the weights fit')
   })
