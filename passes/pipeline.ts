@@ -7,6 +7,7 @@ import { fuseAttention } from './fuse-attention.ts'
 import { fuseGateSwiglu } from './fuse-gate-swiglu.ts'
 import { fusePenalisedSample } from './fuse-penalised-sample.ts'
 import { fuseResidual } from './fuse-residual.ts'
+import { fuseRmsNormMatmul } from './fuse-rms-norm-matmul.ts'
 import { fuseRopeAttention } from './fuse-rope-attention.ts'
 import { fuseRopeKvAppend } from './fuse-rope-kv-append.ts'
 import { fuseScaleMaskSoftmax } from './fuse-scale-mask-softmax.ts'
@@ -27,6 +28,7 @@ export const pipeline: readonly (readonly [from: OptLevel, pass: Pass])[] = [
   [2, mergeQkv],
   [2, fuseResidual], // before fuse-add-rms-norm: an epilogue saves a write of the product, that pass only a read
   [3, fuseAddRmsNorm], // the sums that no matmul could take
+  [3, fuseRmsNormMatmul], // after all that merges matmuls or takes a norm: one reader is left then
   [3, fuseRopeAttention], // after all that looks for rope_kv_append or attention
   [1, deadCode], // what fusion left behind
 ]

@@ -30,6 +30,8 @@ import {
   repeatKv,
   repeatPenalty,
   rmsNorm,
+  rmsNormMatmul,
+  rmsNormMatmulSwiglu,
   rope,
   ropeAttention,
   ropeKvAppend,
@@ -106,6 +108,9 @@ const others = [
   /^gem[mv] (f32|bf16|q4_0|q4_1|q5_0|q5_1|q5_k|q6_k)$/,
   /^gem[mv](_add|_swiglu)? .*(activations|tokens)/,
   /^gem[mv]_(add|swiglu) (f16|q8_0)$/,
+  /^rms_norm_gemv (f32|f16|q4_0|q4_1|q5_0|q5_1|q5_k|q6_k)$/,
+  /^rms_norm_gemv_swiglu (f16|q8_0|q4_k)$/,
+  /^rms_norm_gemv .*tokens/,
   /^embed (bf16|q4_0|q4_1|q5_0|q5_1|q5_k)$/,
   /^(rms_norm|scale_mask_softmax|silu|add|swiglu) (f16|bf16)$/,
   /(few columns|f32 cache|bf16 cache|64 channels|256 channels|one token, bf16)/,
@@ -134,6 +139,7 @@ export function kernelCatalog(shape: CatalogShape = eightBillion): CatalogEntry[
 // ---- matmul --------------------------------------------------------------------------------------------------------
 
 function matmuls({ hidden: D, ffn: F }: CatalogShape): CatalogEntry[] {
+  const eps = 1e-5
   const x = (g: GraphBuilder, T: Dim, K: number, dtype: Dtype = 'f32') => g.input('x', tensor(dtype, [T, K]))
   const forms: [string, Dim][] = [
     ['gemv', 1],
@@ -159,6 +165,29 @@ function matmuls({ hidden: D, ffn: F }: CatalogShape): CatalogEntry[] {
       ]),
       entry(`${kernel} f16, 3 tokens`, (g) => matmul({ x: x(g, T === 1 ? 3 : T, D), w: g.weight('w', 'f16', [D, D]) })),
     ])
+    .concat(
+      weightTypes.map((w) =>
+        entry(`rms_norm_gemv ${w}`, (g) =>
+          rmsNormMatmul({ x: x(g, 1, D), norm: g.weight('norm', 'f32', [D]), w: g.weight('w', w, [D, D]) }, { eps }),
+        ),
+      ),
+      (['bf16', ...mainWeightTypes] as const).map((w) =>
+        entry(`rms_norm_gemv_swiglu ${w}`, (g) =>
+          rmsNormMatmulSwiglu(
+            { x: x(g, 1, D), norm: g.weight('norm', 'f32', [D]), w: g.weight('w', w, [2 * F, D]) },
+            { eps },
+          ),
+        ),
+      ),
+      (['bf16', 'q8_0', 'q4_k'] as const).map((w) =>
+        entry(`rms_norm_gemv ${w}, 8 tokens`, (g) =>
+          rmsNormMatmul(
+            { x: x(g, 8, D, 'bf16'), norm: g.weight('norm', 'f32', [D]), w: g.weight('w', w, [D, D]) },
+            { eps },
+          ),
+        ),
+      ),
+    )
     .filter(({ name }, i, all) => all.findIndex((other) => other.name === name) === i)
 }
 

@@ -95,7 +95,20 @@ static_assert(BLOCK >= 1 && BLOCK <= 1024 && BLOCK % WAVE == 0,
 
 /** Begins a kernel: `KERNEL void name(…)`. Where kernels are stages of one launch it is DEVICE: plain functions. */
 #define KERNEL LAUNCHED_KERNEL
+#if ON_NVIDIA && defined(P_BLOCKS_PER_CU)  // so many blocks must find room on a CU: bounds their registers
+#define LAUNCHED_KERNEL extern "C" __global__ __launch_bounds__(BLOCK, P_BLOCKS_PER_CU)
+#elif ON_AMD && defined(P_BLOCKS_PER_CU)
+#if defined(__GFX9__)
+constexpr int SIMDS = 4;  // of a CU
+#else
+constexpr int SIMDS = 2;
+#endif
+#define LAUNCHED_KERNEL                            \
+  extern "C" __global__ __launch_bounds__(BLOCK) \
+      __attribute__((amdgpu_waves_per_eu((WAVES * P_BLOCKS_PER_CU + SIMDS - 1) / SIMDS)))
+#else
 #define LAUNCHED_KERNEL extern "C" __global__ __launch_bounds__(BLOCK)
+#endif
 
 #if ON_AMD
 DEVICE int thread_id() { return BLOCK == 1 ? 0 : int(__builtin_amdgcn_workitem_id_x()); }
@@ -115,6 +128,13 @@ DEVICE int grid_size() { return int(gridDim.x); }
 /** Index of this thread in its wave, and of the wave in its block. */
 DEVICE int lane_id() { return thread_id() % WAVE; }
 DEVICE int wave_id() { return thread_id() / WAVE; }
+
+/** What stands before this is issued before what stands after it, where a compiler would move loads up at any price. */
+DEVICE void keep_order() {
+#if ON_AMD && __has_builtin(__builtin_amdgcn_sched_barrier)
+  __builtin_amdgcn_sched_barrier(0);
+#endif
+}
 
 // ---- f16 and bf16 --------------------------------------------------------------------------------------------------
 

@@ -165,3 +165,15 @@ template <int N, class T> DEVICE void store(T* p, const vec<float, N>& v) {
     store_words(p, raw);
   }
 }
+
+/**
+ * Brings `bytes` from `p`, both multiples of 16, to L2 and does not wait: the calling thread asks for all of them. Targets
+ * that have no such instruction do nothing.
+ */
+DEVICE void prefetch_l2(const void* p, int bytes) {
+#if ON_NVIDIA && __CUDA_ARCH__ >= 900
+  if (bytes > 0) asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "r"(bytes));
+#elif ON_NVIDIA
+  for (int at = 0; at < bytes; at += 128) asm volatile("prefetch.global.L2 [%0];" ::"l"((const u8*)p + at));
+#endif
+}

@@ -8,6 +8,15 @@ template <class V> DEVICE V load_unaligned(const void* p) {
 }
 template <class V> DEVICE void store_unaligned(void* p, const V& v) { __builtin_memcpy(p, &v, sizeof(V)); }
 
+/** W words from any address; the rest is for GPUs. */
+template <int W, int ALIGN, bool NT> DEVICE words<W> load_words(const void* p) { return load_unaligned<words<W>>(p); }
+DEVICE float low_f16(u32 w) { return f16_value(u16(w)); }
+DEVICE float high_f16(u32 w) { return f16_value(u16(w >> 16)); }
+DEVICE float low_bf16(u32 w) { return bf16_value(u16(w)); }
+DEVICE float high_bf16(u32 w) { return bf16_value(u16(w >> 16)); }
+/** A CPU's own prefetchers follow streams. */
+DEVICE void prefetch_l2(const void*, int) {}
+
 /** N bytes as integers. GCC 12 converts vectors by 4 in width lane by lane: it gets the instruction, or two steps. */
 template <int N> DEVICE typename simd<N>::ints widen_u8(const u8* p) {
   typedef typename simd<N>::ints I;

@@ -37,6 +37,8 @@ template <int N> DEVICE vec<float, N> scaled(codes<N> a, float step, float base)
   out.v = __builtin_convertvector(a.v, typename simd<N>::floats) * step + base;
   return out;
 }
+/** Byte `at` of a word as f32. */
+DEVICE float byte_value(u32 w, int at) { return float(i32(w >> (at * 8) & 255)); }
 DEVICE u32 load_u16(const u8* p) { return load_unaligned<u16>(p); }
 template <int ALIGN> DEVICE u32 load_u32(const u8* p) { return load_unaligned<u32>(p); }
 #else
@@ -91,6 +93,16 @@ template <int ALIGN> DEVICE u32 load_u32(const u8* p) { return load_words<1, ALI
 struct group_scale {
   float step, base;
 };
+
+/** Four bytes as f32. */
+DEVICE vec<float, 4> byte_values(u32 w) {
+#if ON_AMD
+  asm("" : "+v"(w));  // as in `scaled`
+#endif
+  vec<float, 4> out;
+  UNROLL for (int i = 0; i < 4; i++) out.set(i, byte_value(w, i));
+  return out;
+}
 
 // ---- formats: code<N>(block, i) and scale(block, i) for elements i … i+N-1 of a block, N ≤ 16 ----------------------
 
@@ -156,19 +168,23 @@ struct q5_1_format {  // f16 d · f16 m · u32 qh · u8 qs[16]; d · (nibble + 1
   }
 };
 
-/** Scale and minimum of group g of a q4_k or q5_k block: 6 bits each in 12 bytes, groups 4 … 7 in two pieces. */
-DEVICE group_scale k_scale(const u8* block, int g) {
-#if ON_HOST
-  const u32 a = block[4 + (g & 3)], b = block[8 + (g & 3)], c = block[12 + (g & 3)];
-  const u32 both = load_u32<16>(block);
-#else
-  const words<4> head = load_words<4, 16, false>(block);
-  const int at = (g & 3) * 8;
-  const u32 a = head.w[1] >> at & 255, b = head.w[2] >> at & 255, c = head.w[3] >> at & 255, both = head.w[0];
-#endif
+/** From the two f16 of a block, and the bytes of group g (modulo 4) of each third of its scales. */
+DEVICE group_scale k_scale(u32 both, u32 a, u32 b, u32 c, int g) {
   const u32 step = g < 4 ? (a & 63) : (c & 15) | (a >> 2 & 48);
   const u32 least = g < 4 ? (b & 63) : c >> 4 | (b >> 2 & 48);
   return {f16_value(u16(both)) * float(i32(step)), f16_value(u16(both >> 16)) * float(-i32(least))};
+}
+/** Scale and minimum of group g of a q4_k or q5_k block: 6 bits each in 12 bytes, groups 4 … 7 in two pieces. */
+DEVICE group_scale k_scale(const words<4>& head, int g) {
+  const int at = (g & 3) * 8;
+  return k_scale(head.w[0], head.w[1] >> at & 255, head.w[2] >> at & 255, head.w[3] >> at & 255, g);
+}
+DEVICE group_scale k_scale(const u8* block, int g) {
+#if ON_HOST
+  return k_scale(load_u32<16>(block), block[4 + (g & 3)], block[8 + (g & 3)], block[12 + (g & 3)], g);
+#else
+  return k_scale(load_words<4, 16, false>(block), g);
+#endif
 }
 
 struct q4_k_format {  // f16 d · f16 dmin · u8 scales[12] · u8 qs[128]

@@ -2,6 +2,7 @@
 //   wave_shfl(v, lane) · wave_shfl_xor(v, mask) · wave_ballot(p) -> u64, bit n from lane n
 //   wave_reduce(v, Op{})      over the wave, to all lanes; vanishes at WAVE == 1
 //   group_reduce<G>(v, Op{})  over each aligned group of G lanes, to all lanes of the group
+//   wave_reduce_each(v, Op{})  of V values a lane at once, a power of two ≤ WAVE: lane l gets that of value l / (WAVE / V)
 //   wave_uniform(v)           v, where all lanes hold the same: into a scalar register on AMD
 #pragma once
 #include "prelude/base.h"
@@ -131,3 +132,21 @@ template <int G, class T, class Op> DEVICE T group_reduce(T v, Op op) {
 }
 template <class T, class Op> DEVICE T wave_reduce(T v, Op op) { return group_reduce<WAVE>(v, op); }
 #endif
+
+/** The reductions of V values over each group of LANES: lane l of the group gets that of value l / (LANES / V). */
+template <int LANES, int V, class T, class Op> DEVICE T group_reduce_each(const T (&v)[V], Op op) {
+  if constexpr (V == 1) {
+    return group_reduce<LANES>(v[0], op);
+  } else {  // the halves of the group divide the values among them: V - 1 exchanges in all
+    const bool upper = lane_id() & (LANES / 2);
+    T own[V / 2];
+    UNROLL for (int i = 0; i < V / 2; i++) {
+      const T kept = upper ? v[i + V / 2] : v[i], given = upper ? v[i] : v[i + V / 2];
+      own[i] = op(kept, wave_shfl_xor(given, LANES / 2));
+    }
+    return group_reduce_each<LANES / 2, V / 2>(own, op);
+  }
+}
+template <int V, class T, class Op> DEVICE T wave_reduce_each(const T (&v)[V], Op op) {
+  return group_reduce_each<WAVE>(v, op);
+}

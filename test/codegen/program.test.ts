@@ -9,7 +9,7 @@ import { type Program, printProgram } from '../../codegen/program.ts'
 import { copyBelowViews, expandUnserved } from '../../codegen/select.ts'
 import { findTarget } from '../../codegen/targets.ts'
 import type { Diagnostic } from '../../ir/diagnostic.ts'
-import type { Graph } from '../../ir/graph.ts'
+import { type Graph, nodesOf } from '../../ir/graph.ts'
 import { allOps } from '../../ir/op.ts'
 import { parseGraph } from '../../ir/parse.ts'
 import { printGraph } from '../../ir/print.ts'
@@ -68,9 +68,8 @@ test('the printed program', () => {
     }"
   `)
   expect(printProgram(compile(optimise(mlp, 3), 'gfx942', plainKernels))).toMatchInlineSnapshot(`
-    "program @mlp for gfx942: 3 launches of 3 kernels, arena 3072 bytes, T ≤ 8, R ≤ 2, L ≤ 64, P ≤ 16, M ≤ 8 {
-      rms_norm<<<⌈T/4⌉, 64>>>(%0, %x, @norm, T=T)  // norm
-      matmul_swiglu<<<⌈T/4⌉, 64>>>(%4, %0, %7, T=T)  // ffn_gate_up
+    "program @mlp for gfx942: 2 launches of 2 kernels, arena 2048 bytes, T ≤ 8, R ≤ 2, L ≤ 64, P ≤ 16, M ≤ 8 {
+      rms_norm_matmul_swiglu<<<⌈T/4⌉, 64>>>(%4, %x, @norm, %7, T=T)  // ffn_gate_up
       matmul_add<<<⌈T/4⌉, 64>>>(%6, %4, @down, %x, , T=T)  // down
     }"
   `)
@@ -155,9 +154,22 @@ describe('what no kernel takes', () => {
     expectSameResults(runExactly(expanded, data(graph)), runExactly(graph, data(graph)))
   })
   test('a graph that is served stays itself', () => {
-    const graph = optimise(tinyStep(), 3)
+    const graph = optimise(specialize(tinyStep(), { T: 1, R: 1 }), 3)
     expect(expandUnserved(graph, kernelSpecs, target('gfx942'))).toBe(graph)
     expect(copyBelowViews(graph)).toBe(graph)
+  })
+  test('norms leave the matmuls of many tokens, and of the host', () => {
+    const ops = (T: number, name: string) =>
+      new Set(
+        nodesOf(expandUnserved(optimise(specialize(tinyStep(), { T, R: 1 }), 3), kernelSpecs, target(name))).map(
+          ({ op }) => op,
+        ),
+      )
+    for (const kept of [ops(1, 'gfx942'), ops(8, 'sm_90'), ops(3, 'host-wave32')])
+      expect([kept.has('rms_norm_matmul'), kept.has('rms_norm_matmul_swiglu')]).toEqual([true, true])
+    const [prompt, host] = [ops(64, 'gfx942'), ops(1, 'host')]
+    expect([prompt.has('rms_norm'), prompt.has('rms_norm_matmul_swiglu')]).toEqual([true, false])
+    expect([...host].filter((op) => op.startsWith('rms_norm'))).toEqual(['rms_norm'])
   })
   test('a reshape of what was transposed begins on a copy', () => {
     const graph = parseGraph(`graph @g(%x: f32[T, 2, 4]) {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { fuseAttention } from '../../passes/fuse-attention.ts'
 import { fuseGateSwiglu } from '../../passes/fuse-gate-swiglu.ts'
+import { fuseRmsNormMatmul } from '../../passes/fuse-rms-norm-matmul.ts'
 import { fuseRopeKvAppend } from '../../passes/fuse-rope-kv-append.ts'
 import { mergeQkv } from '../../passes/merge-qkv.ts'
 import { afterPass, leavesAlone } from './after-pass.ts'
@@ -44,6 +45,48 @@ describe('fuse-gate-swiglu', () => {
       ),
     ).toBe(true))
   test('keeps one product taken for both', () => stays(`${gate}%2: f32[T, 64] = swiglu(%0, %0) return y = %2`))
+})
+
+describe('fuse-rms-norm-matmul', () => {
+  const graph = (body: string) =>
+    `graph @g(%x: f32[T, 32]) { @norm: f32[32] @w: q8_0[64, 32] @b: f32[64]
+      %0: f32[T, 32] = rms_norm(%x, @norm) {eps = 0.00001}  // norm
+      ${body} }`
+  test('norms x in the matmul', () =>
+    expect(
+      afterPass(
+        fuseRmsNormMatmul,
+        graph('%1: f16[T, 64] = matmul(%0, @w, bias = @b) {dtype = "f16"} // out\n return y = %1'),
+      ),
+    ).toMatchInlineSnapshot(`
+        "graph @g(%x: f32[T, 32]) {
+          @norm: f32[32]
+          @w: q8_0[64, 32]
+          @b: f32[64]
+          %1: f16[T, 64] = rms_norm_matmul(%x, @norm, @w, bias = @b) {eps = 1e-5, dtype = "f16"}  // out
+          return y = %1
+        }"
+      `))
+  test('norms x in the matmul of a gate', () =>
+    expect(
+      afterPass(
+        fuseRmsNormMatmul,
+        graph('%1: f32[T, 32] = matmul_swiglu(%0, @w)  // blk.0.ffn_gate_up\n return y = %1'),
+      ),
+    ).toMatchInlineSnapshot(`
+      "graph @g(%x: f32[T, 32]) {
+        @norm: f32[32]
+        @w: q8_0[64, 32]
+        %1: f32[T, 32] = rms_norm_matmul_swiglu(%x, @norm, @w) {eps = 1e-5}  // blk.0.ffn_gate_up
+        return y = %1
+      }"
+    `))
+  const stays = (body: string) => expect(leavesAlone(fuseRmsNormMatmul, graph(body))).toBe(true)
+  test('keeps a norm that two matmuls read', () =>
+    stays('%1: f32[T, 64] = matmul(%0, @w) %2: f32[T, 64] = matmul(%0, @w, bias = @b) return y = %1, z = %2'))
+  test('keeps a norm that is a result', () => stays('%1: f32[T, 64] = matmul(%0, @w) return y = %1, z = %0'))
+  test('keeps a norm before an epilogue that no kernel has with it', () =>
+    stays('%1: f32[T, 64] = matmul(%x, @w) %2: f32[T, 64] = matmul_add(%0, @w, %1) return y = %2'))
 })
 
 describe('merge-qkv', () => {

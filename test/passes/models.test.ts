@@ -87,6 +87,7 @@ describe('the runner', () => {
       'merge-qkv',
       'fuse-residual',
       'fuse-add-rms-norm',
+      'fuse-rms-norm-matmul',
       'fuse-rope-attention',
       'dead-code',
     ])

@@ -51,10 +51,10 @@ describe('statistics', () => {
     }
     expect(all.map(({ kernels }) => kernels)).toMatchInlineSnapshot(`
       [
-        57,
-        45,
-        25,
-        25,
+        58,
+        43,
+        23,
+        18,
       ]
     `)
   })
@@ -83,9 +83,10 @@ describe('changes', () => {
     const graph = tinyStep({ layers: 1 }, { result: 'all-logits' })
     expect(printChanges(graph, optimise(graph, 3))).toMatchInlineSnapshot(`
       "  …
+      - %1: f32[T, 16] = rms_norm(%0, @blk.0.attn_norm.weight) {eps = 1e-5}  // blk.0.attn_norm
       - %2: f32[T, 16] = matmul(%1, @blk.0.attn_q.weight)  // blk.0.attn_q
       + %34: f32[32, 16] = concat_rows(@blk.0.attn_q.weight, @blk.0.attn_k.weight, c = @blk.0.attn_v.weight)  // blk.0.attn_qkv
-      + %35: f32[T, 32] = matmul(%1, %34)  // blk.0.attn_qkv
+      + %35: f32[T, 32] = rms_norm_matmul(%0, @blk.0.attn_norm.weight, %34) {eps = 1e-5}  // blk.0.attn_qkv
       + %2: f32[T, 16] = slice(%35) {from = 0, to = 16}  // blk.0.attn_q
       + %4: f32[T, 8] = slice(%35) {from = 16, to = 24}  // blk.0.attn_k
       + %6: f32[T, 8] = slice(%35) {from = 24, to = 32}  // blk.0.attn_v
@@ -112,18 +113,20 @@ describe('changes', () => {
         …
       - %22: f32[T, 16] = matmul(%21, @blk.0.attn_output.weight)  // blk.0.attn_output
       - %23: f32[T, 16] = add(%0, %22)  // blk.0.attn_residual
-      + %23: f32[T, 16] = matmul_add(%21, @blk.0.attn_output.weight, %0)  // blk.0.attn_output
-        …
+      - %24: f32[T, 16] = rms_norm(%23, @blk.0.ffn_norm.weight) {eps = 1e-5}  // blk.0.ffn_norm
       - %25: f32[T, 24] = matmul(%24, @blk.0.ffn_gate.weight)  // blk.0.ffn_gate
       - %26: f32[T, 24] = matmul(%24, @blk.0.ffn_up.weight)  // blk.0.ffn_up
       - %27: f32[T, 24] = silu(%25)  // blk.0.ffn_silu
       - %28: f32[T, 24] = mul(%27, %26)  // blk.0.ffn_mul
       - %29: f32[T, 16] = matmul(%28, @blk.0.ffn_down.weight)  // blk.0.ffn_down
       - %30: f32[T, 16] = add(%23, %29)  // blk.0.ffn_residual
+      - %31: f32[T, 16] = rms_norm(%30, @output_norm.weight) {eps = 1e-5}  // output_norm
+      - %32: f32[T, 20] = matmul(%31, @token_embd.weight) {dtype = "f32"}  // output
+      + %23: f32[T, 16] = matmul_add(%21, @blk.0.attn_output.weight, %0)  // blk.0.attn_output
       + %33: f32[48, 16] = concat_rows(@blk.0.ffn_gate.weight, @blk.0.ffn_up.weight)  // blk.0.ffn_gate_up
-      + %28: f32[T, 24] = matmul_swiglu(%24, %33)  // blk.0.ffn_gate_up
+      + %28: f32[T, 24] = rms_norm_matmul_swiglu(%23, @blk.0.ffn_norm.weight, %33) {eps = 1e-5}  // blk.0.ffn_gate_up
       + %30: f32[T, 16] = matmul_add(%28, @blk.0.ffn_down.weight, %23)  // blk.0.ffn_down
-        …"
+      + %32: f32[T, 20] = rms_norm_matmul(%30, @output_norm.weight, @token_embd.weight) {eps = 1e-5, dtype = "f32"}  // output"
     `)
   })
 })

@@ -2,7 +2,7 @@
 import { expect } from 'vitest'
 import { GraphBuilder } from '../../../ir/builder.ts'
 import { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from '../../../ir/half.ts'
-import { matmul, matmulAdd, matmulSwiglu } from '../../../ir/ops/index.ts'
+import { matmul, matmulAdd, matmulSwiglu, rmsNormMatmul, rmsNormMatmulSwiglu } from '../../../ir/ops/index.ts'
 import { quantFormats } from '../../../ir/quant.ts'
 import { encodeValues } from '../../../ir/tensor-bytes.ts'
 import { type Dim, type Dtype, type FloatType, isQuant, tensor } from '../../../ir/type.ts'
@@ -11,7 +11,15 @@ import type { Device } from '../../../src/api/device.ts'
 import { quantize } from '../../quantize.ts'
 
 export interface Case {
-  readonly op: 'matmul' | 'matmul_bias' | 'matmul_add' | 'matmul_add_bias' | 'matmul_swiglu'
+  readonly op:
+    | 'matmul'
+    | 'matmul_bias'
+    | 'matmul_add'
+    | 'matmul_add_bias'
+    | 'matmul_swiglu'
+    | 'rms_norm_matmul'
+    | 'rms_norm_matmul_bias'
+    | 'rms_norm_matmul_swiglu'
   readonly w: Dtype
   readonly x: FloatType
   /** of y where the op lets it be chosen, else of the residual */
@@ -46,6 +54,15 @@ export const epilogues: readonly Case[] = [
   { op: 'matmul', w: 'f16', x: 'bf16', y: 'f16', K: 1, N: 1 },
 ]
 
+/** What gemv_stream also takes: a norm of x, and rows that a block's waves share in every way. */
+export const normed: readonly Case[] = [
+  { op: 'rms_norm_matmul', w: 'f16', x: 'f32', K: 520, N: 37 },
+  { op: 'rms_norm_matmul_bias', w: 'bf16', x: 'bf16', y: 'f32', K: 1024, N: 21 },
+  { op: 'rms_norm_matmul_swiglu', w: 'q8_0', x: 'f16', K: 544, N: 19 },
+  { op: 'rms_norm_matmul_swiglu', w: 'q4_k', x: 'bf16', K: 768, N: 7 },
+  { op: 'rms_norm_matmul', w: 'f32', x: 'f32', K: 33, N: 1 },
+]
+
 export const nameOf = ({ op, w, x, y = x, K, N }: Case): string => `${op} ${x}·${w}→${y} K=${K} N=${N}`
 
 /** Uniform in ±1, the same for the same seed. */
@@ -66,16 +83,21 @@ export const rounded = (dtype: FloatType, values: Float32Array): Float32Array =>
 
 const epsilon: Record<FloatType, number> = { f32: 2 ** -23, f16: 2 ** -10, bf16: 2 ** -7 }
 
+const eps = 1e-5
+
 /** One graph that holds every case side by side, so that their kernels compile at the same time. */
 function graphOf(cases: readonly Case[], T: Dim) {
   const graph = new GraphBuilder('matmuls')
   cases.forEach(({ op, w, x, y = x, K, N }, i) => {
     const operands = {
       x: graph.input(`x${i}`, tensor(x, [T, K])),
-      w: graph.weight(`w${i}`, w, [op === 'matmul_swiglu' ? 2 * N : N, K]),
+      w: graph.weight(`w${i}`, w, [op.endsWith('swiglu') ? 2 * N : N, K]),
     }
+    const norm = op.startsWith('rms_norm') ? graph.weight(`n${i}`, 'f32', [K]) : undefined
     const bias = op.endsWith('bias') ? { bias: graph.weight(`b${i}`, 'f32', [N]) } : {}
-    if (op === 'matmul_swiglu') graph.output(`y${i}`, matmulSwiglu(operands))
+    if (norm && op.endsWith('swiglu')) graph.output(`y${i}`, rmsNormMatmulSwiglu({ ...operands, norm }, { eps }))
+    else if (norm) graph.output(`y${i}`, rmsNormMatmul({ ...operands, norm, ...bias }, { eps, dtype: y }))
+    else if (op === 'matmul_swiglu') graph.output(`y${i}`, matmulSwiglu(operands))
     else if (op.startsWith('matmul_add')) {
       const residual = graph.input(`r${i}`, tensor(y, [T, N]))
       graph.output(`y${i}`, matmulAdd({ ...operands, residual, ...bias }))
@@ -101,7 +123,8 @@ export async function checkCases(
 ): Promise<string[]> {
   const weights: Record<string, { bytes: Uint8Array }> = {}
   cases.forEach(({ op, w, K, N }, i) => {
-    const rows = op === 'matmul_swiglu' ? 2 * N : N
+    const rows = op.endsWith('swiglu') ? 2 * N : N
+    if (op.startsWith('rms_norm')) weights[`n${i}`] = { bytes: weightBytes('f32', noise(500 + i, K)) }
     weights[`w${i}`] = {
       bytes: weightBytes(
         w,
@@ -125,7 +148,7 @@ export async function checkCases(
       const [a, b] = [got, want].map((run) => run[`y${i}`]!.data as Float32Array) as [Float32Array, Float32Array]
       expect(a.length).toBe(b.length)
       const mean = Math.sqrt(b.reduce((sum, v) => sum + v * v, 0) / b.length)
-      const allowed = 2 * epsilon[each.y ?? each.x] * Math.sqrt(each.K) * (each.op === 'matmul_swiglu' ? 2 : 1)
+      const allowed = 2 * epsilon[each.y ?? each.x] * Math.sqrt(each.K) * (each.op.endsWith('swiglu') ? 2 : 1)
       for (let at = 0; at < b.length; at++) {
         if (Math.abs(a[at]! - b[at]!) <= allowed * Math.max(Math.abs(b[at]!), mean)) continue
         expect.fail(`${nameOf(each)} T=${count}: y[${at}] is ${a[at]}, the reference has ${b[at]}`)

@@ -1,0 +1,222 @@
+// Matmuls of a few tokens, a read of the weights: gemv on the host's SIMD registers, gemv_stream in the blocks and waves of a
+// GPU. The latter also norms x on its way in.
+import type { Target } from '../../ir/target.ts'
+import { type Dtype, isQuant, rowBytes } from '../../ir/type.ts'
+import { ceilDiv, times } from '../extent.ts'
+import { defineKernel, type KernelSpec, type Params, type Site } from '../kernel.ts'
+import { isFastHost } from './block-space.ts'
+import { common, type Family, fewTokens, servesFewTokens, shapeOf } from './matmul-operands.ts'
+
+const tokensOf = (site: Site): number => {
+  const { T } = shapeOf(site)
+  return typeof T === 'number' ? Math.max(T, 1) : fewTokens
+}
+
+// ---- on the host ---------------------------------------------------------------------------------------------------
+
+/** Blocks that keep the host's threads evenly busy without costing more to hand out than to run. */
+const hostBlocks = 32
+
+export const gemv = (family: Family): KernelSpec =>
+  defineKernel({
+    ...common(family, 'gemv'),
+    serves: (site, target) =>
+      isFastHost(target) ? servesFewTokens(site) : 'needs blocks of one thread: the host in fast mode',
+    space(_, site) {
+      const strips = Math.max(1, Math.min(64, Math.floor(shapeOf(site).N / (2 * hostBlocks))))
+      return {
+        P_BLOCK: [1],
+        P_ROWS: [2, 1, 4],
+        P_TOKENS: [Math.min(tokensOf(site), 4)],
+        P_STRIPS: [strips],
+        P_DEPTH: [2, 1],
+      }
+    },
+    launch({ P_ROWS, P_STRIPS, P_TOKENS }: Params, site) {
+      const { T, N } = shapeOf(site)
+      return { grid: times(ceilDiv(N, P_ROWS! * P_STRIPS!), ceilDiv(T, P_TOKENS!)), block: 1 }
+    },
+  })
+
+// ---- on GPUs -------------------------------------------------------------------------------------------------------
+
+/** A lane's unit of a row (lane_unit.h): elements, registers that it takes on its way, and scales. */
+function unitOf(dtype: Dtype, K: number): { elements: number; words: number; groups: number } {
+  if (dtype === 'q8_0') return { elements: 16, words: 5, groups: 1 }
+  if (isQuant(dtype)) {
+    const words = { q5_0: 6, q5_1: 6, q4_k: 8, q5_k: 12, q6_k: 9 } as Record<string, number>
+    const groups = { q4_k: 2, q5_k: 2, q6_k: 4 } as Record<string, number>
+    return { elements: 32, words: words[dtype] ?? 5, groups: groups[dtype] ?? 1 }
+  }
+  const bytes = rowBytes(dtype, 1)
+  const elements = [16 / bytes, 4, 2].find((n) => K % n === 0) ?? 1
+  return { elements, words: Math.max(1, (elements * bytes) / 4), groups: 0 }
+}
+
+/** How the waves of a block share a row, and what a batch of theirs is. Constants of gemv_stream.hip by the same names. */
+function layoutOf(params: Params, target: Target, site: Site) {
+  const { K, N, parts } = shapeOf(site)
+  const { P_BLOCK, P_BLOCKS_PER_CU, P_CHUNKS, P_ROWS, P_DEPTH, P_TURNS, P_HELD } = params as Record<string, number>
+  const unit = unitOf(site.types.w!.dtype, K)
+  const [tokens, waves] = [tokensOf(site), P_BLOCK! / target.wave]
+  const segments = Math.ceil(K / unit.elements / (target.wave * P_CHUNKS!))
+  const teams = Math.floor(waves / segments)
+  const lines = P_ROWS! * parts
+  const together = P_HELD ? tokens : Math.min(tokens, unit.elements > 8 ? 1 : 2)
+  const x = together * (P_HELD ? P_CHUNKS! : 1) * (unit.elements + unit.groups)
+  return {
+    segments,
+    teams,
+    lines,
+    /** columns of a block, at most */
+    columns: Math.ceil(N / Math.min(target.cus * P_BLOCKS_PER_CU!, N)),
+    bytes: 8 * P_TURNS! * P_DEPTH! * teams * lines * tokens * (segments | 1),
+    /** about as many as compilers take: what is alive, addresses, and on AMD what their schedulers bring forward */
+    registers:
+      (x + P_DEPTH! * P_CHUNKS! * lines * unit.words + lines * together) * (target.platform === 'amd' ? 1.5 : 1.1) +
+      32 +
+      (unit.groups ? 20 : 0) +
+      (site.types.norm ? 8 : 0) +
+      (together > 1 ? 16 : 0),
+    /** products in the body of the loop */
+    body: P_DEPTH! * P_CHUNKS! * lines * unit.elements * together,
+  }
+}
+
+/** Vector registers that a lane may have if P_BLOCKS_PER_CU blocks are to be resident. */
+function registersFor({ P_BLOCK, P_BLOCKS_PER_CU }: Params, { registers, wave, simds }: Target): number {
+  if (!registers) return 128 // of an emulated GPU
+  const waves = Math.ceil((P_BLOCK! * P_BLOCKS_PER_CU!) / wave / simds)
+  const share = Math.floor(registers.perSimd / waves / registers.granule) * registers.granule
+  return waves > registers.maxWaves ? 0 : Math.min(share, registers.perWave - 24)
+}
+
+/**
+ * Bytes that should be on their way to a CU. Measured on an H200 with chains of decode matmuls: 32, 64, 96 and 128 KB bring
+ * 0.57, 0.76, 0.78 and 0.84 of the bandwidth of a plain read.
+ */
+const wantedInFlight = 96 * 1024
+/** Waves of a SIMD that hide each other's additions and waits. */
+const wantedWaves = 4
+
+/**
+ * Time of a choice relative to a perfect read of the weights: what the busiest CU loads beyond its even share, too few bytes
+ * in flight, and the instructions that add up lanes.
+ */
+function modelledTime(params: Params, target: Target, site: Site): number {
+  const { K, N, parts } = shapeOf(site)
+  const { P_BLOCKS_PER_CU, P_CHUNKS, P_ROWS, P_DEPTH } = params as Record<string, number>
+  const { segments, teams, lines, columns, body } = layoutOf(params, target, site)
+  const unit = unitOf(site.types.w!.dtype, K)
+  const tokens = tokensOf(site)
+  const batches = Math.ceil(columns / (P_ROWS! * teams))
+  const loads = P_BLOCKS_PER_CU! * teams * segments * batches * lines * P_CHUNKS!
+  const even = (N * parts * Math.ceil(K / unit.elements / target.wave)) / target.cus
+  const wave = (target.wave * rowBytes(site.types.w!.dtype, K) * unit.elements) / K
+  const flying = P_BLOCKS_PER_CU! * teams * segments * Math.min(P_DEPTH!, batches) * lines * P_CHUNKS! * wave
+  const adding = (3 * lines * tokens + 12) / (lines * P_CHUNKS! * (2 * unit.elements * tokens + 4))
+  const waves = (P_BLOCKS_PER_CU! * teams * segments) / target.simds
+  return (
+    Math.max(1, loads / even) *
+    Math.max(1, wantedInFlight / (flying * (P_DEPTH! / (P_DEPTH! + 0.5)))) ** 0.4 *
+    (1 + 0.1 * Math.max(0, wantedWaves - waves)) *
+    (1 + Math.max(0, body - 512) / 1024) * // instructions that do not fit the first caches
+    (1 + 0.3 * adding)
+  )
+}
+
+const choices = {
+  P_BLOCK: [512, 1024, 256],
+  P_BLOCKS_PER_CU: [2, 1, 3, 4],
+  P_CHUNKS: [1, 2, 4, 3, 5, 6, 7, 8, 12, 16, 32],
+  P_ROWS: [4, 2, 8, 1],
+  P_DEPTH: [2, 4, 3, 1],
+  P_TURNS: [2, 4, 1],
+  P_HELD: [1, 0],
+} as const
+const best = new Map<string, Params>()
+
+function validStream(params: Params, target: Target, site: Site): true | string {
+  const { teams, segments, bytes, registers } = layoutOf(params, target, site)
+  const waves = params.P_BLOCK! / target.wave
+  if (params.P_BLOCK! > target.maxBlock || !Number.isInteger(waves)) return `no blocks of ${params.P_BLOCK} threads`
+  if (teams < 1) return `a row has ${segments} segments, a block ${waves} waves`
+  if (bytes > target.ldsBytes) return `sums take ${bytes} bytes of LDS, there are ${target.ldsBytes}`
+  const allowed = registersFor(params, target)
+  return registers <= allowed || `takes about ${registers} registers, ${allowed} leave room for the blocks of a CU`
+}
+
+/** The choice of the least modelled time; the first of equals. */
+function bestGuess(target: Target, site: Site): Params | undefined {
+  const { K, N, parts } = shapeOf(site)
+  const key = [site.op, target.name, target.wave, target.cus, site.types.w!.dtype, tokensOf(site), K, N, parts].join(
+    ' ',
+  )
+  const known = best.get(key)
+  if (known) return known
+  let [found, least] = [undefined as Params | undefined, Number.POSITIVE_INFINITY]
+  for (const P_BLOCK of choices.P_BLOCK)
+    for (const P_BLOCKS_PER_CU of choices.P_BLOCKS_PER_CU)
+      for (const P_CHUNKS of choices.P_CHUNKS)
+        for (const P_ROWS of choices.P_ROWS)
+          for (const P_DEPTH of choices.P_DEPTH)
+            for (const P_HELD of choices.P_HELD) {
+              const params = { P_BLOCK, P_BLOCKS_PER_CU, P_CHUNKS, P_ROWS, P_DEPTH, P_TURNS: 2, P_HELD }
+              if (validStream(params, target, site) !== true) continue
+              const time = modelledTime(params, target, site) * (P_HELD ? 1 : 1.1) // loads of x in every batch
+              if (time < least * 0.995) [found, least] = [params, time]
+            }
+  if (found) best.set(key, found)
+  return found
+}
+
+/** Everything that the tuner may try, the best guess first. */
+function streamSpace(target: Target, site: Site): Record<string, readonly number[]> {
+  const guess = bestGuess(target, site)
+  const { K } = shapeOf(site)
+  const chunks = Math.ceil(K / unitOf(site.types.w!.dtype, K).elements / target.wave)
+  return {
+    ...Object.fromEntries(
+      Object.entries(choices).map(([name, values]): [string, readonly number[]] => {
+        const first = guess?.[name]
+        const some = name === 'P_CHUNKS' ? values.filter((n) => n <= chunks || n === first || n === 1) : values
+        return [name, first === undefined ? some : [first, ...some.filter((value) => value !== first)]]
+      }),
+    ),
+    P_TOKENS: [tokensOf(site)],
+  }
+}
+
+const stream = (family: Family) => {
+  const shared = common(family, 'gemv')
+  return {
+    ...shared,
+    template: 'matmul/gemv_stream.hip',
+    args: ['y', 'x', 'norm', 'w', 'bias', 'residual', 'T'],
+    serves: (site: Site, target: Target) =>
+      isFastHost(target) ? 'needs waves: a GPU, or the host in emulation' : servesFewTokens(site),
+    space: streamSpace,
+    valid: validStream,
+    launch(params: Params, site: Site, target: Target) {
+      const grid = Math.min(shapeOf(site).N, target.cus * params.P_BLOCKS_PER_CU!)
+      return { grid, block: params.P_BLOCK!, ldsBytes: layoutOf(params, target, site).bytes }
+    },
+  }
+}
+
+export const gemvStream = (family: Family): KernelSpec =>
+  defineKernel({ ...stream(family), name: `gemv_stream${family.suffix}` })
+
+export const normedGemvStream = (family: Family): KernelSpec => {
+  const shared = stream(family)
+  return defineKernel({
+    ...shared,
+    name: `rms_norm_gemv${family.suffix}`,
+    fixed: (site) => ({
+      ...shared.fixed(site),
+      P_NORM: 1,
+      P_NORM_ELEM: `${site.types.norm!.dtype}_t`,
+      P_EPS: site.attrs.eps as number,
+    }),
+  })
+}

@@ -1,0 +1,299 @@
+// gemv: y[t,n] = epilogue(Σ_k x'[t,k] · w[n,k]) for few tokens on a GPU: every weight is read once, for all the tokens.
+// x' is x, or with P_NORM rms_norm(x): x[t,k] · norm[k] · rsqrt(mean_k(x[t,:]²) + eps).
+//   layout    x: x_t[T, K], y: y_t[T, N], residual: [T, N], all row-major; norm: norm_t[K]; w: rows of weight_t
+//   launch    grid: any, best P_BLOCKS_PER_CU blocks for each CU; block = BLOCK; dynamic LDS for SUMS · 8 bytes
+//   work      a block has a contiguous share of the columns, a wave one SEGMENT of their rows: it holds its part of x in
+//             registers and streams down the rows, ROWS at a time, DEPTH times as many in flight. SEGMENTS waves make a
+//             team, a block has TEAMS, which take turns. The waves of a block meet once in TURNS · DEPTH batches, to add
+//             up the segments, while the next weights are on their way: the order of all sums is fixed
+//   norm      its factor is the same for a whole row of x, so it multiplies finished sums: nobody waits for it
+//   aliasing  y may be residual
+//   numerics  products summed in f32 by lane, then over the wave, then over segments, whatever the grid
+//   limits    any T ≥ 0, N, K; any WAVE, any BLOCK of at least SEGMENTS waves, any grid
+#ifndef P_TOKENS
+#define P_TOKENS 1  // tokens that share the loads of w
+#endif
+#ifndef P_ROWS
+#define P_ROWS 4  // columns of a batch
+#endif
+#ifndef P_CHUNKS
+#define P_CHUNKS 1  // units (lane_unit.h) of each row that a lane takes: WAVE · CHUNKS units make a segment
+#endif
+#ifndef P_DEPTH
+#define P_DEPTH 2  // batches in flight
+#endif
+#ifndef P_TURNS
+#define P_TURNS 2  // times DEPTH batches between two meetings of a block's waves
+#endif
+#ifndef P_HELD
+#define P_HELD 1  // 1: x stays in registers; 0: each batch reads it again, from caches
+#endif
+#ifndef P_BLOCKS_PER_CU
+#define P_BLOCKS_PER_CU 2  // blocks for each CU in the grid: their registers must fit
+#endif
+#ifndef P_NORM
+#define P_NORM 0  // 1: x is normed first
+#endif
+#ifndef P_NORM_ELEM
+#define P_NORM_ELEM f32_t
+#endif
+#ifndef P_EPS
+#define P_EPS 1e-5f  // added to the mean square
+#endif
+#ifndef P_AHEAD
+#define P_AHEAD 65536  // bytes of weights that a block asks L2 for ahead of its work
+#endif
+#include "matmul/lane_unit.h"
+
+typedef P_NORM_ELEM norm_t;
+typedef lane_unit<weight_t> unit_t;
+constexpr int TOKENS = P_TOKENS, ROWS = P_ROWS, CHUNKS = P_CHUNKS, DEPTH = P_DEPTH;
+constexpr bool HELD = P_HELD != 0, NORMED = P_NORM != 0;
+constexpr float EPS = float(P_EPS);
+constexpr int UNITS = K / unit_t::ELEMS, SEGMENT = WAVE * CHUNKS, SEGMENTS = ceil_div(UNITS, SEGMENT);
+constexpr int TEAMS = WAVES / SEGMENTS;
+static_assert(TEAMS >= 1, "a block needs a wave for each segment of a row");
+constexpr int OF_GROUP = unit_t::PIECES / max_int(unit_t::GROUPS, 1);  // pieces of one scale
+constexpr int LINES = ROWS * PARTS;             // rows of w in a batch
+constexpr int TILE = P_TURNS * DEPTH;           // batches of a team between two meetings
+constexpr int TILE_COLUMNS = TILE * TEAMS * ROWS;
+constexpr int STRIDE = SEGMENTS | 1;            // sums of one output lie in different LDS banks than the next one's
+constexpr int SUMS = TILE_COLUMNS * PARTS * TOKENS * STRIDE;
+constexpr size_t ROW_BYTES = weight_t::row_bytes(K);
+
+/** The columns of this block: shares differ by one at most. */
+struct share {
+  int first, count;
+  DEVICE share() {
+    const u32 blocks = u32(grid_size()), b = u32(block_id()), each = u32(N) / blocks, rest = u32(N) % blocks;
+    first = int(b * each + min_int(b, rest)), count = int(each + (b < rest));
+  }
+};
+
+/** Where a wave stands in its block: which segment of the rows it has, and in which team. Spare waves have none. */
+struct post {
+  int segment, team;
+  bool at_work;
+  DEVICE post() {
+    const int wave = wave_uniform(wave_id());
+    segment = wave % SEGMENTS, team = wave / SEGMENTS, at_work = team < TEAMS;
+  }
+  /** the lane's unit c of a row; where it is not inside the row, its last one */
+  DEVICE int unit(int c) const { return min_int(place(c), UNITS - 1); }
+  DEVICE bool inside(int c) const { return UNITS % SEGMENT == 0 || place(c) < UNITS; }
+  DEVICE int place(int c) const { return segment * SEGMENT + c * WAVE + lane_id(); }
+};
+
+/** A unit's elements of x for one token, times the norm's weights; and their sums, which go with the base of a scale. */
+struct x_unit {
+  vec<float, unit_t::PIECE> pieces[unit_t::PIECES];
+  float sums[max_int(unit_t::GROUPS, 1)];
+
+  /** gives the sum of squares of x */
+  DEVICE float load(const x_t* row, const norm_t* norm, int unit, bool inside) {
+    float squares = 0.f;
+    UNROLL for (int p = 0; p < unit_t::PIECES; p++) {
+      const int k = unit_t::first(unit, p);
+      vec<float, unit_t::PIECE> v = ::load<unit_t::PIECE>(row + k);
+      if (!inside) v = splat<unit_t::PIECE>(0.f);
+      if constexpr (NORMED) {
+        squares += hsum(v * v);
+        v *= ::load<unit_t::PIECE>(norm + k);
+      }
+      pieces[p] = v;
+    }
+    if constexpr (unit_t::GROUPS > 0) {
+      UNROLL for (int g = 0; g < unit_t::GROUPS; g++) {
+        sums[g] = 0.f;
+        UNROLL for (int p = 0; p < OF_GROUP; p++) sums[g] += hsum(pieces[g * OF_GROUP + p]);
+      }
+    }
+    return squares;
+  }
+};
+
+/** Units of a batch as they come from memory. */
+struct batch_words {
+  words<unit_t::WORDS> raw[CHUNKS][LINES];
+
+  /** Those of columns n … n+ROWS-1; columns beyond the last repeat it. */
+  DEVICE void load(const u8* w, const post& at, int n, int last) {
+    UNROLL for (int r = 0; r < ROWS; r++) {
+      UNROLL for (int p = 0; p < PARTS; p++) {
+        const u8* const row = w + size_t(min_int(n + r, last) + p * N) * ROW_BYTES;
+        UNROLL for (int c = 0; c < CHUNKS; c++) unit_t::load(raw[c][r * PARTS + p], row, at.unit(c));
+      }
+    }
+  }
+};
+
+/** sum + Σ a[i] · b[i] */
+template <int M> DEVICE float add_products(float sum, const vec<float, M>& a, const vec<float, M>& b) {
+  UNROLL for (int i = 0; i < M; i++) sum = fma_f32(a[i], b[i], sum);
+  return sum;
+}
+
+/** sums[t] += a unit of w times the same unit of x, for COUNT tokens. */
+template <int COUNT>
+DEVICE void multiply(float* sums, const words<unit_t::WORDS>& raw, int unit, const x_unit* const (&x)[COUNT]) {
+  UNROLL for (int g = 0; g < unit_t::PIECES / OF_GROUP; g++) {
+    float part[COUNT];
+    UNROLL for (int t = 0; t < COUNT; t++) part[t] = unit_t::GROUPS > 0 ? 0.f : sums[t];
+    UNROLL for (int p = g * OF_GROUP; p < (g + 1) * OF_GROUP; p++) {
+      const vec<float, unit_t::PIECE> v = unit_t::values(raw, unit, p);
+      UNROLL for (int t = 0; t < COUNT; t++) part[t] = add_products(part[t], v, x[t]->pieces[p]);
+    }
+    const group_scale s = unit_t::scale(raw, unit, g);
+    UNROLL for (int t = 0; t < COUNT; t++)
+      sums[t] = unit_t::GROUPS > 0 ? fma_f32(s.step, part[t], fma_f32(s.base, x[t]->sums[g], sums[t])) : part[t];
+  }
+}
+
+/** Tokens whose products a lane adds up at the same time. */
+constexpr int TOGETHER = HELD ? TOKENS : min_int(TOKENS, unit_t::ELEMS > 8 ? 1 : 2);
+
+CONSTANT int power_of_two_from(int n) { return n <= 1 ? 1 : 2 * power_of_two_from((n + 1) / 2); }
+
+/** Adds values[line · TOGETHER + t] over the wave and writes them to to[(line · TOKENS + t) · STRIDE], for t < tokens. */
+DEVICE void write_sums(float* to, const float (&values)[LINES * TOGETHER], int tokens) {
+  constexpr int COUNT = LINES * TOGETHER, V = min_int(power_of_two_from(COUNT), WAVE);
+  UNROLL for (int from = 0; from < COUNT; from += V) {
+    float each[V];
+    UNROLL for (int i = 0; i < V; i++) each[i] = from + i < COUNT ? values[min_int(from + i, COUNT - 1)] : 0.f;
+    const float sum = wave_reduce_each(each, Add{});
+    const int i = from + lane_id() / (WAVE / V), line = i / TOGETHER, t = i % TOGETHER;
+    if (lane_id() % (WAVE / V) == 0 && i < COUNT && t < tokens) to[(line * TOKENS + t) * STRIDE] = sum;
+  }
+}
+
+/** A wave's activations: held in registers, or read when they are wanted. */
+struct activations {
+  const x_t* x;
+  const norm_t* norm;
+  int tokens;
+  x_unit held[HELD ? TOKENS : 1][HELD ? CHUNKS : 1];
+
+  DEVICE const x_t* row(int t) const { return x + size_t(min_int(t, tokens - 1)) * K; }
+
+  /** Fills the registers; writes each token's sum of squares over the segment to squares[t · STRIDE], if there is a norm. */
+  DEVICE void load(const post& at, float* squares) {
+    UNROLL for (int t = 0; t < (HELD ? TOKENS : 0); t++) {
+      float sum = 0.f;
+      UNROLL for (int c = 0; c < CHUNKS; c++) sum += held[t][c].load(row(t), norm, at.unit(c), at.inside(c));
+      if constexpr (NORMED) write_squares(squares + t * STRIDE, sum, at);
+    }
+    if constexpr (NORMED && !HELD) {
+      KEEP_LOOP for (int t = 0; t < TOKENS; t++) {
+        float sum = 0.f;
+        UNROLL for (int c = 0; c < CHUNKS; c++) sum += x_unit().load(row(t), norm, at.unit(c), at.inside(c));
+        write_squares(squares + t * STRIDE, sum, at);
+      }
+    }
+  }
+  static DEVICE void write_squares(float* to, float lane_sum, const post& at) {
+    const float sum = wave_reduce(lane_sum, Add{});
+    if (lane_id() == 0 && at.team == 0) to[at.segment] = sum;
+  }
+
+  /** Writes the sums of a batch over the segment to `to`, TOKENS · STRIDE for each line. */
+  DEVICE void multiply_batch(float* to, const batch_words& w, const post& at) const {
+    KEEP_LOOP for (int t = 0; t < TOKENS; t += TOGETHER) {
+      float sums[LINES * TOGETHER];
+      UNROLL for (int i = 0; i < LINES * TOGETHER; i++) sums[i] = 0.f;
+      UNROLL for (int c = 0; c < CHUNKS; c++) {
+        x_unit read[TOGETHER];
+        const x_unit* units[TOGETHER];
+        UNROLL for (int i = 0; i < TOGETHER; i++) {
+          if constexpr (!HELD) read[i].load(row(t + i), norm, at.unit(c), at.inside(c));
+          units[i] = HELD ? &held[HELD ? i : 0][HELD ? c : 0] : &read[i];
+        }
+        UNROLL for (int l = 0; l < LINES; l++) {
+          words<unit_t::WORDS> raw = w.raw[c][l];
+          UNROLL for (int i = 0; i < unit_t::WORDS; i++) raw.w[i] = at.inside(c) ? raw.w[i] : 0;
+          multiply(sums + l * TOGETHER, raw, at.unit(c), units);
+        }
+      }
+      write_sums(to + t * STRIDE, sums, TOKENS - t);
+    }
+  }
+};
+
+DEVICE float sum_of_segments(const float* from) {
+  float sum = from[0];
+  UNROLL for (int s = 1; s < SEGMENTS; s++) sum += from[s];
+  return sum;
+}
+
+/** Writes y for `columns` columns from n, whose sums by segment are at `sums`; squares[t] has those of x by segment. */
+DEVICE void write_columns(const matmul_call& call, int n, int columns, const float* sums, const float* squares) {
+  KEEP_LOOP for (int i = thread_id(); i < columns * TOKENS; i += BLOCK) {
+    const int t = i % TOKENS, column = i / TOKENS;
+    if (t >= call.tokens) continue;
+    const float* const from = sums + (column * PARTS * TOKENS + t) * STRIDE;
+    float sum = sum_of_segments(from), up = sum_of_segments(from + (PARTS - 1) * TOKENS * STRIDE);
+    if constexpr (NORMED) {
+      const float factor = rsqrt_f32(sum_of_segments(squares + t * STRIDE) * (1.f / K) + EPS);
+      sum *= factor, up *= factor;
+    }
+    finish<1>(call, t, n + column, splat<1>(sum), splat<1>(up));
+  }
+}
+
+/** All columns of a block. */
+DEVICE void gemv_share(const matmul_call& call, const norm_t* norm) {
+  const share own;
+  if (own.count == 0 || call.tokens == 0) return;
+  const post at;
+  const int batches = ceil_div(own.count, ROWS * TEAMS), last = own.first + own.count - 1;
+  const auto column_of = [&](int batch) { return own.first + (batch * TEAMS + at.team) * ROWS; };
+  LDS(float, squares, NORMED ? TOKENS * STRIDE : 1);
+  float* const tiles = dyn_lds<float>();
+
+  activations x = {call.x, norm, call.tokens};
+  batch_words ring[DEPTH];
+  block_sync();  // a stage before this one may have read the LDS
+  if (at.at_work) {
+    UNROLL for (int d = 0; d < DEPTH; d++)
+      if (d < batches) ring[d].load(call.w, at, column_of(d), last);
+    x.load(at, squares);
+  }
+
+  int buffer = 0;
+  KEEP_LOOP for (int tile = 0; tile < batches; tile += TILE, buffer ^= 1) {
+    float* const tile_sums = tiles + buffer * SUMS;
+    const int end = min_int(tile + TILE, batches);
+    if (at.at_work) {
+      KEEP_LOOP for (int turn = tile; turn < end; turn += DEPTH) {
+        UNROLL for (int d = 0; d < DEPTH; d++) {
+          const int batch = turn + d;
+          if (batch >= end) break;
+          const int column = ((batch - tile) * TEAMS + at.team) * ROWS;
+          x.multiply_batch(tile_sums + column * PARTS * TOKENS * STRIDE + at.segment, ring[d], at);
+          keep_order();
+          if (batch + DEPTH < batches) ring[d].load(call.w, at, column_of(batch + DEPTH), last);
+        }
+      }
+    }
+    block_sync();  // sums of the next tile go to the other buffer
+    const int done = tile * TEAMS * ROWS;
+    write_columns(call, own.first + done, min_int(TILE_COLUMNS, own.count - done), tile_sums, squares);
+  }
+}
+
+KERNEL void gemv(y_t* y, const x_t* x, const norm_t* norm, const u8* w, const bias_t* bias, const residual_t* residual,
+                 i32 T) {
+  gemv_share({y, x, w, bias, residual, T}, norm);
+}
+
+/** Asks L2 for what a block will read first; to be called before its gemv, with the same arguments and grid. */
+DEVICE void gemv_ahead(y_t*, const x_t*, const norm_t*, const u8* w, const bias_t*, const residual_t*, i32) {
+  const share own;
+  const size_t bytes = size_t(own.count) * ROW_BYTES;
+  const int part = int(bytes < P_AHEAD / PARTS ? bytes : P_AHEAD / PARTS);
+  constexpr int PIECE = 2048;
+  UNROLL for (int p = 0; p < PARTS; p++) {
+    const size_t from = (size_t(own.first + p * N) * ROW_BYTES + 15) & ~size_t(15);
+    for (int piece = thread_id() * PIECE; piece < part - 15; piece += BLOCK * PIECE)
+      prefetch_l2(w + from + piece, min_int(PIECE, part - 15 - piece) & ~15);
+  }
+}

@@ -1,0 +1,230 @@
+// lane_unit.h: what a lane takes of a row of w at a time: 8 to 32 elements, as raw words that stay untouched while they are
+// on their way from memory, and how they become numbers.
+//   U::ELEMS                elements of a unit; the units of a row are dealt to lanes
+//   U::PIECES, U::PIECE     its elements are so many runs of so many neighbours; U::first(unit, p) is where a run begins
+//   U::GROUPS               pieces come in so many groups of one scale; 0 where elements are their own values
+//   U::WORDS, U::load(to, row, unit)       the raw words, by the widest loads that the format's alignment allows
+//   U::values(raw, unit, p)                piece p as vec<float, PIECE>: values, or codes without their scale
+//   U::scale(raw, unit, g)                 value = step · code + base
+// Units of nibbles take the high ones with the low ones, so that every byte is loaded once.
+#pragma once
+#include "matmul/operands.h"
+
+template <int W, int N> DEVICE void put(words<W>& to, int at, const words<N>& from) {
+  UNROLL for (int i = 0; i < N; i++) to.w[at + i] = from.w[i];
+}
+template <int N, int W> DEVICE words<N> part(const words<W>& from, int at) {
+  words<N> out;
+  UNROLL for (int i = 0; i < N; i++) out.w[i] = from.w[at + i];
+  return out;
+}
+
+template <class T> struct scalar_unit {
+  static constexpr int MOST = 16 / int(sizeof(T));
+  static constexpr int ELEMS = K % MOST == 0 ? MOST : K % 4 == 0 ? 4 : K % 2 == 0 ? 2 : 1;
+  static constexpr int PIECES = 1, PIECE = ELEMS, GROUPS = 0, BYTES = ELEMS * int(sizeof(T));
+  static constexpr int WORDS = max_int(BYTES / 4, 1);
+  static DEVICE int first(int unit, int) { return unit * ELEMS; }
+  static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
+    const u8* const from = row + u32(unit) * BYTES;
+    if constexpr (BYTES == 2) to.w[0] = *(const u16*)from;
+    else to = load_words<WORDS, min_int(BYTES, 16), true>(from);
+  }
+  static DEVICE vec<float, PIECE> values(const words<WORDS>& raw, int, int) {
+    vec<float, PIECE> out;
+    UNROLL for (int i = 0; i < ELEMS; i++) {
+      const u32 w = raw.w[i * int(sizeof(T)) / 4];
+      if constexpr (sizeof(T) == 4) out.set(i, bit_cast<float>(w));
+      else if constexpr (same_type<T, f16_t>::value) out.set(i, i % 2 ? high_f16(w) : low_f16(w));
+      else out.set(i, i % 2 ? high_bf16(w) : low_bf16(w));
+    }
+    return out;
+  }
+  static DEVICE group_scale scale(const words<WORDS>&, int, int) { return {1.f, 0.f}; }
+};
+
+/** Eight codes, one a byte. */
+DEVICE vec<float, 8> eight_codes(u32 low, u32 high) { return join(byte_values(low), byte_values(high)); }
+DEVICE u32 nibbles_at(u32 w, int shift) { return w >> shift & 0x0f0f0f0fu; }
+/** Bits 0 … 3 of `bits`, one to a byte. */
+DEVICE u32 four_bits(u32 bits) { return (bits & 15) * 0x00204081u & 0x01010101u; }
+DEVICE float scale_value(u32 bits) { return f16_value(u16(bits)); }
+
+/** Half a block: f16 d · i8 q[32] */
+struct q8_0_unit {
+  static constexpr int ELEMS = 16, PIECES = 2, PIECE = 8, GROUPS = 1, WORDS = 5;
+  static DEVICE int first(int unit, int p) { return unit * 16 + p * 8; }
+  static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
+    const u8* const block = row + u32(unit >> 1) * 34;
+    put(to, 0, load_words<4, 2, true>(block + 2 + (unit & 1) * 16));
+    to.w[4] = load_u16(block);
+  }
+  static DEVICE vec<float, 8> values(const words<WORDS>& raw, int, int p) {
+    return eight_codes(raw.w[2 * p] ^ 0x80808080u, raw.w[2 * p + 1] ^ 0x80808080u);  // q + 128
+  }
+  static DEVICE group_scale scale(const words<WORDS>& raw, int, int) {
+    const float d = scale_value(raw.w[4]);
+    return {d, -128.f * d};
+  }
+};
+
+/** Blocks of 32 that end in 16 bytes: low nibbles are elements 0 … 15, high ones 16 … 31. */
+template <int AT> struct nibble_unit {
+  static constexpr int ELEMS = 32, PIECES = 4, PIECE = 8, GROUPS = 1;
+  static DEVICE int first(int unit, int p) { return unit * 32 + p * 8; }
+  /** word i of piece p, i = 0 or 1; the 16 bytes are words AT … of raw */
+  template <int W> static DEVICE u32 codes(const words<W>& raw, int p, int i) {
+    return nibbles_at(raw.w[AT + p % 2 * 2 + i], p / 2 * 4);
+  }
+};
+
+/** f16 d · u8 qs[16] */
+struct q4_0_unit : nibble_unit<0> {
+  static constexpr int WORDS = 5;
+  static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
+    const u8* const block = row + u32(unit) * 18;
+    put(to, 0, load_words<4, 2, true>(block + 2));
+    to.w[4] = load_u16(block);
+  }
+  static DEVICE vec<float, 8> values(const words<WORDS>& raw, int, int p) {
+    return eight_codes(codes(raw, p, 0), codes(raw, p, 1));
+  }
+  static DEVICE group_scale scale(const words<WORDS>& raw, int, int) {
+    const float d = scale_value(raw.w[4]);
+    return {d, -8.f * d};
+  }
+};
+
+/** f16 d · f16 m · u8 qs[16] */
+struct q4_1_unit : nibble_unit<1> {
+  static constexpr int WORDS = 5;
+  static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
+    to = load_words<5, 4, true>(row + u32(unit) * 20);
+  }
+  static DEVICE vec<float, 8> values(const words<WORDS>& raw, int, int p) {
+    return eight_codes(codes(raw, p, 0), codes(raw, p, 1));
+  }
+  static DEVICE group_scale scale(const words<WORDS>& raw, int, int) {
+    return {scale_value(raw.w[0]), scale_value(raw.w[0] >> 16)};
+  }
+};
+
+/** Nibbles with a fifth bit each, in the word before them. */
+template <int AT> struct five_bit_unit : nibble_unit<AT> {
+  template <int W> static DEVICE vec<float, 8> values(const words<W>& raw, int, int p) {
+    const u32 high = raw.w[AT - 1] >> (p * 8);
+    return eight_codes(nibble_unit<AT>::codes(raw, p, 0) | four_bits(high) << 4,
+                       nibble_unit<AT>::codes(raw, p, 1) | four_bits(high >> 4) << 4);
+  }
+};
+
+/** f16 d · u32 qh · u8 qs[16] */
+struct q5_0_unit : five_bit_unit<1> {
+  static constexpr int WORDS = 6;
+  static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
+    const u8* const block = row + u32(unit) * 22;
+    put(to, 0, load_words<5, 2, true>(block + 2));
+    to.w[5] = load_u16(block);
+  }
+  static DEVICE group_scale scale(const words<WORDS>& raw, int, int) {
+    const float d = scale_value(raw.w[5]);
+    return {d, -16.f * d};
+  }
+};
+
+/** f16 d · f16 m · u32 qh · u8 qs[16] */
+struct q5_1_unit : five_bit_unit<2> {
+  static constexpr int WORDS = 6;
+  static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
+    to = load_words<6, 8, true>(row + u32(unit) * 24);
+  }
+  static DEVICE group_scale scale(const words<WORDS>& raw, int, int) {
+    return {scale_value(raw.w[0]), scale_value(raw.w[0] >> 16)};
+  }
+};
+
+/** Eighths of a block of 256: 16 bytes of nibbles, half of the 32 that groups 2r and 2r + 1 share; words 0 … 3 are its head. */
+template <int HEAD, int BYTES> struct k_unit {
+  static constexpr int ELEMS = 32, PIECES = 4, PIECE = 8, GROUPS = 2;
+  static DEVICE int first(int unit, int p) {
+    return (unit >> 3) * 256 + (unit >> 1 & 3) * 64 + p / 2 * 32 + (unit & 1) * 16 + p % 2 * 8;
+  }
+  static DEVICE const u8* block(const u8* row, int unit) { return row + u32(unit >> 3) * BYTES; }
+  template <int W> static DEVICE void load_nibbles(words<W>& to, const u8* row, int unit) {
+    const u8* const from = block(row, unit);
+    put(to, 0, load_words<4, 16, false>(from));  // eight lanes read it
+    put(to, 4, load_words<4, 16, true>(from + HEAD + (unit & 7) * 16));
+  }
+  template <int W> static DEVICE u32 codes(const words<W>& raw, int p, int i) {
+    return nibbles_at(raw.w[4 + p % 2 * 2 + i], p / 2 * 4);
+  }
+  template <int W> static DEVICE group_scale scale(const words<W>& raw, int unit, int g) {
+    return k_scale(part<4>(raw, 0), (unit >> 1 & 3) * 2 + g);
+  }
+};
+
+/** f16 d · f16 dmin · u8 scales[12] · u8 qs[128] */
+struct q4_k_unit : k_unit<16, 144> {
+  static constexpr int WORDS = 8;
+  static DEVICE void load(words<WORDS>& to, const u8* row, int unit) { load_nibbles(to, row, unit); }
+  static DEVICE vec<float, 8> values(const words<WORDS>& raw, int, int p) {
+    return eight_codes(codes(raw, p, 0), codes(raw, p, 1));
+  }
+};
+
+/** f16 d · f16 dmin · u8 scales[12] · u8 qh[32] · u8 qs[128]; bit g of qh[i] belongs to element i of group g */
+struct q5_k_unit : k_unit<48, 176> {
+  static constexpr int WORDS = 12;
+  static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
+    load_nibbles(to, row, unit);
+    put(to, 8, load_words<4, 16, false>(block(row, unit) + 16 + (unit & 1) * 16));
+  }
+  static DEVICE vec<float, 8> values(const words<WORDS>& raw, int unit, int p) {
+    const int bit = (unit >> 1 & 3) * 2 + p / 2;
+    u32 w[2];
+    UNROLL for (int i = 0; i < 2; i++)
+      w[i] = codes(raw, p, i) | (raw.w[8 + p % 2 * 2 + i] >> bit & 0x01010101u) << 4;
+    return eight_codes(w[0], w[1]);
+  }
+};
+
+/** u8 ql[128] · u8 qh[64] · i8 scales[16] · f16 d; a unit has 8 elements of each group of 32 in one half of the block */
+struct q6_k_unit {
+  static constexpr int ELEMS = 32, PIECES = 4, PIECE = 8, GROUPS = 4, WORDS = 9;
+  static DEVICE int first(int unit, int p) {
+    return (unit >> 3) * 256 + (unit >> 2 & 1) * 128 + p * 32 + (unit & 3) * 8;
+  }
+  static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
+    const u8* const block = row + u32(unit >> 3) * 210;
+    const int half = unit >> 2 & 1, at = (unit & 3) * 8;
+    put(to, 0, load_words<2, 2, true>(block + half * 64 + at));
+    put(to, 2, load_words<2, 2, true>(block + half * 64 + 32 + at));
+    put(to, 4, load_words<2, 2, true>(block + 128 + half * 32 + at));
+    put(to, 6, load_words<2, 2, false>(block + 192 + half * 8));
+    to.w[8] = load_u16(block + 208);
+  }
+  static DEVICE vec<float, 8> values(const words<WORDS>& raw, int, int p) {
+    u32 w[2];
+    UNROLL for (int i = 0; i < 2; i++)
+      w[i] = nibbles_at(raw.w[p % 2 * 2 + i], p / 2 * 4) | (raw.w[4 + i] >> (2 * p) & 0x03030303u) << 4;
+    return eight_codes(w[0], w[1]);
+  }
+  static DEVICE group_scale scale(const words<WORDS>& raw, int unit, int g) {
+    const u32 both = raw.w[6 + g / 2] >> (g % 2 * 16 + (unit >> 1 & 1) * 8);
+    const float step = scale_value(raw.w[8]) * float(i8(both));
+    return {step, -32.f * step};
+  }
+};
+
+template <class W> struct lane_unit;
+template <> struct lane_unit<f32_w> : scalar_unit<f32_t> {};
+template <> struct lane_unit<f16_w> : scalar_unit<f16_t> {};
+template <> struct lane_unit<bf16_w> : scalar_unit<bf16_t> {};
+template <> struct lane_unit<q8_0_w> : q8_0_unit {};
+template <> struct lane_unit<q4_0_w> : q4_0_unit {};
+template <> struct lane_unit<q4_1_w> : q4_1_unit {};
+template <> struct lane_unit<q5_0_w> : q5_0_unit {};
+template <> struct lane_unit<q5_1_w> : q5_1_unit {};
+template <> struct lane_unit<q4_k_w> : q4_k_unit {};
+template <> struct lane_unit<q5_k_w> : q5_k_unit {};
+template <> struct lane_unit<q6_k_w> : q6_k_unit {};

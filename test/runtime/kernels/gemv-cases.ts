@@ -1,0 +1,122 @@
+// gemv_stream against the reference: every format of weights and number of tokens, with every epilogue and with a norm, in
+// layouts and grids that no model would get: one block, fewer blocks than columns, spare waves, rows that end within a unit.
+import type { KernelSpec, Params } from '../../../codegen/kernel.ts'
+import { gemvStream, normedGemvStream } from '../../../codegen/kernels/gemv.ts'
+import { families, normedFamilies } from '../../../codegen/kernels/matmul-operands.ts'
+import type { GraphBuilder } from '../../../ir/builder.ts'
+import { matmul, matmulAdd, matmulSwiglu, rmsNormMatmul, rmsNormMatmulSwiglu } from '../../../ir/ops/index.ts'
+import { type QuantType, quantFormats } from '../../../ir/quant.ts'
+import { encodeValues } from '../../../ir/tensor-bytes.ts'
+import { type Dtype, type FloatType, isQuant, tensor } from '../../../ir/type.ts'
+import { quantize } from '../../quantize.ts'
+import { type KernelCase, noise } from '../kernel-harness.ts'
+
+type Form = 'plain' | 'bias' | 'add' | 'swiglu' | 'norm' | 'norm and bias' | 'norm and swiglu'
+
+interface Gemv {
+  readonly form: Form
+  readonly w: Dtype
+  readonly x: FloatType
+  readonly T: number
+  readonly K: number
+  readonly N: number
+  readonly grid: number
+  readonly params?: Partial<Params>
+}
+
+const specs: Record<Form, KernelSpec> = {
+  plain: gemvStream(families[0]!),
+  bias: gemvStream(families[0]!),
+  add: gemvStream(families[1]!),
+  swiglu: gemvStream(families[2]!),
+  norm: normedGemvStream(normedFamilies[0]!),
+  'norm and bias': normedGemvStream(normedFamilies[0]!),
+  'norm and swiglu': normedGemvStream(normedFamilies[1]!),
+}
+
+/** The spec with one choice of parameters and a grid of its own. */
+function fixedTo(spec: KernelSpec, params: Partial<Params>, grid: number): KernelSpec {
+  const [stage] = spec.stages
+  return {
+    ...spec,
+    space: (target, site) => ({
+      ...spec.space(target, site),
+      ...Object.fromEntries(Object.entries(params).map(([name, value]) => [name, [value!]])),
+    }),
+    valid: () => true, // registers are no concern here
+    stages: [{ ...stage!, launch: (...args) => ({ ...stage!.launch(...args), grid }) }],
+  }
+}
+
+function gemvCase({ form, w, x, T, K, N, grid, params = {} }: Gemv, i: number): KernelCase {
+  const rows = form.endsWith('swiglu') ? 2 * N : N
+  const values = noise(10 * i, rows * K)
+  const weight = { bytes: isQuant(w) ? quantize(w, values) : encodeValues(w, values) }
+  const choice = Object.entries({ ...params }).map(([name, value]) => `${name.slice(2).toLowerCase()} ${value}`)
+  return {
+    name: [`${form} ${x}[${T}, ${K}] · ${w}[${N}]`, `grid ${grid}`, ...choice].join(', '),
+    specs: [fixedTo(specs[form], params, grid)],
+    values: {
+      x: noise(10 * i + 1, T * K),
+      w: weight,
+      ...(form.includes('norm') ? { norm: noise(10 * i + 2, K) } : {}),
+      ...(form.includes('bias') ? { bias: noise(10 * i + 3, N) } : {}),
+      ...(form === 'add' ? { residual: noise(10 * i + 4, T * N) } : {}),
+    },
+    graph(g: GraphBuilder) {
+      const operands = { x: g.input('x', tensor(x, [T, K])), w: g.weight('w', w, [rows, K]) }
+      const norm = () => g.weight('norm', 'f32', [K])
+      const bias = form.includes('bias') ? { bias: g.weight('bias', 'f32', [N]) } : {}
+      const eps = 1e-5
+      if (form === 'swiglu') g.output('y', matmulSwiglu(operands))
+      else if (form === 'add')
+        g.output('y', matmulAdd({ ...operands, residual: g.input('residual', tensor(x, [T, N])) }))
+      else if (form === 'norm and swiglu') g.output('y', rmsNormMatmulSwiglu({ ...operands, norm: norm() }, { eps }))
+      else if (form.startsWith('norm'))
+        g.output('y', rmsNormMatmul({ ...operands, norm: norm(), ...bias }, { eps, dtype: 'f32' }))
+      else g.output('y', matmul({ ...operands, ...bias }, { dtype: 'f32' }))
+    },
+  }
+}
+
+const formats: readonly Dtype[] = ['f32', 'f16', 'bf16', ...(Object.keys(quantFormats) as QuantType[])]
+const forms: readonly Form[] = ['norm', 'swiglu', 'add', 'bias', 'norm and swiglu', 'plain', 'norm and bias']
+const types: readonly FloatType[] = ['f32', 'bf16', 'f16']
+const small = { P_BLOCK: 128, P_BLOCKS_PER_CU: 1, P_ROWS: 2, P_DEPTH: 2, P_TURNS: 1, P_CHUNKS: 1 }
+
+/** Every format with every number of tokens; forms, types and layouts go round with them. */
+const everyFormat = formats.flatMap((w, f) =>
+  [1, 2, 3, 8].map((T, t): Gemv => {
+    const K = isQuant(w) ? (quantFormats[w as QuantType].block === 256 ? 768 : 416) : [37, 256, 130, 520][t]!
+    return {
+      form: forms[(f + 2 * t) % forms.length]!,
+      w,
+      x: types[(f + t) % 3]!,
+      T,
+      K,
+      N: [19, 35, 7, 22][(f + t) % 4]!,
+      grid: [1, 3, 7][(f + t) % 3]!,
+      params: {
+        ...small,
+        P_HELD: (f + t) % 2 ? 1 : 0,
+        ...(!isQuant(w) && (K % 8 || w === 'f32') ? { P_CHUNKS: 2 } : {}),
+      },
+    }
+  }),
+)
+
+/** Layouts one by one. */
+const layouts: readonly Gemv[] = [
+  { form: 'norm and swiglu', w: 'bf16', x: 'bf16', T: 1, K: 1024, N: 50, grid: 3, params: { ...small, P_ROWS: 4 } },
+  { form: 'norm', w: 'f16', x: 'f32', T: 1, K: 1792, N: 90, grid: 1, params: { ...small, P_BLOCK: 512, P_DEPTH: 4 } },
+  { form: 'add', w: 'bf16', x: 'f32', T: 1, K: 840, N: 41, grid: 2, params: { ...small, P_CHUNKS: 3, P_ROWS: 1 } },
+  { form: 'bias', w: 'q4_0', x: 'f32', T: 1, K: 2080, N: 9, grid: 40, params: { ...small, P_DEPTH: 1, P_CHUNKS: 3 } },
+  { form: 'plain', w: 'f16', x: 'f16', T: 5, K: 8, N: 1, grid: 5, params: small },
+]
+
+export const gemvCases: readonly KernelCase[] = [...everyFormat, ...layouts].map(gemvCase)
+
+/** Those of larger waves: each format once, and all layouts. */
+export const someGemvCases: readonly KernelCase[] = gemvCases.filter(
+  (_, i) => i >= everyFormat.length || i % 4 === (i >> 2) % 4,
+)
