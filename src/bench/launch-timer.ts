@@ -16,6 +16,8 @@ export interface StepTimes {
   readonly deviceMs: readonly number[]
   /** when the call that enqueues each step came back, by performance.now() */
   readonly enqueuedAt: readonly number[]
+  /** how long that call took, on the host */
+  readonly callMs: readonly number[]
 }
 
 /** Memory that is written before a graph is run launch by launch: meanwhile the host enqueues, and never is the slower one. */
@@ -36,6 +38,7 @@ export class LaunchTimer implements Disposable {
   readonly #free: bigint[] = []
   #marks: bigint[] | undefined
   #enqueued: number[] = []
+  #callMs: number[] = []
   /** plain launches are steps too, where a step is one launch */
   #everyLaunch = false
   #delay: FillDelay | undefined
@@ -90,9 +93,10 @@ export class LaunchTimer implements Disposable {
               return code
             },
             graphLaunch: (exec, stream) => {
+              const began = performance.now()
               const captured = this.#spans && this.#captured.get(exec)
               const code = captured ? this.#unrolled(captured, stream) : graphLaunch(exec, stream)
-              this.#mark(stream)
+              this.#mark(stream, began)
               return code
             },
             graphExecDestroy: (exec) => {
@@ -110,8 +114,9 @@ export class LaunchTimer implements Disposable {
       this.#capturing.push(() => this.#timed(launch, args))
       return launch(...args)
     }
+    const began = performance.now()
     const code = this.#timed(launch, args)
-    if (isStep) this.#mark(stream)
+    if (isStep) this.#mark(stream, began)
     return code
   }
 
@@ -136,9 +141,12 @@ export class LaunchTimer implements Disposable {
     return 0
   }
 
-  #mark(stream: bigint): void {
+  /** Behind a step, whose call began at `began`. */
+  #mark(stream: bigint, began: number): void {
     if (!this.#marks) return
-    this.#enqueued.push(performance.now())
+    const now = performance.now()
+    this.#enqueued.push(now)
+    this.#callMs.push(now - began)
     const event = this.#event()
     this.#calls!.eventRecord(event, stream)
     this.#marks.push(event)
@@ -151,12 +159,13 @@ export class LaunchTimer implements Disposable {
   async steps(run: () => Promise<void>, { everyLaunch = false } = {}): Promise<StepTimes> {
     this.#marks = []
     this.#enqueued = []
+    this.#callMs = []
     this.#everyLaunch = everyLaunch
     try {
       await run()
       const times: number[] = []
       for (let i = 1; i < this.#marks.length; i++) times.push(this.#between(this.#marks[i - 1]!, this.#marks[i]!))
-      return { deviceMs: times, enqueuedAt: this.#enqueued }
+      return { deviceMs: times, enqueuedAt: this.#enqueued, callMs: this.#callMs }
     } finally {
       this.#free.push(...this.#marks)
       this.#marks = undefined

@@ -76,7 +76,7 @@ async function replayedStep(suite: Suite, device: SuiteDevice, path: string): Pr
   await using model = await compile(path, { device })
   const prompt = { tokens: [1, 5, 6, 7] }
   await model.generate(prompt, { maxTokens: 64, ignoreEos: true }).result()
-  const calls = await device.launchTimer.replays(async () => {
+  const { callMs: calls } = await device.launchTimer.steps(async () => {
     await model.generate(prompt, { maxTokens: 200, ignoreEos: true }).result()
   })
   if (calls.length === 0) return suite.note('decode steps are not replayed on this driver')

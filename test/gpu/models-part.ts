@@ -6,13 +6,13 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { evaluate } from '../../codegen/extent.ts'
 import { buffersOf } from '../../codegen/program.ts'
+import { measureReadBandwidth } from '../../runtime/read-bandwidth.ts'
 import { compile } from '../../src/api/compile.ts'
 import type { Model } from '../../src/api/model.ts'
 import type { CompileOptions } from '../../src/options.ts'
-import { readBandwidth } from './probe-kernels.ts'
 import { randomGguf, randomModel, type ShapeName } from './random-model.ts'
 import { median, type Suite } from './suite.ts'
-import type { SuiteDevice } from './suite-device.ts'
+import { kernelTimes, type SuiteDevice } from './suite-device.ts'
 
 export interface ModelsOptions {
   readonly scratch: string
@@ -63,7 +63,7 @@ async function oneModel(
     }
     const stepMs = median(times)
     const bytes = bytesRead(model, context + tokens / 2)
-    const bandwidth = await readBandwidth(device, bytes)
+    const bandwidth = (await measureReadBandwidth(device, bytes)).bytesPerSecond
     suite.figure({
       name: `${title}: decode behind ${context} tokens`,
       value: 1e3 / stepMs,
@@ -133,8 +133,8 @@ async function profile(
     await model.generate({ tokens: prompt }, { maxTokens, ignoreEos: true, temperature: 0 }).result()
     device.driver.synchronize()
   }
-  const before = await device.launchTimer.during(run(1))
-  const both = await device.launchTimer.during(run(1 + steps))
+  const before = await kernelTimes(device.launchTimer, run(1))
+  const both = await kernelTimes(device.launchTimer, run(1 + steps))
   const decode = both
     .map((time) => {
       const other = before.find(({ kernel, shape }) => kernel === time.kernel && shape === time.shape)
@@ -143,7 +143,7 @@ async function profile(
     .filter(({ launches }) => launches > 0)
     .sort((a, b) => b.ms - a.ms)
   suite.note(`${title}, a decode step by kernel:\n${table(decode, steps)}`)
-  const prefill = await device.launchTimer.during(async () => {
+  const prefill = await kernelTimes(device.launchTimer, async () => {
     await model.logits(long)
     device.driver.synchronize()
   })
