@@ -55,6 +55,8 @@ export interface SurveyOptions {
   /** ask for free memory: takes a context on every GPU */
   readonly askMemory?: boolean
   readonly timeoutMs?: number
+  /** ends the search: what was not answered counts as failed */
+  readonly signal?: AbortSignal
   /** a runtime has not answered after 3 s */
   readonly onSlow?: (message: string) => void
   readonly files?: FileView
@@ -98,6 +100,7 @@ async function surveyPlatform(
     library,
     askMemory: options.askMemory ?? false,
     ...(options.timeoutMs ? { timeoutMs: options.timeoutMs } : {}),
+    ...(options.signal ? { signal: options.signal } : {}),
     onSlow: () => options.onSlow?.(`still waiting for the ${runtimeName[platform]} to say which GPUs there are`),
   })
   if (answer.status === 'no-device') return report('no-device', `no ${vendor[platform]} GPU: ${answer.detail}`)

@@ -13,6 +13,7 @@ export interface ProbeOptions {
   readonly askMemory?: boolean
   /** default 30 000: some machines take 10 s to wake their GPU */
   readonly timeoutMs?: number
+  readonly signal?: AbortSignal
   /** called once when the runtime has not answered after 3 s */
   readonly onSlow?: () => void
   /** the program that probes; default the one of this package */
@@ -29,6 +30,7 @@ export function runProbe(options: ProbeOptions): Promise<ProbeAnswer> {
     const child = spawn(process.execPath, [program, platform, library, ...(askMemory ? ['memory'] : [])], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
+      ...(options.signal ? { signal: options.signal } : {}),
     })
     let output = ''
     let errors = ''

@@ -14,7 +14,7 @@ import { type Checkpoint, type ModelSource, openCheckpoint } from '../loader/che
 import { knownArchitectures } from '../models/index.ts'
 import { type CompileOptions, type CompileSettings, compileOptions, readOptions } from '../options.ts'
 import { createTokenizer } from '../tokenizer/create-tokenizer.ts'
-import { type ComputeDevice, type Device, openDevice } from './device.ts'
+import { type ComputeDevice, type Device, findDevice, openDevice } from './device.ts'
 import { checkMemory } from './memory-check.ts'
 import { Model, type ModelParts, releaseAll } from './model.ts'
 import { ModelPlan } from './plan.ts'
@@ -50,22 +50,27 @@ export async function compileParts(
   events: CompileEvents = {},
 ): Promise<ModelParts> {
   const settings = readOptions(compileOptions, options)
-  const checkpoint = await openCheckpoint(path, { architectures: knownArchitectures })
-  const owned: (Disposable | AsyncDisposable)[] = [checkpoint]
+  const given = settings.device
+  const search = new AbortController()
+  // a GPU's runtime takes its time to say what is there: files are read meanwhile
+  const found = typeof given === 'string' ? findDevice(given, search.signal) : undefined
+  const owned: (Disposable | AsyncDisposable)[] = []
   try {
-    const given = settings.device
+    const checkpoint = await openCheckpoint(path, { architectures: knownArchitectures })
+    owned.push(checkpoint)
+    const tokenizer = createTokenizer(checkpoint.tokenizer)
     const device =
       typeof given === 'object'
         ? given
         : await openDevice(given, {
             selfCheck: settings.selfCheck,
+            ...(found ? { found } : {}),
             ...(events.onKernels ? { onProgress: events.onKernels } : {}),
             ...(events.onCompiled ? { onCompiled: events.onCompiled } : {}),
             ...(events.saveTemps ? { saveTemps: events.saveTemps } : {}),
           })
     if (device !== given) owned.push(device)
     events.onDevice?.(device)
-    const tokenizer = createTokenizer(checkpoint.tokenizer)
     const plan = new ModelPlan(
       checkpoint,
       settings,
@@ -80,6 +85,7 @@ export async function compileParts(
     owned.push(stepper)
     return { checkpoint, device, tokenizer, stepper, plan, owned }
   } catch (error) {
+    search.abort()
     await releaseAll(owned)
     throw error
   }

@@ -12,7 +12,7 @@ import {
 import type { KernelCompiler } from '../../runtime/device-model.ts'
 import { openKernelCache } from '../../runtime/kernel-cache.ts'
 import { kernelCompiler } from '../../runtime/kernel-compiler.ts'
-import { openDriver, resolveDevice } from '../../runtime/platform/devices.ts'
+import { type DeviceReport, openDriver, resolveDevice } from '../../runtime/platform/devices.ts'
 import type { Driver, DriverOptions } from '../../runtime/platform/driver.ts'
 import { checkBeforeLoad } from './self-check.ts'
 
@@ -43,8 +43,19 @@ export interface OpenDeviceOptions {
   readonly saveTemps?: string
   /** check each kernel once on the device against its reference before it is used */
   readonly selfCheck?: boolean
+  /** what `findDevice` gave for the same spec: its search goes on meanwhile */
+  readonly found?: Promise<DeviceReport>
   /** puts something between the driver and the runtime library: fault injection, a log */
   readonly wrapCalls?: DriverOptions['wrapCalls']
+}
+
+const emulatedWave = (spec: string) => /^host-wave(32|64)$/.exec(spec)?.[1]
+
+/** Looks for what `spec` names, in a child process where a GPU's runtime is asked; aborting ends that. */
+export function findDevice(spec: string, signal?: AbortSignal): Promise<DeviceReport> {
+  const found = resolveDevice(emulatedWave(spec) ? 'host' : spec, signal ? { signal } : {})
+  found.catch(() => {}) // whoever opens it hears of that
+  return found
 }
 
 /**
@@ -53,9 +64,9 @@ export interface OpenDeviceOptions {
  * the reference executor and its reason; a device asked for by name is never replaced by another.
  */
 export async function openDevice(spec: string, options: OpenDeviceOptions = {}): Promise<Device> {
-  const emulated = /^host-wave(32|64)$/.exec(spec)
+  const emulated = emulatedWave(spec)
   checkThreads(process.env['ROCMFORGE_THREADS'])
-  const report = await resolveDevice(emulated ? 'host' : spec)
+  const report = await (options.found ?? findDevice(spec))
   if (report.platform === 'reference') return referenceDevice()
   let driver: Driver
   try {
@@ -67,7 +78,7 @@ export async function openDevice(spec: string, options: OpenDeviceOptions = {}):
     throw error
   }
   const target = emulated
-    ? hostTarget({ mode: 'emulate', wave: emulated[1] === '64' ? 64 : 32 })
+    ? hostTarget({ mode: 'emulate', wave: emulated === '64' ? 64 : 32 })
     : report.platform === 'host'
       ? hostTarget()
       : findTarget(driver.properties.targetId)
