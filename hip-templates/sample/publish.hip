@@ -17,7 +17,7 @@ DEVICE void publish_tile(i32* ring, i32* next_positions, i32* next_step, const i
   const int now = step[0];
   block_sync();  // every thread has read the step
   u64* const slot = (u64*)ring + size_t(now % SLOTS) * R;
-  for (int r = thread_id(); r < R; r += BLOCK) {
+  KEEP_LOOP for (int r = thread_id(); r < R; r += BLOCK) {
     const int position = positions[r];
     next_positions[r] = position < 0 ? position : position + 1;
     store_for_host(slot + r, u64(u32(now + 1)) << 32 | u32(token[r]));
