@@ -1,7 +1,6 @@
 // Program → the same program as one launch: its kernels become stages that resident blocks run one after the other. A
 // graph of kernels pays for each boundary by starting and emptying the device; here blocks only meet, and while they wait
 // the weights of the next matmul are already on their way.
-import { invariant } from '../ir/diagnostic.ts'
 import { opNamed } from '../ir/op.ts'
 import type { Target } from '../ir/target.ts'
 import type { Bindings } from '../ir/type.ts'
@@ -26,53 +25,65 @@ export function stepBlock(target: Target): number {
 }
 
 /**
- * The program as one launch of blocks of `block` threads, or why it cannot be one. Every kernel must have been chosen with
- * P_BLOCK = block (`ProgramOptions.block`), and no argument may depend on symbols other than those of `bindings`.
+ * The program with its calls up to the last that reads weights as one launch, or why it cannot be so. What comes behind,
+ * the sampler, keeps launches of its own: its code is large, and would take registers from every stage. Every stage must
+ * have been chosen with the same P_BLOCK (`ProgramOptions.block`), and no argument may depend on symbols other than those of
+ * `bindings`.
  */
 export function persistentProgram(program: Program, bindings: Bindings): Program | string {
-  const varying = program.calls.find(({ args }) =>
+  const lastWeights = program.calls.findLastIndex(({ args }) =>
+    args.some((arg) => arg.kind === 'buffer' && program.buffers[arg.buffer]?.kind === 'weight'),
+  )
+  const count = lastWeights < 0 ? program.calls.length : lastWeights + 1
+  const [calls, rest] = [program.calls.slice(0, count), program.calls.slice(count)]
+  const block = calls[0]?.block
+  if (block === undefined) return 'it has no calls'
+  const varying = calls.find(({ args }) =>
     args.some((arg) => arg.kind === 'scalar' && symbolsOf(arg.value).some((symbol) => !(symbol in bindings))),
   )
   if (varying) return `${varying.entry} has an argument that changes from step to step`
-  const block = program.calls[0]?.block
-  if (block === undefined) return 'it has no calls'
-  const odd = program.calls.find((call) => call.block !== block)
+  const odd = calls.find((call) => call.block !== block)
   if (odd) return `${odd.entry} runs in blocks of ${odd.block}, others of ${block}`
 
-  const sources = program.kernels.map(
-    (source): StageSource => ({
-      template: source.template,
-      defines: source.defines,
+  const used = (some: readonly KernelCall[]) =>
+    program.kernels.flatMap((source) => {
+      const entries = source.entries.filter((entry) =>
+        some.some((call) => call.source === source.id && call.entry === entry),
+      )
+      return entries.length ? [{ ...source, entries }] : []
+    })
+  const staged = used(calls)
+  const sources = staged.map(
+    ({ id, template, defines, entries }): StageSource => ({
+      template,
+      defines,
       entries: Object.fromEntries(
-        source.entries.map((entry) => {
-          const call = program.calls.find((one) => one.source === source.id && one.entry === entry)
-          invariant(call, `no call uses ${entry} of ${source.id}`)
-          return [entry, call.args.map(({ name }) => name)]
-        }),
+        entries.map((entry) => [
+          entry,
+          calls.find((call) => call.source === id && call.entry === entry)!.args.map(({ name }) => name),
+        ]),
       ),
     }),
   )
-  const step = stepSource(program.kernels, sources)
+  const sourceOf = (call: KernelCall) => staged.findIndex(({ id }) => id === call.source)
   const entries = stageEntries(sources)
-  const numberOf = (call: KernelCall): number => {
-    const source = program.kernels.findIndex(({ id }) => id === call.source)
-    return entries.findIndex((one) => one.source === source && one.entry === call.entry)
-  }
+  const step = stepSource(staged, sources)
+  const meets = meetings(program, calls)
   const persistent: PersistentStep = {
     source: step.id,
     entry: 'step',
     block,
-    ldsBytes: Math.max(...program.calls.map(({ ldsBytes }) => ldsBytes)),
+    ldsBytes: Math.max(...calls.map(({ ldsBytes }) => ldsBytes)),
     args: step.defines.P_STAGE_ARGS as number,
     stages: withAhead(
-      program.calls.map((call, i) => ({ stage: numberOf(call), meets: meetsBehind(program, i) })),
-      program.calls.map((call) => {
-        const source = sources[program.kernels.findIndex(({ id }) => id === call.source)]!
-        return hasAhead(source, call.entry)
-      }),
+      calls.map((call, i) => ({
+        stage: entries.findIndex((one) => one.source === sourceOf(call) && one.entry === call.entry),
+        meets: meets[i]!,
+      })),
+      calls.map((call) => hasAhead(sources[sourceOf(call)]!, call.entry)),
     ),
   }
-  return { ...program, kernels: [step], persistent }
+  return { ...program, kernels: [step, ...used(rest)], persistent }
 }
 
 function stepSource(
@@ -89,29 +100,17 @@ function stepSource(
 }
 
 /**
- * Must blocks meet between calls i and i + 1, or may a block begin the next while others are at the last? They must if any
- * call from i + 1 on touches what a call since the last meeting wrote, or writes what one read, before the next meeting.
- * Decided greedily: as late as the next call allows.
+ * Behind which calls blocks must meet; elsewhere one may begin the next call while others are at the last. They must where
+ * the next call touches what one since the last meeting wrote, or writes what one read.
  */
-function meetsBehind(program: Program, i: number): boolean {
-  return meetings(program)[i]!
-}
-
-const known = new WeakMap<Program, readonly boolean[]>()
-
-function meetings(program: Program): readonly boolean[] {
-  const found = known.get(program)
-  if (found) return found
-  const spans = program.calls.map((call) => spansOf(program, call))
-  const meets = program.calls.map(() => false)
+function meetings(program: Program, calls: readonly KernelCall[]): readonly boolean[] {
+  const meets = calls.map(() => false)
   let reads: Span[] = []
   let writes: Span[] = []
-  for (const [i, { read, written }] of spans.entries()) {
+  for (const [i, call] of calls.entries()) {
+    const { read, written } = spansOf(program, call)
     const clash =
-      overlap(written, writes) ||
-      overlap(written, reads) ||
-      overlap(read, writes) ||
-      writesOutput(program, program.calls[i]!)
+      overlap(written, writes) || overlap(written, reads) || overlap(read, writes) || writesOutput(program, call)
     if (i > 0 && clash) {
       meets[i - 1] = true
       reads = []
@@ -120,7 +119,6 @@ function meetings(program: Program): readonly boolean[] {
     reads.push(...read)
     writes.push(...written)
   }
-  known.set(program, meets)
   return meets
 }
 

@@ -66,7 +66,7 @@ export interface StageOfStep {
   readonly ahead?: number
 }
 
-/** All calls of a program as one launch of resident blocks. */
+/** The first calls of a program as one launch of resident blocks; those behind them are launches of their own. */
 export interface PersistentStep {
   readonly source: string
   readonly entry: string
@@ -75,7 +75,7 @@ export interface PersistentStep {
   readonly ldsBytes: number
   /** arguments in a row of its table */
   readonly args: number
-  /** one for each call */
+  /** the calls that it holds, from the first on */
   readonly stages: readonly StageOfStep[]
 }
 
@@ -111,7 +111,7 @@ export interface Program {
   readonly arenaBytes: number
   /** output name → the buffer that holds it */
   readonly outputs: readonly { readonly name: string; readonly buffer: string; readonly type: TensorType }[]
-  /** the calls are stages of one launch; without it each is a launch of its own */
+  /** calls that are stages of one launch; without it each is a launch of its own */
   readonly persistent?: PersistentStep
 }
 
@@ -131,7 +131,7 @@ export function printProgram(program: Program): string {
     return `  ${i}: ${call.entry}(${args.join(', ')})${label}${stage.meets ? `\n  meet${ahead}` : ''}`
   })
   const launches = program.persistent
-    ? `${calls.length} stages, ${program.persistent.stages.filter(({ meets }) => meets).length} meetings, 1 launch in blocks of ${program.persistent.block}`
+    ? `${program.persistent.stages.length} stages, ${program.persistent.stages.filter(({ meets }) => meets).length} meetings in one launch of blocks of ${program.persistent.block}, ${calls.length - program.persistent.stages.length} launches behind it`
     : `${calls.length} launches of ${kernels.length} kernels`
   return [
     `program @${name} for ${targetId(target)}: ${launches}, arena ${arenaBytes} bytes, ${bound.join(', ')} {`,

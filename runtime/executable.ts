@@ -67,9 +67,11 @@ export class Executable implements Disposable {
       this.#staged = this.#own(driver.during(`inputs of @${program.name}`, () => driver.allocPinned(bytes)))
       this.#staged.view.fill(0)
       this.#place()
-      this.#launches = program.persistent
-        ? [this.#own(this.#persistent(program.persistent))]
-        : program.calls.map((call) => this.#prepare(call))
+      const { persistent } = program
+      this.#launches = [
+        ...(persistent ? [this.#own(this.#persistent(persistent))] : []),
+        ...program.calls.slice(persistent?.stages.length ?? 0).map((call) => this.#prepare(call)),
+      ]
     } catch (error) {
       this[Symbol.dispose]()
       throw error

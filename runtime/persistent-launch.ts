@@ -56,7 +56,7 @@ export class PersistentLaunch implements Disposable {
         cooperative: driver.properties.cooperativeLaunch,
         args: [
           { kind: 'pointer', address: rows.address },
-          { kind: 'i32', value: program.calls.length },
+          { kind: 'i32', value: step.stages.length },
           { kind: 'pointer', address: meeting.address },
           { kind: 'pointer', address: stuck.address },
           { kind: 'i32', value: patience },
@@ -117,9 +117,9 @@ function residentBlocks(step: PersistentStep, { driver, kernel }: PersistentLaun
 /** Rows as `stage_call` of prelude/stage.h lays them out. */
 function tableOf(program: Program, step: PersistentStep, { address, bindings }: PersistentLaunchOptions): Uint8Array {
   const rowBytes = 16 + 2 * 8 * step.args
-  const bytes = new Uint8Array(program.calls.length * rowBytes)
+  const bytes = new Uint8Array(step.stages.length * rowBytes)
   const view = new DataView(bytes.buffer)
-  const values = program.calls.map(({ args }) =>
+  const values = program.calls.slice(0, step.stages.length).map(({ args }) =>
     args.map((arg) => {
       if (arg.kind === 'scalar') return BigInt.asUintN(64, BigInt(evaluate(arg.value, bindings)))
       return arg.buffer === absent ? 0n : address(arg.buffer)

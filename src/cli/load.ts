@@ -108,7 +108,9 @@ export async function loadModel(
     onPlan(plan) {
       const program = plan.target && plan.program()
       const kernels = program ? `, ${program.calls.length} kernels a token` : ''
-      const launches = program?.persistent ? `${kernels} in one launch` : kernels
+      const launches = program?.persistent
+        ? `${kernels}, ${program.persistent.stages.length} of them in one launch`
+        : kernels
       progress.line(`graph    ${plan.source().order.length} ops, after fusion ${plan.fused().order.length}${launches}`)
       if (!flags.verbose || !program) return
       const bytes = (kind: 'weight' | 'state') =>
