@@ -186,9 +186,9 @@ def prefill_case(model, layer, device, case):
 
 def cases_of(result, device):
     """Their lines for everything of a result that PyTorch can run."""
-    model, weights = result["model"], result["options"].get("weights", "bf16")
+    model, weights = result["model"], result["model"]["weights"]
     if weights not in TYPES:
-        print(f"{model['path']}: left out, PyTorch has no {weights} weights of its own", file=sys.stderr)
+        print(f"{model['path']}: left out, PyTorch has no {weights} weights", file=sys.stderr)
         return
     decoder = Decoder(model["dims"], TYPES[weights], device)
     compiled = torch.compile if device == "cuda" else lambda layer, **_: layer

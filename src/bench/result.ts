@@ -110,6 +110,8 @@ export interface BenchResult {
     readonly random: boolean
     readonly parameters: number
     readonly weight_bytes: number
+    /** dtype of most of them */
+    readonly weights: string
     readonly dims: ModelDims
   }
   readonly options: Readonly<Record<string, unknown>>

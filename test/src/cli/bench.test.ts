@@ -13,7 +13,7 @@ test('--json: one object with every figure', async () => {
   const result: BenchResult = JSON.parse(stdout)
   expect(result).toMatchObject({ version: 1, interrupted: false, skipped: [], plain_file_read: null })
   expect(result.device.id).toBe('host')
-  expect(result.model).toMatchObject({ architecture: 'llama', random: true })
+  expect(result.model).toMatchObject({ architecture: 'llama', random: true, weights: 'q4_k' })
   expect(result.loads.map(({ batch }) => batch)).toEqual([1, 2])
   expect(result.prefill.map(({ tokens }) => tokens)).toEqual([16])
   expect(result.decode.map(({ batch, context }) => [batch, context])).toEqual([
