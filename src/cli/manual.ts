@@ -22,6 +22,7 @@ Environment:
 | \`ROCMFORGE_CXX\` | C++ compiler of the host platform; default \`CXX\`, then g++, clang++ |
 | \`ROCMFORGE_ROCM_PATH\` | folder of the HIP runtime and hipRTC; then \`ROCM_PATH\`, \`HIP_PATH\`, the usual folders |
 | \`ROCMFORGE_NO_INSTALL\` | \`npm start\` and \`npm test\` install nothing |
+| \`UV_THREADPOOL_SIZE\` | threads that read weights from files, Node's own variable; default 4, more for fast arrays of disks |
 `
 
 /** Markdown of a program's commands, in their order. */
