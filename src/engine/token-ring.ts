@@ -24,8 +24,8 @@ export class TokenRing implements Disposable {
   /** [slot, row, (token, step + 1)] */
   readonly #words: Int32Array<ArrayBuffer>
   #lastTurn = performance.now()
-  /** when the last token was taken, and how long a step seems to take, ms */
-  #taken = 0
+  /** when the token taken last came, if it was waited for; and how long a step seems to take, ms */
+  #came = Number.NaN
   #interval = 0
 
   constructor(driver: Driver) {
@@ -42,7 +42,8 @@ export class TokenRing implements Disposable {
   /** Forgets what earlier decodings left, while none is running. */
   clear(): void {
     this.#words.fill(0)
-    this.#taken = performance.now()
+    this.#came = Number.NaN
+    this.#interval = 0
   }
 
   /** Enqueues, behind a step, what else it takes for its tokens to be seen. */
@@ -55,11 +56,15 @@ export class TokenRing implements Disposable {
   /** The first `count` tokens of a step of `rows` rows, once they are there. */
   async take(step: number, rows: number, count: number, stream: Stream): Promise<readonly number[]> {
     const at = (step % ringSlots) * rows * 2
-    if (!this.#has(at, count, step)) await this.#wait(at, count, step, stream)
-    else if (performance.now() - this.#lastTurn > patienceMs) await this.#turn()
-    const now = performance.now()
-    this.#interval += (now - this.#taken - this.#interval) / 4
-    this.#taken = now
+    if (this.#has(at, count, step)) {
+      this.#came = Number.NaN
+      if (performance.now() - this.#lastTurn > patienceMs) await this.#turn()
+    } else {
+      await this.#wait(at, count, step, stream)
+      const now = performance.now()
+      if (this.#came <= now) this.#interval += (now - this.#came - this.#interval) / 4
+      this.#came = now
+    }
     const tokens = new Array<number>(count)
     for (let row = 0; row < count; row++) tokens[row] = this.#words[at + row * 2]!
     return tokens
@@ -75,8 +80,11 @@ export class TokenRing implements Disposable {
 
   async #wait(at: number, count: number, step: number, stream: Stream): Promise<void> {
     const began = performance.now()
-    const ahead = this.#taken + this.#interval - began
-    if (ahead > nearMs) await sleep(ahead - nearMs / 2)
+    const ahead = this.#came + this.#interval - began || 0
+    if (ahead > nearMs) {
+      await sleep(ahead - nearMs / 2)
+      if (this.#has(at, count, step)) this.#interval *= 0.75 // slept too long, who knows how much
+    }
     const late = began + Math.max(ahead, 0) + 2 * nearMs
     do {
       await this.#turn()
