@@ -103,11 +103,12 @@ DEVICE row_part load_cached(const kv_t* row) {
   return out;
 }
 
-/** Adds N positions whose scores and values are known; a score of −∞ is a position that is not there. */
-template <int N> DEVICE void add_positions(running& r, const float (&scores)[N * HEAD_SUMS], const row_part (&v)[N]) {
+/** Adds N positions, STRIDE apart, whose scores and values are known; from `left` on there are none. */
+template <int N>
+DEVICE void add_positions(running& r, const float (&scores)[N * HEAD_SUMS], const row_part (&v)[N], int left) {
   UNROLL for (int g = 0; g < HEADS; g++) {
     vec<float, N> score;
-    UNROLL for (int i = 0; i < N; i++) score.set(i, scores[i * HEAD_SUMS + g]);
+    UNROLL for (int i = 0; i < N; i++) score.set(i, i * STRIDE < left ? scores[i * HEAD_SUMS + g] : -INF);
     const float now = max_f32(r.most[g], hmax(score));
     const float origin = now == -INF ? 0.f : now;  // nothing yet: every weight is 0, not NaN
     const vec<float, N> weight = fast_exp(score - origin);
@@ -143,11 +144,7 @@ DEVICE void attend(running& r, const row_part (&q)[HEADS], const attention_call&
     UNROLL for (int i = 0; i < ROWS; i++)
       UNROLL for (int g = 0; g < HEAD_SUMS; g++) sums[i * HEAD_SUMS + g] = g < HEADS ? dot_part(q[min_int(g, HEADS - 1)], k[i]) : 0.f;
     sum_rows(sums);
-    UNROLL for (int i = 0; i < ROWS; i++)
-      if (first + i * STRIDE + slot >= to) {
-        UNROLL for (int g = 0; g < HEAD_SUMS; g++) sums[i * HEAD_SUMS + g] = -INF;
-      }
-    add_positions<ROWS>(r, sums, v);
+    add_positions<ROWS>(r, sums, v, to - first - slot);
   }
 }
 
@@ -210,19 +207,22 @@ DEVICE void total_of(const float* lds, int g, float& most, float& sum) {
   }
 }
 
+/** Channels of a row that a thread finishes: few on a GPU, so that all threads of a block have some. */
+constexpr int DONE = WAVE == 1 ? CHUNK : min_int(CHUNK, 2), DONES = C / DONE;
+
 /** Writes y where one split has all the work, else this split's part of it. */
 DEVICE void store_split(const attention_call& call, const attention_place& at, const float* lds) {
   const size_t first = size_t(at.t) * QUERY_HEADS + at.block_head();
-  KEEP_LOOP for (int i = thread_id(); i < at.block_heads() * CHUNKS; i += BLOCK) {
-    const int g = i / CHUNKS, c = i % CHUNKS * CHUNK;
+  KEEP_LOOP for (int i = thread_id(); i < at.block_heads() * DONES; i += BLOCK) {
+    const int g = i / DONES, c = i % DONES * DONE;
     float most, sum;
     total_of(lds, g, most, sum);
-    chunk_t total = load<CHUNK>(lds + LDS_OUT + g * C + c);
-    for (int w = 1; w < HELD; w++) total += load<CHUNK>(lds + LDS_OUT + (w * BLOCK_HEADS + g) * C + c);
+    vec<float, DONE> total = load<DONE>(lds + LDS_OUT + g * C + c);
+    for (int w = 1; w < HELD; w++) total += load<DONE>(lds + LDS_OUT + (w * BLOCK_HEADS + g) * C + c);
     if (at.splits == 1) {
-      store<CHUNK>(call.y + (first + g) * C + c, total / sum);
+      store<DONE>(call.y + (first + g) * C + c, total * fast_rcp(sum));
     } else {
-      store<CHUNK>(call.partial + ((first + g) * SPLITS + at.split) * C + c, total);
+      store<DONE>(call.partial + ((first + g) * SPLITS + at.split) * C + c, total);
       if (c == 0) {
         call.weights[((first + g) * SPLITS + at.split) * 2] = most;
         call.weights[((first + g) * SPLITS + at.split) * 2 + 1] = sum;
@@ -257,15 +257,15 @@ DEVICE void combine(const attention_call& call, const attention_place& at, float
     }
   }
   block_sync();
-  KEEP_LOOP for (int i = thread_id(); i < heads * CHUNKS; i += BLOCK) {
-    const int g = i / CHUNKS, c = i % CHUNKS * CHUNK;
-    chunk_t total = load<CHUNK>(lds + LDS_OUT + g * C + c);
+  KEEP_LOOP for (int i = thread_id(); i < heads * DONES; i += BLOCK) {
+    const int g = i / DONES, c = i % DONES * DONE;
+    vec<float, DONE> total = load<DONE>(lds + LDS_OUT + g * C + c);
     float sum = lds[LDS_SUM + g];
     for (int a = 1; a < ADDERS; a++) {
-      total += load<CHUNK>(lds + LDS_OUT + (a * BLOCK_HEADS + g) * C + c);
+      total += load<DONE>(lds + LDS_OUT + (a * BLOCK_HEADS + g) * C + c);
       sum += lds[LDS_SUM + a * BLOCK_HEADS + g];
     }
-    store<CHUNK>(call.y + (first + g) * C + c, total / sum);
+    store<DONE>(call.y + (first + g) * C + c, total * fast_rcp(sum));
   }
 }
 

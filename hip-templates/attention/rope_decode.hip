@@ -71,56 +71,55 @@ DEVICE int token_at(const rope_call& call, int request, int position) {
   return wave_reduce(found, Max{});
 }
 
-/** A row in LDS becomes what the cache would give back; it is stored there unless `to` is null. */
-DEVICE void round_row(float* row, kv_t* to) {
-  constexpr int WIDTH = KEPT == 32 ? 32 : 1;
-  for (int c = thread_id() * WIDTH; c < C; c += BLOCK * WIDTH) {
-    kv_t kept[WIDTH / KEPT];
-    store_kept<WIDTH>(kept, 0, load<WIDTH>(row + c));
-    store<WIDTH>(row + c, load_kept<WIDTH>(kept, 0));
-    if (to) {
-      UNROLL for (int i = 0; i < WIDTH / KEPT; i++) to[c / KEPT + i] = kept[i];
-    }
-  }
-}
-
 /** Key and value of one head of a token of this step, rotated, into LDS; the angles are there. The block must meet. */
 DEVICE void make_row(const rope_call& call, int t, int kv, float* lds) {
-  for (int c = thread_id(); c < C; c += BLOCK) {
+  KEEP_LOOP for (int c = thread_id(); c < C; c += BLOCK) {
     lds[LDS_K + c] = rotated(call.k + K_OFFSET + size_t(t) * K_STRIDE + kv * C, c, lds + LDS_COSINES, lds + LDS_SINES);
     lds[LDS_V + c] = float(call.v[V_OFFSET + size_t(t) * V_STRIDE + kv * C + c]);
   }
 }
 
-/** Position l, from the tokens of this step or, if none of them has it, from the cache. `made`: its row is in LDS. */
-DEVICE void add_new(running& r, const row_part (&q)[HEADS], const rope_call& call, const attention_place& at,
-                    const i32* pages, int l, bool made, float* lds) {
-  const int token = l == at.position ? at.t : token_at(call, at.request, l), page = page_of(pages, l);
-  if (token >= 0) {
-    const bool appends = token == at.t && at.part == 0 && page >= 0;
-    if (!made) {
-      block_sync();  // the row before may still be read
-      make_angles(lds + LDS_COSINES, lds + LDS_SINES, l, call.factors);
-      block_sync();
-      make_row(call, token, at.kv, lds);
-      block_sync();
-    }
-    round_row(lds + LDS_K, appends ? call.k_cache + cache_row(page, at.kv, l) : nullptr);
-    round_row(lds + LDS_V, appends ? call.v_cache + cache_row(page, at.kv, l) : nullptr);
-    block_sync();
+/** Key and value in LDS become what the caches would give back; they are stored at `row` of them, if that is one. */
+DEVICE void round_row(const rope_call& call, i64 row, float* lds) {
+  constexpr int WIDTH = KEPT == 32 ? 32 : 1;
+  KEEP_LOOP for (int i = thread_id() * WIDTH; i < 2 * C; i += BLOCK * WIDTH) {
+    kv_t* const cache = i < C ? call.k_cache : call.v_cache;
+    kv_t kept[WIDTH / KEPT];
+    store_kept<WIDTH>(kept, 0, load<WIDTH>(lds + LDS_K + i));
+    store<WIDTH>(lds + LDS_K + i, load_kept<WIDTH>(kept, 0));
+    if (row >= 0) cache[row + i % C / KEPT] = kept[0];
   }
-  if (wave_id() / HEAD_WAVES == 0) {
-    const row_part k = token >= 0 ? load_row(lds + LDS_K) : load_cached(call.k_cache + cache_row(page, at.kv, l));
-    row_part v[1];
-    v[0] = token >= 0 ? load_row(lds + LDS_V) : load_cached(call.v_cache + cache_row(page, at.kv, l));
-    float sums[HEAD_SUMS];
-    UNROLL for (int g = 0; g < HEAD_SUMS; g++) sums[g] = g < HEADS ? dot_part(q[min_int(g, HEADS - 1)], k) : 0.f;
-    sum_rows(sums);
-    if (share_slot() > 0) {
-      UNROLL for (int g = 0; g < HEAD_SUMS; g++) sums[g] = -INF;
-      v[0] = zero_row();
-    }
-    add_positions<1>(r, sums, v);
+}
+
+/** The same of a position that the caches hold. */
+DEVICE void read_row(const rope_call& call, i64 row, float* lds) {
+  KEEP_LOOP for (int c = thread_id() * CHUNK; c < C; c += BLOCK * CHUNK) {
+    store<CHUNK>(lds + LDS_K + c, load_kept<CHUNK>(call.k_cache + row, c));
+    store<CHUNK>(lds + LDS_V + c, load_kept<CHUNK>(call.v_cache + row, c));
+  }
+}
+
+/** Head g of this wave, rotated and scaled. */
+DEVICE row_part query(const float* lds, int g) {
+  return load_row(lds + LDS_Q + (wave_id() % HEAD_WAVES * HEADS + g) * C);
+}
+
+/** Adds the position whose key and value are in LDS, in the first slot. */
+DEVICE void add_row(running& r, const float* lds) {
+  const row_part k = load_row(lds + LDS_K);
+  const row_part v[1] = {share_slot() == 0 ? load_row(lds + LDS_V) : zero_row()};
+  float sums[HEAD_SUMS];
+  UNROLL for (int g = 0; g < HEAD_SUMS; g++) sums[g] = g < HEADS ? dot_part(query(lds, min_int(g, HEADS - 1)), k) : 0.f;
+  sum_rows(sums);
+  add_positions<1>(r, sums, v, share_slot() == 0);
+}
+
+/** Rotates the queries by the angles in LDS; the block must meet. */
+DEVICE void rotate_queries(const rope_call& call, const attention_place& at, float* lds) {
+  KEEP_LOOP for (int i = thread_id(); i < BLOCK_HEADS * C; i += BLOCK) {
+    const int head = at.block_head() + min_int(i / C, at.block_heads() - 1);
+    const q_t* const from = call.q + Q_OFFSET + size_t(at.t) * Q_STRIDE + head * C;
+    lds[LDS_Q + i] = rotated(from, i % C, lds + LDS_COSINES, lds + LDS_SINES) * SCALE;
   }
 }
 
@@ -130,24 +129,32 @@ DEVICE void rope_attention_tile(int tile, const rope_call& call) {
   if (at.idle()) return store_nothing(call.attention, at);
   if (at.from >= at.to) return;
   const i32* const pages = call.attention.page_table + size_t(at.request) * call.attention.M;
-  block_sync();  // the tile before may still be read
-  make_angles(lds + LDS_COSINES, lds + LDS_SINES, at.position, call.factors);
+  /** what this split reads from the cache ends here */
   const int cached = max_int(at.from, min_int(at.to, first_new(call, at.request)));
-  block_sync();
-  for (int i = thread_id(); i < BLOCK_HEADS * C; i += BLOCK) {
-    const int head = at.block_head() + min_int(i / C, at.block_heads() - 1);
-    const q_t* const from = call.q + Q_OFFSET + size_t(at.t) * Q_STRIDE + head * C;
-    lds[LDS_Q + i] = rotated(from, i % C, lds + LDS_COSINES, lds + LDS_SINES) * SCALE;
-  }
-  const bool own = cached == at.position;  // all that is new here, as where each token has a request of its own
-  if (own && at.to > cached) make_row(call, at.t, at.kv, lds);
-  block_sync();
   running r;
-  row_part q[HEADS];
-  UNROLL for (int g = 0; g < HEADS; g++) q[g] = load_row(lds + LDS_Q + (wave_id() % HEAD_WAVES * HEADS + g) * C);
   start(r);
+  // the token's own position first: its angles turn the queries; then others of this step, if they are in this split
+  KEEP_LOOP for (int l = at.position; l == at.position || l >= cached; l = min_int(l, at.to) - 1) {
+    const bool own = l == at.position, here = l < at.to;
+    const int token = own ? at.t : token_at(call, at.request, l), page = here ? page_of(pages, l) : -1;
+    block_sync();  // what is in LDS may still be read
+    if (token >= 0) make_angles(lds + LDS_COSINES, lds + LDS_SINES, l, call.factors);
+    block_sync();
+    if (own) rotate_queries(call, at, lds);
+    if (here && token >= 0) {
+      make_row(call, token, at.kv, lds);
+      block_sync();
+      const bool appends = own && at.part == 0 && page >= 0;
+      round_row(call, appends ? i64(cache_row(page, at.kv, l)) : -1, lds);
+    } else if (here) {
+      read_row(call, i64(cache_row(page, at.kv, l)), lds);
+    }
+    block_sync();
+    if (here && wave_id() / HEAD_WAVES == 0) add_row(r, lds);
+  }
+  row_part q[HEADS];
+  UNROLL for (int g = 0; g < HEADS; g++) q[g] = query(lds, g);
   attend(r, q, call.attention, pages, at.kv, at.from, cached);
-  KEEP_LOOP for (int l = cached; l < at.to; l++) add_new(r, q, call, at, pages, l, own, lds);
   finish(call.attention, at, r, lds);
 }
 

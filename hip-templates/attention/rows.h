@@ -82,8 +82,8 @@ template <int N, int HELD = N, int MASK = 1> DEVICE void reduce_rows(float (&v)[
     const bool upper = (row_lane() & MASK) != 0;
     UNROLL for (int i = 0; i < NEXT; i++) {
       if constexpr (HELD > 1) {
-        const float keep = upper ? v[i + NEXT] : v[i], give = upper ? v[i] : v[i + NEXT];
-        v[i] = keep + wave_shfl_xor(give, MASK);
+        const float low = v[i], high = v[i + NEXT];  // read first: a choice between elements would put v into memory
+        v[i] = (upper ? high : low) + wave_shfl_xor(upper ? low : high, MASK);
       } else {
         v[i] += wave_shfl_xor(v[i], MASK);
       }

@@ -40,7 +40,7 @@ DEVICE double turns_of_pair(int i) {
 
 /** Cosine and sine of each pair's angle at `position`, into LDS; the block must meet before they are read. */
 DEVICE void make_angles(float* cosines, float* sines, int position, const float* factors) {
-  for (int i = thread_id(); i < PAIRS; i += BLOCK) {
+  KEEP_LOOP for (int i = thread_id(); i < PAIRS; i += BLOCK) {
     double step = turns_of_pair(i);
     if constexpr (HAS_FACTORS) step /= double(factors[i]);
     const u64 turns = u64(step) * u64(i64(position));
