@@ -34,7 +34,7 @@ export interface DecodeResult {
   /** of the whole batch */
   readonly tokens_per_second: number
   readonly tokens_per_second_per_request: number
-  /** wall time of a step: median, least and most of the rounds' means */
+  /** wall time of a step: a round from its start to its last token, over its tokens; median, least and most of the rounds */
   readonly ms: { readonly median: number; readonly min: number; readonly max: number }
   /** of single steps, by the device's clock, or null where it was not asked */
   readonly device_ms: { readonly median: number; readonly p99: number; readonly mean: number } | null
