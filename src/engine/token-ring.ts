@@ -2,7 +2,7 @@
 // host sees too; the host looks there, and sleeps where it knows that nothing can have come yet.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { invariant } from '../../ir/diagnostic.ts'
-import type { DeviceBuffer, Driver, PinnedBuffer, Stream } from '../../runtime/platform/driver.ts'
+import type { DeviceBuffer, Driver, PinnedBuffer, Stream, TimingEvent } from '../../runtime/platform/driver.ts'
 import { ringSlots } from '../models/step.ts'
 import { largestBatch } from './programs.ts'
 
@@ -21,6 +21,8 @@ export class TokenRing implements Disposable {
   readonly #seen: PinnedBuffer
   /** where device and host share no memory, the ring is here and every step is copied */
   readonly #own: DeviceBuffer | undefined
+  /** where the CPU is the device, to look again and again would take it from the kernels: these are waited for */
+  readonly #events: readonly TimingEvent[]
   /** [slot, row, (token, step + 1)] */
   readonly #words: Int32Array<ArrayBuffer>
   #lastTurn = performance.now()
@@ -35,6 +37,9 @@ export class TokenRing implements Disposable {
     this.#seen = shared ?? driver.allocPinned(words * 4)
     this.#own = shared ? undefined : driver.alloc(words * 4)
     this.address = this.#own?.address ?? this.#seen.address
+    this.#events = driver.sharesHostMemory
+      ? Array.from({ length: ringSlots }, () => driver.createEvent({ timing: false }))
+      : []
     this.#words = new Int32Array(this.#seen.view.buffer, this.#seen.view.byteOffset, words)
     this.clear()
   }
@@ -46,8 +51,9 @@ export class TokenRing implements Disposable {
     this.#interval = 0
   }
 
-  /** Enqueues, behind a step, what else it takes for its tokens to be seen. */
+  /** Enqueues, behind a step, what else it takes for its tokens to be seen: on a GPU that shares memory, nothing. */
   follow(step: number, rows: number, stream: Stream): void {
+    this.#events[step % ringSlots]?.record(stream)
     if (!this.#own) return
     const [offset, bytes] = [(step % ringSlots) * rows * 8, rows * 8]
     this.#driver.copyToHost(this.#seen.address + BigInt(offset), this.#own.address + BigInt(offset), bytes, stream)
@@ -79,6 +85,12 @@ export class TokenRing implements Disposable {
   }
 
   async #wait(at: number, count: number, step: number, stream: Stream): Promise<void> {
+    const event = this.#events[step % ringSlots]
+    if (event) {
+      await event.synchronizeAsync()
+      this.#lastTurn = performance.now()
+      return this.#expect(at, count, step)
+    }
     const began = performance.now()
     const ahead = this.#came + this.#interval - began || 0
     if (ahead > nearMs) {
@@ -91,8 +103,12 @@ export class TokenRing implements Disposable {
       if (performance.now() < late) continue
       await sleep(1)
       // a device that failed will never write: to ask it throws
-      if (stream.idle) invariant(this.#has(at, count, step), `step ${step} of a decoding has run and left no token`)
+      if (stream.idle) this.#expect(at, count, step)
     } while (!this.#has(at, count, step))
+  }
+
+  #expect(at: number, count: number, step: number): void {
+    invariant(this.#has(at, count, step), `step ${step} of a decoding has run and left no token`)
   }
 
   async #turn(): Promise<void> {
@@ -101,6 +117,7 @@ export class TokenRing implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    for (const event of this.#events) event[Symbol.dispose]()
     this.#own?.[Symbol.dispose]()
     this.#seen[Symbol.dispose]()
   }

@@ -21,6 +21,7 @@ const apart = () =>
   new Proxy(driver, {
     get(target, name) {
       if (name === 'allocShared') return () => undefined
+      if (name === 'sharesHostMemory') return false
       const value = Reflect.get(target, name, target)
       return typeof value === 'function' ? value.bind(target) : value
     },
@@ -46,7 +47,10 @@ describe.each([
   })
 })
 
-test('a step that ran and left no token is our error, not a wait without end', async () => {
-  using ring = new TokenRing(driver)
+test.each([
+  ['waited for by event', () => driver],
+  ['looked for', apart],
+])('a step that ran and left no token, %s, is our error, not a wait without end', async (_, on) => {
+  using ring = new TokenRing(on())
   await expect(ring.take(0, 1, 1, stream)).rejects.toThrow('step 0 of a decoding has run and left no token')
 })
