@@ -14,7 +14,6 @@ import { findHostCompiler } from '../../runtime/host-compiler.ts'
 import { openKernelCache } from '../../runtime/kernel-cache.ts'
 import { compileJob } from '../../runtime/kernel-compiler.ts'
 import { selectToolchain } from '../../runtime/toolchains.ts'
-import { stepKinds } from '../engine/programs.ts'
 import { openCheckpoint } from '../loader/checkpoint.ts'
 import { knownArchitectures } from '../models/index.ts'
 import { compileOptions, readOptions } from '../options.ts'
@@ -94,7 +93,7 @@ async function compilerOf(target: Target): Promise<string> {
 /** Every kernel of the model's programs, each once, with all entries that any program uses. */
 function jobsOf(plan: ModelPlan, target: Target): CompileJob[] {
   const jobs = new Map<string, CompileJob>()
-  for (const source of stepKinds.flatMap((kind) => plan.program(kind).kernels)) {
+  for (const source of plan.programs.flatMap(({ kernels }) => kernels)) {
     const known = jobs.get(source.id)
     const kernels = [...new Set([...(known?.kernels ?? []), ...source.entries])]
     jobs.set(source.id, { ...(known ?? compileJob(source, target)), kernels })

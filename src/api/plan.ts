@@ -9,7 +9,7 @@ import { printGraph } from '../../ir/print.ts'
 import type { Target } from '../../ir/target.ts'
 import type { Bindings } from '../../ir/type.ts'
 import type { PassRecord } from '../../passes/pass.ts'
-import { type StepGraph, type StepKind, stepGraph, stepKinds } from '../engine/programs.ts'
+import { batchFor, batchSizes, type StepGraph, type StepKind, stepGraph, stepKinds } from '../engine/programs.ts'
 import type { ModelSource } from '../loader/checkpoint.ts'
 import type { CompileSettings } from '../options.ts'
 
@@ -124,7 +124,8 @@ export class ModelPlan {
 
   /** Every program that serving the model may take. */
   get programs(): Program[] {
-    return stepKinds.map((kind) => this.program(kind))
+    const larger = batchSizes.filter((size) => size > 1 && size <= batchFor(this.maxBatch))
+    return [...stepKinds.map((kind) => this.program(kind)), ...larger.map((size) => this.program('decode', size))]
   }
 
   /** The text of a graph (default: the fused one of a decode step), or of its program. */
