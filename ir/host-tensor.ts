@@ -1,7 +1,7 @@
 // Tensors in host memory as references see them: floats of every width are held as f32 (or f64 when a pass is compared
 // exactly), quantised weights as their decoded values; the dtype only remembers what they were.
 import { fail, invariant } from './diagnostic.ts'
-import { type Bindings, type Dtype, isFloat, isQuant, product } from './type.ts'
+import { type Bindings, type Dtype, isCache, isFloat, isQuant, product } from './type.ts'
 
 export type HostData = Float32Array | Float64Array | Int32Array | Uint32Array | Int8Array | Uint8Array
 
@@ -22,7 +22,7 @@ export const size = (tensor: HostTensor): number => product(tensor.shape)
 
 /** Storage for `dtype` as references hold it. */
 export function storage(dtype: Dtype, n: number, f64 = false): HostData {
-  if (isFloat(dtype) || isQuant(dtype)) return f64 ? new Float64Array(n) : new Float32Array(n)
+  if (isCache(dtype) || isQuant(dtype)) return f64 ? new Float64Array(n) : new Float32Array(n)
   const Storage = { i32: Int32Array, u32: Uint32Array, i8: Int8Array, u8: Uint8Array, bool: Uint8Array }[dtype]
   return new Storage(n)
 }

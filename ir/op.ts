@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { fail, invariant } from './diagnostic.ts'
 import type { Attrs } from './graph.ts'
 import type { HostTensor, ReferenceContext } from './host-tensor.ts'
-import { type Dim, isFloat, isQuant, printType, type TensorType } from './type.ts'
+import { type Dim, isCache, isFloat, isQuant, printType, type TensorType } from './type.ts'
 import type { Value } from './value.ts'
 
 /**
@@ -183,6 +183,10 @@ export function expectRank(name: string, type: TensorType, rank: number): void {
   if (type.shape.length !== rank) typeError(`${name} must have ${rank} dims, is ${printType(type)}`)
 }
 
+/** Floats, in any form that a cache keeps them in. */
+export function expectCache(name: string, type: TensorType): void {
+  if (!isCache(type.dtype)) typeError(`${name} must be f32, f16, bf16, f8_e4m3 or q8_0, is ${printType(type)}`)
+}
 export function expectFloat(name: string, type: TensorType): void {
   if (!isFloat(type.dtype)) typeError(`${name} must be f32, f16 or bf16, is ${printType(type)}`)
 }

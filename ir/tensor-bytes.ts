@@ -1,5 +1,8 @@
 // Between the bytes of a tensor in a file or on a device (little-endian, row-major) and its values on the host.
+
+import { q8Block } from './cache-values.ts'
 import { invariant } from './diagnostic.ts'
+import { f8ToNumber, numberToF8 } from './f8.ts'
 import { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from './half.ts'
 import type { HostData, HostTensor } from './host-tensor.ts'
 import { quantFormats } from './quant.ts'
@@ -45,6 +48,7 @@ function decodeValues(dtype: Dtype, n: number, bytes: Uint8Array): HostData {
     for (let i = 0; i < n; i++) out[i] = table[words[i]!]!
     return out
   }
+  if (dtype === 'f8_e4m3') return Float32Array.from(bytes.subarray(0, n), f8ToNumber)
   const Storage = {
     f32: Float32Array,
     i32: Int32Array,
@@ -57,9 +61,11 @@ function decodeValues(dtype: Dtype, n: number, bytes: Uint8Array): HostData {
   return new Storage(source.buffer as ArrayBuffer, source.byteOffset, n).slice()
 }
 
-/** Bytes of values as `dtype`; narrowing to f16 and bf16 rounds to nearest even. */
+/** Bytes of values as `dtype`; narrowing to floats rounds to nearest even. Of block formats only q8_0 can be written. */
 export function encodeValues(dtype: Dtype, values: ArrayLike<number>): Uint8Array<ArrayBuffer> {
+  if (dtype === 'q8_0') return encodeQ8(values)
   invariant(!isQuant(dtype), `values cannot be written as ${dtype}`)
+  if (dtype === 'f8_e4m3') return Uint8Array.from(values, numberToF8)
   if (dtype === 'f16' || dtype === 'bf16') {
     const narrow = dtype === 'f16' ? numberToF16 : numberToBf16
     const words = new Uint16Array(values.length)
@@ -77,4 +83,17 @@ export function encodeValues(dtype: Dtype, values: ArrayLike<number>): Uint8Arra
   const typed = new Storage(values.length)
   typed.set(values)
   return new Uint8Array(typed.buffer)
+}
+
+function encodeQ8(values: ArrayLike<number>): Uint8Array<ArrayBuffer> {
+  const { block, bytes } = quantFormats.q8_0
+  invariant(values.length % block === 0, `${values.length} values are not whole blocks`)
+  const out = new Uint8Array((values.length / block) * bytes)
+  const view = new DataView(out.buffer)
+  for (let at = 0, to = 0; at < values.length; at += block, to += bytes) {
+    const { step, codes } = q8Block(values, at)
+    view.setUint16(to, step, true)
+    for (const [i, code] of codes.entries()) view.setInt8(to + 2 + i, code)
+  }
+  return out
 }

@@ -3,9 +3,11 @@ import { invariant } from './diagnostic.ts'
 import { type QuantType, quantFormats } from './quant.ts'
 
 /** Element types with one scalar per element. */
-export const scalarTypes = ['f32', 'f16', 'bf16', 'i32', 'u32', 'i8', 'u8', 'bool'] as const
+export const scalarTypes = ['f32', 'f16', 'bf16', 'f8_e4m3', 'i32', 'u32', 'i8', 'u8', 'bool'] as const
 export type ScalarType = (typeof scalarTypes)[number]
 export type FloatType = 'f32' | 'f16' | 'bf16'
+/** What a KV cache may keep floats as: `f8_e4m3` is OCP's 8-bit float, for caches alone; `q8_0` has blocks along C. */
+export type CacheType = FloatType | 'f8_e4m3' | 'q8_0'
 /** Every element type: scalars, and block-quantised weights (whose last dim is a whole number of blocks). */
 export type Dtype = ScalarType | QuantType
 
@@ -29,12 +31,23 @@ export interface TensorType {
   readonly state?: true
 }
 
-const scalarBytes: Record<ScalarType, number> = { f32: 4, f16: 2, bf16: 2, i32: 4, u32: 4, i8: 1, u8: 1, bool: 1 }
+const scalarBytes: Record<ScalarType, number> = {
+  f32: 4,
+  f16: 2,
+  bf16: 2,
+  f8_e4m3: 1,
+  i32: 4,
+  u32: 4,
+  i8: 1,
+  u8: 1,
+  bool: 1,
+}
 
 export const tensor = (dtype: Dtype, shape: readonly Dim[]): TensorType => ({ dtype, shape })
 export const state = (dtype: Dtype, shape: readonly Dim[]): TensorType => ({ dtype, shape, state: true })
 
 export const isFloat = (dtype: Dtype): dtype is FloatType => dtype === 'f32' || dtype === 'f16' || dtype === 'bf16'
+export const isCache = (dtype: Dtype): dtype is CacheType => isFloat(dtype) || dtype === 'f8_e4m3' || dtype === 'q8_0'
 export const isQuant = (dtype: Dtype): dtype is QuantType => Object.hasOwn(quantFormats, dtype)
 export const isScalar = (dtype: Dtype): dtype is ScalarType => Object.hasOwn(scalarBytes, dtype)
 export const isDtype = (name: string): name is Dtype =>

@@ -10,7 +10,7 @@ import { opNamed } from '../ir/op.ts'
 import { executeReference } from '../ir/reference.ts'
 import { type Target, targetId } from '../ir/target.ts'
 import { decodeTensor } from '../ir/tensor-bytes.ts'
-import { type Bindings, bindShape, byteSize, type Dtype, elementCount, isFloat, state, tensor } from '../ir/type.ts'
+import { type Bindings, bindShape, byteSize, type Dtype, elementCount, isCache, state, tensor } from '../ir/type.ts'
 import type { Value } from '../ir/value.ts'
 import type { KernelCache, KeyInput, SelfCheck } from './kernel-cache.ts'
 import type { Driver } from './platform/driver.ts'
@@ -135,7 +135,9 @@ function expected(
   return Object.fromEntries(op.results.map((name) => [name, results[`${name}_result`]!]))
 }
 
-const epsilon = (dtype: Dtype): number => (dtype === 'f16' ? 2 ** -10 : dtype === 'bf16' ? 2 ** -7 : 2 ** -23)
+/** Distance of 1 and the next number; of q8_0 as if all of a block were as large as its largest. */
+const epsilons: Partial<Record<Dtype, number>> = { f16: 2 ** -10, bf16: 2 ** -7, f8_e4m3: 2 ** -3, q8_0: 2 ** -6 }
+const epsilon = (dtype: Dtype): number => epsilons[dtype] ?? 2 ** -23
 
 /**
  * The first element that is off, in words. f32 within 1e-5 or `tolerance` units in the last place, relative or absolute;
@@ -144,15 +146,21 @@ const epsilon = (dtype: Dtype): number => (dtype === 'f16' ? 2 ** -10 : dtype ==
 function disagreement(name: string, wanted: HostTensor, got: HostTensor, tolerance: number): string | undefined {
   const { dtype } = got
   if (wanted.data.length !== got.data.length) return `${name} has ${got.data.length} values, not ${wanted.data.length}`
-  const squares = tolerance > 4 ? Array.from(wanted.data as Float32Array).reduce((sum, v) => sum + v * v, 0) : 0
+  const squares =
+    tolerance > 4 || dtype === 'q8_0' ? Array.from(wanted.data as Float32Array).reduce((sum, v) => sum + v * v, 0) : 0
   const typical = Math.sqrt(squares / Math.max(1, wanted.data.length))
   const relative = Math.max(tolerance * epsilon(dtype), dtype === 'f32' && tolerance > 0 ? 1e-5 : 0)
-  const floor = tolerance === 0 ? 0 : dtype === 'f32' ? 1e-5 : tolerance * (dtype === 'f16' ? 2 ** -24 : 2 ** -133)
+  const floor =
+    tolerance === 0
+      ? 0
+      : dtype === 'f32'
+        ? 1e-5
+        : tolerance * (dtype === 'f16' ? 2 ** -24 : dtype === 'f8_e4m3' ? 2 ** -9 : 2 ** -133)
   for (let i = 0; i < wanted.data.length; i++) {
     const [a, b] = [wanted.data[i]!, got.data[i]!]
     if (Object.is(a, b) || a === b) continue
     const allowed = Math.max(relative * Math.max(Math.abs(a), typical), floor)
-    if (isFloat(dtype) && Math.abs(a - b) <= allowed) continue
+    if (isCache(dtype) && Math.abs(a - b) <= allowed) continue
     return `${name}[${i}] is ${b}, the reference has ${a}`
   }
   return undefined

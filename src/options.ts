@@ -19,9 +19,11 @@ export const compileOptions = z.strictObject({
   optLevel: z.literal(optLevels).default(3).describe('fusion: 0 none … 3 all'),
   context: positive.optional().describe('tokens of the KV cache; default: what the model was made for, at most 8192'),
   kvDtype: z
-    .enum(['f32', 'f16', 'bf16'])
+    .enum(['f32', 'f16', 'bf16', 'q8_0', 'f8'])
     .optional()
-    .describe('dtype of the KV cache; default: f16 on a GPU, f32 on the CPU'),
+    .describe(
+      'dtype of the KV cache (q8_0: 8 bits and a scale of 32; f8: e4m3); default: f16 on a GPU, f32 on the CPU',
+    ),
   activations: z.enum(['f32', 'f16', 'bf16']).default('f32').describe('dtype of activations between kernels'),
   pageSize: positive.default(16).describe('tokens a page of the KV cache'),
   maxBatch: positive

@@ -3,13 +3,14 @@
 import { staticDim } from '../../ir/op.ts'
 import { attention, pvMatmul, qkMatmul, ropeAttention } from '../../ir/ops/index.ts'
 import type { Target } from '../../ir/target.ts'
-import type { Dtype } from '../../ir/type.ts'
+import { type Dtype, rowBytes } from '../../ir/type.ts'
 import { ceilDiv, type Extent, plus, times } from '../extent.ts'
 import { type Defines, defineKernel, type Params, type Site } from '../kernel.ts'
 import { blockSpace, isFastHost } from './block-space.ts'
 import {
   alignmentOf,
   bytesOf,
+  cacheElement,
   elementType,
   isWhole,
   placeDefines,
@@ -45,7 +46,7 @@ function fixed(site: Site): Defines {
     P_WINDOW: (site.attrs.window as number | undefined) ?? 0,
     P_SCALE: site.attrs.scale as number,
     P_Q: elementType(typeAt(site, 'q').dtype),
-    P_KV: elementType(typeAt(site, 'k_cache').dtype),
+    P_KV: cacheElement(typeAt(site, 'k_cache').dtype),
     P_Y: elementType(typeAt(site, 'y').dtype),
   }
 }
@@ -65,14 +66,7 @@ function cost(site: Site) {
   const { T, kvHeads, group, channels } = shapeOf(site)
   const { types } = site
   const context: Extent = times(types.page_table!.shape[1]!, staticDim(typeAt(site, 'k_cache'), 2))
-  const cached = times(
-    2,
-    types.page_table!.shape[0]!,
-    context,
-    kvHeads,
-    channels,
-    types.k_cache!.dtype === 'f32' ? 4 : 2,
-  )
+  const cached = times(2, types.page_table!.shape[0]!, context, kvHeads, rowBytes(types.k_cache!.dtype, channels))
   return {
     bytes: plus(cached, plus(bytesOf(types.q!), bytesOf(types.y!))),
     flops: times(4, T, context, kvHeads * group, channels),
@@ -204,7 +198,13 @@ export const attentionSplitKernel = defineKernel({
 })
 
 /** Distance of 1 and the next number; of q8_0 as if all of a block were as large as its largest. */
-const epsilon: Partial<Record<Dtype, number>> = { f32: 2 ** -23, f16: 2 ** -10, bf16: 2 ** -7, q8_0: 2 ** -6 }
+const epsilon: Partial<Record<Dtype, number>> = {
+  f32: 2 ** -23,
+  f16: 2 ** -10,
+  bf16: 2 ** -7,
+  f8_e4m3: 2 ** -3,
+  q8_0: 2 ** -6,
+}
 
 /** LDS of a block: few.h's, and behind it rotated queries, a new key and value, cosines and sines. */
 function ropeLds(params: Params, target: Target, site: Site): number {

@@ -4,14 +4,29 @@ import { kvAppend, kvRead } from '../../ir/ops/index.ts'
 import { times } from '../extent.ts'
 import { defineKernel } from '../kernel.ts'
 import { blockSpace } from './block-space.ts'
-import { alignmentOf, bytesOf, elementType, placeDefines, rowsOf, servesRows, sizeOf, typeAt } from './layout.ts'
+import {
+  alignmentOf,
+  bytesOf,
+  cacheElement,
+  elementType,
+  placeDefines,
+  rowsOf,
+  servesRows,
+  sizeOf,
+  typeAt,
+} from './layout.ts'
 
 export const kvAppendKernel = defineKernel({
   implements: kvAppend,
   template: 'cache/kv_append.hip',
   args: ['cache', 'x', 'positions', 'seq', 'page_table', 'T', 'M'],
   strided: ['x'],
-  serves: (site) => servesRows(site, ['x']),
+  serves: (site) => {
+    const { stride, offset } = rowsOf(site, 'x')
+    if (typeAt(site, 'cache').dtype === 'q8_0' && alignmentOf(stride, offset) < 8)
+      return 'blocks of 32 are read from rows that start at multiples of 8 elements'
+    return servesRows(site, ['x'])
+  },
   fixed: (site) => {
     const [cache, place] = [typeAt(site, 'cache'), rowsOf(site, 'x')]
     return {
@@ -19,7 +34,7 @@ export const kvAppendKernel = defineKernel({
       P_PAGE: staticDim(cache, 2),
       P_HEAD_DIM: staticDim(cache, 3),
       P_ALIGN: alignmentOf(staticDim(cache, 3), place.stride, place.offset),
-      P_KV: elementType(cache.dtype),
+      P_KV: cacheElement(cache.dtype),
       P_X: elementType(typeAt(site, 'x').dtype),
       ...placeDefines('x', place),
     }
@@ -42,7 +57,7 @@ export const kvReadKernel = defineKernel({
       P_PAGE: staticDim(cache, 2),
       P_HEAD_DIM: staticDim(cache, 3),
       P_ALIGN: alignmentOf(staticDim(cache, 3)),
-      P_KV: elementType(cache.dtype),
+      P_KV: cacheElement(cache.dtype),
       P_Y: elementType(typeAt(site, 'y').dtype),
     }
   },

@@ -323,7 +323,14 @@ function attentions({ heads: H, kvHeads, channels: C, page }: CatalogShape): Cat
     rotateAttend('rope_attention, one token, f16 cache', 1, 'f16'),
     rotateAttend('rope_attention, one token, bf16', 1, 'bf16', 'bf16'),
     rotateAttend('rope_attention, 32 tokens, f16 cache', 32, 'f16'),
+    rotateAttend('rope_attention, one token, q8_0 cache', 1, 'q8_0'),
+    rotateAttend('rope_attention, one token, f8 cache', 1, 'f8_e4m3'),
+    attend('attention, one token, q8_0 cache', 1, 'q8_0'),
+    attend('attention, one token, f8 cache', 1, 'f8_e4m3'),
+    attend('attention, many tokens, q8_0 cache', 'T', 'q8_0'),
     rotate('rope_kv_append, f16 cache', 'f16', 'half-split'),
+    rotate('rope_kv_append, q8_0 cache', 'q8_0', 'half-split'),
+    rotate('rope_kv_append, f8 cache', 'f8_e4m3', 'half-split'),
     rotate('rope_kv_append, bf16 cache, interleaved', 'bf16', 'interleaved'),
     entry('rope f32', (g) =>
       rope(

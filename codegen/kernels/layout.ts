@@ -13,6 +13,12 @@ export function elementType(dtype: Dtype): string {
   return dtype === 'bool' ? 'u8' : dtype
 }
 
+/** The same of a cache: `f8_t`, `q8_0_t`. */
+export function cacheElement(dtype: Dtype): string {
+  if (dtype === 'q8_0') return 'q8_0_t'
+  return dtype === 'f8_e4m3' ? 'f8_t' : elementType(dtype)
+}
+
 export const typeAt = (site: Site, name: string): TensorType => {
   const type = site.types[name]
   invariant(type, `${site.op} has no ${name}`)

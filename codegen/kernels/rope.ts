@@ -5,7 +5,7 @@ import type { Target } from '../../ir/target.ts'
 import { ceilDiv, type Extent, plus, times } from '../extent.ts'
 import { type Defines, defineKernel, type Params, type Site } from '../kernel.ts'
 import { blockSpace, isFastHost } from './block-space.ts'
-import { bytesOf, elementType, placeDefines, rowAlignment, rowsOf, servesRows, typeAt } from './layout.ts'
+import { bytesOf, cacheElement, elementType, placeDefines, rowAlignment, rowsOf, servesRows, typeAt } from './layout.ts'
 
 /** What angles.h needs; the ratio is text so that it stays f64. */
 export function angleDefines(site: Site): Defines {
@@ -86,7 +86,7 @@ export const ropeKvAppendKernel = defineKernel({
       P_K: elementType(typeAt(site, 'k').dtype),
       P_V: elementType(typeAt(site, 'v').dtype),
       P_Y: elementType(typeAt(site, 'q_out').dtype),
-      P_KV: elementType(typeAt(site, 'k_cache').dtype),
+      P_KV: cacheElement(typeAt(site, 'k_cache').dtype),
       ...placeDefines('q', places.q),
       ...placeDefines('k', places.k),
       ...placeDefines('v', places.v),

@@ -101,7 +101,7 @@ DEVICE void load_keys(const attention_lds& s, const kv_t* k_cache, const i32* pa
   for (int i = thread_id(); i < TILE * CHUNKS; i += BLOCK) {
     const int l = i % TILE, c = i / TILE * CHUNK, position = first + l;
     const vec<float, CHUNK> v = l < count
-                                    ? load<CHUNK>(k_cache + cache_row(page_of(pages, position), kv, position) + c)
+                                    ? load_kept<CHUNK>(k_cache + cache_row(page_of(pages, position), kv, position), c)
                                     : splat<CHUNK>(0.f);
     UNROLL for (int j = 0; j < CHUNK; j++) s.kv[(c + j) * TILE + l] = v[j];
   }
@@ -110,7 +110,7 @@ DEVICE void load_values(const attention_lds& s, const kv_t* v_cache, const i32* 
   for (int i = thread_id(); i < TILE * CHUNKS; i += BLOCK) {
     const int l = i / CHUNKS, c = i % CHUNKS * CHUNK, position = first + l;
     const vec<float, CHUNK> v = l < count
-                                    ? load<CHUNK>(v_cache + cache_row(page_of(pages, position), kv, position) + c)
+                                    ? load_kept<CHUNK>(v_cache + cache_row(page_of(pages, position), kv, position), c)
                                     : splat<CHUNK>(0.f);
     store<CHUNK>(s.kv + l * C + c, v);
   }

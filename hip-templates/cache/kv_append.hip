@@ -3,7 +3,7 @@
 //             page_table: i32[R, M]
 //   launch    grid = T, block = BLOCK; one block per token
 //   aliasing  none; no two tokens have one request and position
-//   numerics  one rounding to the cache's type; i32 is copied
+//   numerics  one rounding to the cache's type (q8_0: to steps of a block's largest / 127); i32 is copied
 //   limits    a token without a page (seq, position or page negative) is not appended; any WAVE, any BLOCK
 #ifndef P_X
 #define P_X f32_t  // element type: f32_t, f16_t, bf16_t; or i32 where P_KV is
@@ -21,14 +21,14 @@
 
 typedef P_X x_t;
 constexpr int X_STRIDE = P_X_STRIDE, X_OFFSET = P_X_OFFSET;
-constexpr int CHUNK = min_int(VEC, P_ALIGN), CHUNKS = CHANNELS / CHUNK;
+constexpr int CHUNK = KEPT > 1 ? KEPT : min_int(VEC, P_ALIGN), CHUNKS = CHANNELS / CHUNK;
 static_assert(CHANNELS % CHUNK == 0, "P_ALIGN must divide the channels of a head");
 
-template <class To, class From> DEVICE void copy_chunk(To* to, const From* from) {
-  store<CHUNK>(to, load<CHUNK>(from));
+template <class To, class From> DEVICE void copy_chunk(To* row, int c, const From* from) {
+  store_kept<CHUNK>(row, c, load<CHUNK>(from));
 }
-DEVICE void copy_chunk(i32* to, const i32* from) {
-  UNROLL for (int i = 0; i < CHUNK; i++) to[i] = from[i];
+DEVICE void copy_chunk(i32* row, int c, const i32* from) {
+  UNROLL for (int i = 0; i < CHUNK; i++) row[c + i] = from[i];
 }
 
 DEVICE void kv_append_tile(int t, kv_t* cache, const x_t* x, const i32* positions, const i32* seq, const i32* page_table,
@@ -38,7 +38,7 @@ DEVICE void kv_append_tile(int t, kv_t* cache, const x_t* x, const i32* position
   if (page < 0) return;
   const x_t* const from = x + X_OFFSET + size_t(t) * X_STRIDE;
   for (int i = thread_id(); i < KV_HEADS * CHUNKS; i += BLOCK)
-    copy_chunk(cache + cache_row(page, i / CHUNKS, position) + i % CHUNKS * CHUNK, from + i * CHUNK);
+    copy_chunk(cache + cache_row(page, i / CHUNKS, position), i % CHUNKS * CHUNK, from + i * CHUNK);
 }
 
 KERNEL void kv_append(kv_t* cache, const x_t* x, const i32* positions, const i32* seq, const i32* page_table, i32 T, i32 M) {

@@ -55,8 +55,27 @@ constexpr int TILES = ceil_div(HEADS + 2 * KV_HEADS, TILE_HEADS);
 constexpr int COPIED = power_in(C, min_int(VEC, P_ALIGN));
 
 /** As many pieces of v as of a rotated head, so that all heads split alike. */
-template <class V> DEVICE void copy_chunk(kv_t* y, const V* v, int chunk) {
+template <class Y, class V> DEVICE void copy_chunk(Y* y, const V* v, int chunk) {
   for (int c = chunk * COPIED; c < C; c += HEAD_CHUNKS * COPIED) store<COPIED>(y + c, load<COPIED>(v + c));
+}
+
+/** Caches of 8 bits are written a piece at a time: a block, or a single element. */
+constexpr bool NARROW = KEPT > 1 || sizeof(kv_t) == 1;
+constexpr int PIECE = KEPT;
+template <class F> DEVICE void keep_pieces(kv_t* row, int chunk, F value) {
+  for (int c = chunk * PIECE; c < C; c += HEAD_CHUNKS * PIECE) {
+    vec<float, PIECE> v;
+    for (int i = 0; i < PIECE; i++) v.set(i, value(c + i));
+    store_kept<PIECE>(row, c, v);
+  }
+}
+template <class K> DEVICE void append_key(kv_t* row, const K* k, int chunk, const float* cosines, const float* sines) {
+  if constexpr (NARROW) keep_pieces(row, chunk, [&](int c) { return rotated(k, c, cosines, sines); });
+  else rotate_chunk(row, k, chunk, cosines, sines);
+}
+template <class V> DEVICE void append_value(kv_t* row, const V* v, int chunk) {
+  if constexpr (NARROW) keep_pieces(row, chunk, [&](int c) { return float(v[c]); });
+  else copy_chunk(row, v, chunk);
 }
 
 struct rope_kv_call {
@@ -88,11 +107,11 @@ DEVICE void rope_kv_append_tile(int tile, const rope_kv_call& call) {
     } else if (page < 0) {
       continue;
     } else if (kv < KV_HEADS) {
-      rotate_chunk(call.k_cache + cache_row(page, kv, position), call.k + K_OFFSET + size_t(t) * K_STRIDE + kv * C, chunk,
+      append_key(call.k_cache + cache_row(page, kv, position), call.k + K_OFFSET + size_t(t) * K_STRIDE + kv * C, chunk,
                    cosines, sines);
     } else {
       const int head = kv - KV_HEADS;
-      copy_chunk(call.v_cache + cache_row(page, head, position), call.v + V_OFFSET + size_t(t) * V_STRIDE + head * C,
+      append_value(call.v_cache + cache_row(page, head, position), call.v + V_OFFSET + size_t(t) * V_STRIDE + head * C,
                  chunk);
     }
   }

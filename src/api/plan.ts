@@ -67,7 +67,7 @@ export class ModelPlan {
     const made = stepGraph(
       this.#checkpoint,
       kind,
-      { activations, kvDtype: kvDtype ?? (onGpu ? 'f16' : 'f32'), pageSize },
+      { activations, kvDtype: kvDtype === 'f8' ? 'f8_e4m3' : (kvDtype ?? (onGpu ? 'f16' : 'f32')), pageSize },
       optLevel,
       this.#onPass && ((record) => this.#onPass!(kind, record)),
       batch,

@@ -11,7 +11,7 @@ export interface BuildFlags {
   readonly target: string
   readonly out?: string
   readonly optLevel: string
-  readonly kvDtype?: 'f32' | 'f16' | 'bf16'
+  readonly kvDtype?: 'f32' | 'f16' | 'bf16' | 'q8_0' | 'f8'
   readonly activations: 'f32' | 'f16' | 'bf16'
   readonly context?: number
   readonly chunk?: number

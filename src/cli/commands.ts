@@ -20,6 +20,8 @@ const bias = (text: string, previous: Record<string, number> = {}): Record<strin
 }
 const list = (text: string, previous: string[] = []): string[] => [...previous, text]
 
+const kvDtypes = ['f32', 'f16', 'bf16', 'q8_0', 'f8']
+
 /** Options of every command that compiles a model. */
 function compileOptions(command: Command): Command {
   return command
@@ -29,11 +31,9 @@ function compileOptions(command: Command): Command {
     )
     .option('-c, --context <tokens>', 'tokens of the KV cache (default: the model’s own, at most 8192)', whole)
     .addOption(
-      new Option('--kv-dtype <dtype>', 'dtype of the KV cache (default: f16 on a GPU, f32 on the CPU)').choices([
-        'f32',
-        'f16',
-        'bf16',
-      ]),
+      new Option('--kv-dtype <dtype>', 'dtype of the KV cache (default: f16 on a GPU, f32 on the CPU)').choices(
+        kvDtypes,
+      ),
     )
     .addOption(
       new Option('--activations <dtype>', 'dtype between kernels').choices(['f32', 'f16', 'bf16']).default('f32'),
@@ -105,7 +105,7 @@ Examples:
     .addOption(
       new Option('-O, --opt-level <level>', 'fusion: 0 none … 3 all').choices(['0', '1', '2', '3']).default('3'),
     )
-    .addOption(new Option('--kv-dtype <dtype>', 'dtype of the KV cache').choices(['f32', 'f16', 'bf16']))
+    .addOption(new Option('--kv-dtype <dtype>', 'dtype of the KV cache').choices(kvDtypes))
     .option('-c, --context <tokens>', 'tokens of the KV cache (default: what the steps take)', whole)
     .option('--json', 'one JSON object on standard output')
     .addHelpText(
@@ -193,7 +193,7 @@ Examples:
       new Option('-O, --opt-level <level>', 'fusion: 0 none … 3 all').choices(['0', '1', '2', '3']).default('3'),
     )
     .option('-c, --context <tokens>', 'tokens of the KV cache', whole)
-    .addOption(new Option('--kv-dtype <dtype>', 'dtype of the KV cache').choices(['f32', 'f16', 'bf16']))
+    .addOption(new Option('--kv-dtype <dtype>', 'dtype of the KV cache').choices(kvDtypes))
     .addOption(
       new Option('--activations <dtype>', 'dtype between kernels').choices(['f32', 'f16', 'bf16']).default('f32'),
     )

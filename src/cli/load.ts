@@ -11,7 +11,7 @@ export interface LoadFlags {
   readonly device: string
   readonly optLevel: string
   readonly context?: number
-  readonly kvDtype?: 'f32' | 'f16' | 'bf16'
+  readonly kvDtype?: 'f32' | 'f16' | 'bf16' | 'q8_0' | 'f8'
   readonly activations: 'f32' | 'f16' | 'bf16'
   readonly chunk?: number
   readonly step: 'kernels' | 'persistent'

@@ -15,7 +15,7 @@ export interface RecordFlags {
   readonly target?: string
   readonly out: string
   readonly optLevel: string
-  readonly kvDtype?: 'f32' | 'f16' | 'bf16'
+  readonly kvDtype?: 'f32' | 'f16' | 'bf16' | 'q8_0' | 'f8'
   readonly context?: number
   readonly json?: boolean
 }

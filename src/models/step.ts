@@ -1,6 +1,7 @@
 // The step that every decoder-only model shares: its inputs, its paged caches, its head and its sampler. Front ends fill in
 // the layers.
 import { GraphBuilder } from '../../ir/builder.ts'
+import { fail } from '../../ir/diagnostic.ts'
 import type { Graph } from '../../ir/graph.ts'
 import {
   causalMask,
@@ -23,7 +24,7 @@ import {
   scale,
   softmax,
 } from '../../ir/ops/index.ts'
-import { type FloatType, tensor } from '../../ir/type.ts'
+import { type CacheType, type FloatType, isFloat, tensor } from '../../ir/type.ts'
 import type { Value } from '../../ir/value.ts'
 import type { ModelConfig } from '../loader/model-config.ts'
 import { requireWeight, type WeightIndex, type WeightKind } from '../loader/weight-index.ts'
@@ -49,7 +50,7 @@ export interface StepOptions {
   readonly result: StepResult
   /** dtype of activations between kernels */
   readonly activations: FloatType
-  readonly kvDtype: FloatType
+  readonly kvDtype: CacheType
   /** tokens a page */
   readonly pageSize: number
 }
@@ -129,6 +130,12 @@ export class Step {
     const { kvDtype, pageSize, activations } = this.options
     const where = { positions: this.positions, seq: this.#seq, page_table: this.#pageTable }
     const groups = heads / kvHeads
+    if (kvDtype === 'q8_0' && headDim % 32 !== 0)
+      fail({
+        code: 'bad-option',
+        message: `a q8_0 cache keeps blocks of 32 channels, heads of this model have ${headDim}`,
+        help: 'choose f8 or f16 for kvDtype',
+      })
     const cache = (name: string) =>
       this.graph.state(`${name}_cache.${layer}`, kvDtype, ['P', kvHeads, pageSize, headDim])
     const kCache = kvAppend({ cache: cache('k'), x: k, ...where }, {}, 'k_append')
@@ -136,7 +143,10 @@ export class Step {
     this.graph.output(`k_cache.${layer}`, kCache)
     this.graph.output(`v_cache.${layer}`, vCache)
     const read = (state: Value) =>
-      repeatKv({ x: kvRead({ cache: state, page_table: this.#pageTable }, { dtype: kvDtype }) }, { groups }) // [R, L, H, C]
+      repeatKv(
+        { x: kvRead({ cache: state, page_table: this.#pageTable }, { dtype: isFloat(kvDtype) ? kvDtype : 'f32' }) },
+        { groups },
+      ) // [R, L, H, C]
     const scores = qkMatmul({ q, k: read(kCache), seq: this.#seq }) // [T, H, L]
     const masked = causalMask(
       { x: scale({ x: scores }, { by: headDim ** -0.5 }), positions: this.positions },

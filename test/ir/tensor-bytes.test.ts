@@ -8,6 +8,7 @@ const ranges: Record<ScalarType, fc.Arbitrary<number>> = {
   f32: fc.float(),
   f16: fc.integer({ min: -2048, max: 2048 }).map((n) => n / 16),
   bf16: fc.integer({ min: -256, max: 256 }).map((n) => n * 0.5),
+  f8_e4m3: fc.integer({ min: -16, max: 16 }).map((n) => n * 4),
   i32: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
   u32: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
   i8: fc.integer({ min: -128, max: 127 }),

@@ -17,7 +17,7 @@ import { packageRoot } from '../../ir/package-root.ts'
 import { bindInputs, executeReference } from '../../ir/reference.ts'
 import type { Target } from '../../ir/target.ts'
 import { decodeTensor, encodeValues } from '../../ir/tensor-bytes.ts'
-import { type Bindings, bindShape, byteSize, type Dtype, isFloat, isQuant, type TensorType } from '../../ir/type.ts'
+import { type Bindings, bindShape, byteSize, type Dtype, isCache, type TensorType } from '../../ir/type.ts'
 import { type CompileService, createCompileService } from '../../runtime/compile-service.ts'
 import { compileHostKernel } from '../../runtime/host-compiler.ts'
 import { hostLibraryPath } from '../../runtime/host-library.ts'
@@ -288,9 +288,12 @@ export async function checkSanitized(one: KernelCase): Promise<void> {
 
 // ---- comparing -----------------------------------------------------------------------------------------------------
 
-const epsilon = (dtype: Dtype): number => (dtype === 'f16' ? 2 ** -10 : dtype === 'bf16' ? 2 ** -7 : 2 ** -23)
+/** Distance of 1 and the next number; of q8_0 as if all of a block were as large as its largest. */
+const epsilons: Partial<Record<Dtype, number>> = { f16: 2 ** -10, bf16: 2 ** -7, f8_e4m3: 2 ** -3, q8_0: 2 ** -6 }
+const epsilon = (dtype: Dtype): number => epsilons[dtype] ?? 2 ** -23
 /** distance of the smallest numbers */
-const finest = (dtype: Dtype): number => (dtype === 'f16' ? 2 ** -24 : dtype === 'bf16' ? 2 ** -133 : 2 ** -149)
+const finest = (dtype: Dtype): number =>
+  dtype === 'f16' ? 2 ** -24 : dtype === 'bf16' ? 2 ** -133 : dtype === 'f8_e4m3' ? 2 ** -9 : 2 ** -149
 
 /**
  * f32 within 1e-5, absolute or relative; f16 and bf16 within `tolerance` units in the last place. A sum (tolerance above 4)
@@ -302,13 +305,13 @@ export function compare(wanted: Record<string, HostTensor>, got: Record<string, 
     const b = got[name]!
     expect(b.shape, name).toEqual(a.shape)
     const dtype = b.dtype
-    const sum = tolerance > 4
+    const sum = tolerance > 4 || dtype === 'q8_0'
     const finite = Array.from(a.data as Float32Array, Math.abs).filter(Number.isFinite)
     const typical = sum ? Math.sqrt(finite.reduce((s, v) => s + (v / finite.length) * v, 0)) : 0
     for (let i = 0; i < a.data.length; i++) {
       const [x, y] = [a.data[i]!, b.data[i]!]
       if (Object.is(x, y) || x === y) continue
-      if (!isFloat(dtype) || isQuant(dtype)) expect.fail(`${name}[${i}] is ${y}, expected ${x}`)
+      if (!isCache(dtype)) expect.fail(`${name}[${i}] is ${y}, expected ${x}`)
       const size = Math.max(Math.abs(x), typical)
       const relative = Math.max(tolerance * epsilon(dtype), dtype === 'f32' && tolerance > 0 ? 1e-5 : 0)
       // a reference that cancels in f64 has an error of 1e-15 itself
@@ -323,7 +326,7 @@ export function compare(wanted: Record<string, HostTensor>, got: Record<string, 
   }
 }
 
-const largest = (dtype: Dtype): number => (dtype === 'f16' ? 65504 : 3.4e38)
+const largest = (dtype: Dtype): number => (dtype === 'f16' ? 65504 : dtype === 'f8_e4m3' ? 448 : 3.4e38)
 
 // ---- suites --------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { defineOp, dimAt, expectDtype, expectFloat, expectRank, expectState } from '../../op.ts'
+import { defineOp, dimAt, expectCache, expectDtype, expectRank, expectState } from '../../op.ts'
 import { bindDim, tensor } from '../../type.ts'
 import { floatDtype } from '../attributes.ts'
 
@@ -10,7 +10,7 @@ export const kvRead = defineOp('kv_read', {
   infer({ cache, page_table }, { dtype }) {
     expectState('cache', cache)
     expectRank('cache', cache, 4)
-    expectFloat('cache', cache)
+    expectCache('cache', cache)
     expectDtype('page_table', page_table, 'i32')
     expectRank('page_table', page_table, 2)
     return tensor(dtype, [dimAt(page_table, 0), 'L', dimAt(cache, 1), dimAt(cache, 3)])

@@ -9,14 +9,14 @@ import {
   ropeAttentionKernel,
 } from '../../../codegen/kernels/attention.ts'
 import { attention, pvMatmul, qkMatmul, repeatKv, reshape, ropeAttention, slice } from '../../../ir/ops/index.ts'
-import { type Dim, type FloatType, tensor } from '../../../ir/type.ts'
+import { type CacheType, type Dim, type FloatType, tensor } from '../../../ir/type.ts'
 import { Value } from '../../../ir/value.ts'
 import { type KernelCase, noise } from '../kernel-harness.ts'
 
 interface Shape {
   readonly name: string
   readonly q: FloatType
-  readonly kv: FloatType
+  readonly kv: CacheType
   readonly y: FloatType
   readonly H: number
   readonly Hkv: number
@@ -303,6 +303,18 @@ const unsplit = (kernel: KernelSpec): KernelSpec => ({
   ...kernel,
   space: (target, site) => ({ ...kernel.space(target, site), P_SPLITS: [1] }),
 })
+/** Caches of 8 bits, on each kernel. */
+const narrow = (['q8_0', 'f8_e4m3'] as const).flatMap((kv) => {
+  const shape: Shape = { name: kv, q: 'f32', kv, y: 'f32', H: 4, Hkv: 2, C: 96, page: 16, requests: [[150], [9]] }
+  const T = shape.requests.length
+  return [
+    attentionCase(shape, T, 'split', [attentionSplitKernel]),
+    attentionCase({ ...shape, C: 64, requests: [range(30, 45)] }, 'T', 'prefill', [attentionPrefillKernel]),
+    ropeCase({ ...shape, C: 64 }, { merged: true }),
+    ropeCase({ ...shape, q: 'bf16', y: 'bf16' }, { dims: 32, style: 'interleaved' }),
+  ]
+})
+
 const served = (kernel: KernelSpec): KernelSpec => ({ ...kernel, serves: () => true })
 
 export const attentionCases: readonly KernelCase[] = [
@@ -322,6 +334,7 @@ export const attentionCases: readonly KernelCase[] = [
     ],
   }),
   ropeCase({ ...shapes[1]!, name: 'not split' }, { kernel: unsplit(ropeAttentionKernel) }),
+  ...narrow,
   ...prompts.map((shape) => attentionCase(shape, 'T', 'prefill', [attentionPrefillKernel])),
 ]
 

@@ -1,6 +1,6 @@
 // What writes and reads the paged cache, and rope: head sizes, styles, partial rotation, factors, far positions, views.
 import { kvAppend, kvRead, reshape, rope, ropeKvAppend, slice } from '../../../ir/ops/index.ts'
-import { type Dtype, type FloatType, tensor } from '../../../ir/type.ts'
+import { type CacheType, type Dtype, type FloatType, tensor } from '../../../ir/type.ts'
 import { type KernelCase, noise } from '../kernel-harness.ts'
 
 const ropeCase = (
@@ -70,7 +70,7 @@ const appendCase = (
 const ropeAppendCase = (
   name: string,
   dtype: FloatType,
-  cache: FloatType,
+  cache: CacheType,
   [H, Hkv, C, dims]: [number, number, number, number],
   style: 'half-split' | 'interleaved',
   merged: boolean,
@@ -117,20 +117,20 @@ const ropeAppendCase = (
 }
 
 /** Of L = 14 positions the last two are beyond what M pages hold. */
-const readCase = (L: number): KernelCase => ({
-  name: `kv_read L=${L}`,
+const readCase = (L: number, cache: CacheType = 'bf16', C = 24): KernelCase => ({
+  name: `kv_read L=${L}${cache === 'bf16' ? '' : ` ${cache}`}`,
   graph: (g) =>
     g.output(
       'y',
       kvRead(
         {
-          cache: g.state('cache', 'bf16', ['P', 2, 4, 24]),
+          cache: g.state('cache', cache, ['P', 2, 4, C]),
           page_table: g.input('page_table', tensor('i32', ['R', 'M'])),
         },
         { dtype: 'f16' },
       ),
     ),
-  values: { cache: noise(1, 6 * 2 * 4 * 24), page_table: where.page_table },
+  values: { cache: noise(1, 6 * 2 * 4 * C), page_table: where.page_table },
   bindings: { R: 2, P: 6, M: 3, L },
 })
 
@@ -144,10 +144,17 @@ export const cacheCases: readonly KernelCase[] = [
   appendCase(['bf16', 'bf16'], [3, 4, 5]),
   appendCase(['f32', 'f16'], [2, 4, 32], partly),
   appendCase(['i32', 'i32'], [1, 4, 1]),
+  appendCase(['f32', 'q8_0'], [2, 4, 64]),
+  appendCase(['f16', 'f8_e4m3'], [3, 4, 5]),
+  appendCase(['bf16', 'f8_e4m3'], [2, 4, 32], partly),
   readCase(10),
   readCase(14),
+  readCase(9, 'q8_0', 32),
+  readCase(9, 'f8_e4m3', 20),
   ropeAppendCase('merged', 'f32', 'f16', [4, 2, 32, 32], 'half-split', true),
   ropeAppendCase('interleaved, part', 'bf16', 'bf16', [6, 1, 80, 40], 'interleaved', false),
   ropeAppendCase('without place', 'f32', 'f16', [4, 2, 32, 32], 'half-split', false, partly),
   ropeAppendCase('odd', 'f16', 'f32', [3, 3, 10, 10], 'half-split', false),
+  ropeAppendCase('q8_0', 'f32', 'q8_0', [4, 2, 64, 32], 'half-split', true),
+  ropeAppendCase('f8', 'bf16', 'f8_e4m3', [2, 1, 20, 12], 'interleaved', false),
 ]
