@@ -179,7 +179,7 @@ function matmuls({ hidden: D, ffn: F }: CatalogShape): CatalogEntry[] {
           ),
         ),
       ),
-      (['bf16', 'q8_0', 'q4_k'] as const).map((w) =>
+      (['q8_0', 'q4_k'] as const).map((w) =>
         entry(`rms_norm_gemv ${w}, 8 tokens`, (g) =>
           rmsNormMatmul(
             { x: x(g, 8, D, 'bf16'), norm: g.weight('norm', 'f32', [D]), w: g.weight('w', w, [D, D]) },
@@ -187,8 +187,27 @@ function matmuls({ hidden: D, ffn: F }: CatalogShape): CatalogEntry[] {
           ),
         ),
       ),
+      eightTokens({ hidden: D, ffn: F }),
     )
     .filter(({ name }, i, all) => all.findIndex((other) => other.name === name) === i)
+}
+
+/** Where matrix instructions take 16-bit weights as they come. */
+function eightTokens({ hidden: D, ffn: F }: Pick<CatalogShape, 'hidden' | 'ffn'>): CatalogEntry[] {
+  const x = (g: GraphBuilder, K: number) => g.input('x', tensor('bf16', [8, K]))
+  const w = (g: GraphBuilder, N: number, K: number) => g.weight('w', 'bf16', [N, K])
+  const norm = (g: GraphBuilder) => g.weight('norm', 'bf16', [D])
+  const residual = (g: GraphBuilder) => g.input('residual', tensor('bf16', [8, D]))
+  const eps = 1e-5
+  return [
+    entry('gemv_matrix', (g) => matmul({ x: x(g, D), w: w(g, D, D) })),
+    entry('gemv_matrix_add', (g) => matmulAdd({ x: x(g, F), w: w(g, D, F), residual: residual(g) })),
+    entry('gemv_matrix_swiglu', (g) => matmulSwiglu({ x: x(g, D), w: w(g, 2 * F, D) })),
+    entry('rms_norm_gemv_matrix', (g) => rmsNormMatmul({ x: x(g, D), norm: norm(g), w: w(g, D, D) }, { eps })),
+    entry('rms_norm_gemv_matrix_swiglu', (g) =>
+      rmsNormMatmulSwiglu({ x: x(g, D), norm: norm(g), w: w(g, 2 * F, D) }, { eps }),
+    ),
+  ]
 }
 
 // ---- norms, softmax ------------------------------------------------------------------------------------------------

@@ -1,13 +1,13 @@
 // Matmuls of a few tokens, a read of the weights: gemv on the host's SIMD registers, gemv_stream in the blocks and waves of a
-// GPU. The latter also norms x on its way in.
+// GPU. The latter also norms x on its way in. gemv-matrix.ts has the one for matrix instructions.
 import type { Target } from '../../ir/target.ts'
 import { type Dtype, isQuant, rowBytes } from '../../ir/type.ts'
 import { ceilDiv, times } from '../extent.ts'
-import { defineKernel, type KernelSpec, type Params, type Site } from '../kernel.ts'
+import { type Defines, defineKernel, type KernelSpec, type Params, type Site } from '../kernel.ts'
 import { isFastHost } from './block-space.ts'
 import { common, type Family, fewTokens, servesFewTokens, shapeOf } from './matmul-operands.ts'
 
-const tokensOf = (site: Site): number => {
+export const tokensOf = (site: Site): number => {
   const { T } = shapeOf(site)
   return typeof T === 'number' ? Math.max(T, 1) : fewTokens
 }
@@ -73,7 +73,8 @@ function layoutOf(params: Params, target: Target, site: Site) {
     bytes: 8 * P_TURNS! * P_DEPTH! * teams * lines * tokens * (segments | 1),
     /** about as many as compilers take: what is alive, addresses, and on AMD what their schedulers bring forward */
     registers:
-      (x + P_DEPTH! * P_CHUNKS! * lines * unit.words + lines * together) * (target.platform === 'amd' ? 1.5 : 1.1) +
+      (x + P_DEPTH! * P_CHUNKS! * lines * unit.words + lines * together) *
+        (target.platform !== 'amd' ? 1.1 : together > 1 ? 2 : 1.5) +
       32 +
       (unit.groups ? 20 : 0) +
       (site.types.norm ? 8 : 0) +
@@ -84,7 +85,7 @@ function layoutOf(params: Params, target: Target, site: Site) {
 }
 
 /** Vector registers that a lane may have if P_BLOCKS_PER_CU blocks are to be resident. */
-function registersFor({ P_BLOCK, P_BLOCKS_PER_CU }: Params, { registers, wave, simds }: Target): number {
+export function registersFor({ P_BLOCK, P_BLOCKS_PER_CU }: Params, { registers, wave, simds }: Target): number {
   if (!registers) return 128 // of an emulated GPU
   const waves = Math.ceil((P_BLOCK! * P_BLOCKS_PER_CU!) / wave / simds)
   const share = Math.floor(registers.perSimd / waves / registers.granule) * registers.granule
@@ -117,13 +118,20 @@ function modelledTime(params: Params, target: Target, site: Site): number {
   const adding = (3 * lines * tokens + 12) / (lines * P_CHUNKS! * (2 * unit.elements * tokens + 4))
   const waves = (P_BLOCKS_PER_CU! * teams * segments) / target.simds
   return (
-    Math.max(1, loads / even) *
-    Math.max(1, wantedInFlight / (flying * (P_DEPTH! / (P_DEPTH! + 0.5)))) ** 0.4 *
-    (1 + 0.1 * Math.max(0, wantedWaves - waves)) *
+    readTime(loads / even, flying * (P_DEPTH! / (P_DEPTH! + 0.5)), waves) *
     (1 + Math.max(0, body - 512) / 1024) * // instructions that do not fit the first caches
     (1 + 0.3 * adding)
   )
 }
+
+/**
+ * Time of a read relative to the best.
+ * @param share what the busiest CU reads, relative to an even share
+ * @param flying bytes on their way to a CU
+ * @param waves of a SIMD
+ */
+export const readTime = (share: number, flying: number, waves: number): number =>
+  Math.max(1, share) * Math.max(1, wantedInFlight / flying) ** 0.4 * (1 + 0.1 * Math.max(0, wantedWaves - waves))
 
 const choices = {
   P_BLOCK: [512, 1024, 256],
@@ -154,6 +162,7 @@ function bestGuess(target: Target, site: Site): Params | undefined {
   )
   const known = best.get(key)
   if (known) return known
+  const margin = target.platform === 'amd' && tokensOf(site) > 1 ? 0.6 : 0.9 // a guess must not spill
   let [found, least] = [undefined as Params | undefined, Number.POSITIVE_INFINITY]
   for (const P_BLOCK of choices.P_BLOCK)
     for (const P_BLOCKS_PER_CU of choices.P_BLOCKS_PER_CU)
@@ -163,6 +172,7 @@ function bestGuess(target: Target, site: Site): Params | undefined {
             for (const P_HELD of choices.P_HELD) {
               const params = { P_BLOCK, P_BLOCKS_PER_CU, P_CHUNKS, P_ROWS, P_DEPTH, P_TURNS: 2, P_HELD }
               if (validStream(params, target, site) !== true) continue
+              if (layoutOf(params, target, site).registers > margin * registersFor(params, target)) continue
               const time = modelledTime(params, target, site) * (P_HELD ? 1 : 1.1) // loads of x in every batch
               if (time < least * 0.995) [found, least] = [params, time]
             }
@@ -187,22 +197,35 @@ function streamSpace(target: Target, site: Site): Record<string, readonly number
   }
 }
 
-const stream = (family: Family) => {
-  const shared = common(family, 'gemv')
-  return {
-    ...shared,
-    template: 'matmul/gemv_stream.hip',
-    args: ['y', 'x', 'norm', 'w', 'bias', 'residual', 'T'],
-    serves: (site: Site, target: Target) =>
-      isFastHost(target) ? 'needs waves: a GPU, or the host in emulation' : servesFewTokens(site),
-    space: streamSpace,
-    valid: validStream,
-    launch(params: Params, site: Site, target: Target) {
-      const grid = Math.min(shapeOf(site).N, target.cus * params.P_BLOCKS_PER_CU!)
-      return { grid, block: params.P_BLOCK!, ldsBytes: layoutOf(params, target, site).bytes }
-    },
-  }
-}
+/** What the kernels of a GPU have in common: their arguments, and a grid that fills the CUs. */
+export const persistent = (family: Family, template: string) => ({
+  ...common(family, 'gemv'),
+  template: `matmul/${template}.hip`,
+  args: ['y', 'x', 'norm', 'w', 'bias', 'residual', 'T'],
+})
+
+export const gridOf = ({ P_BLOCKS_PER_CU }: Params, site: Site, target: Target): number =>
+  Math.min(shapeOf(site).N, target.cus * P_BLOCKS_PER_CU!)
+
+/** Defines of share.h for an op that norms x. */
+export const normDefines = (site: Site): Defines => ({
+  P_NORM: 1,
+  P_NORM_ELEM: `${site.types.norm!.dtype}_t`,
+  P_EPS: site.attrs.eps as number,
+})
+
+const stream = (family: Family) => ({
+  ...persistent(family, 'gemv_stream'),
+  serves: (site: Site, target: Target) =>
+    isFastHost(target) ? 'needs waves: a GPU, or the host in emulation' : servesFewTokens(site),
+  space: streamSpace,
+  valid: validStream,
+  launch: (params: Params, site: Site, target: Target) => ({
+    grid: gridOf(params, site, target),
+    block: params.P_BLOCK!,
+    ldsBytes: layoutOf(params, target, site).bytes,
+  }),
+})
 
 export const gemvStream = (family: Family): KernelSpec =>
   defineKernel({ ...stream(family), name: `gemv_stream${family.suffix}` })
@@ -212,11 +235,6 @@ export const normedGemvStream = (family: Family): KernelSpec => {
   return defineKernel({
     ...shared,
     name: `rms_norm_gemv${family.suffix}`,
-    fixed: (site) => ({
-      ...shared.fixed(site),
-      P_NORM: 1,
-      P_NORM_ELEM: `${site.types.norm!.dtype}_t`,
-      P_EPS: site.attrs.eps as number,
-    }),
+    fixed: (site) => ({ ...shared.fixed(site), ...normDefines(site) }),
   })
 }

@@ -1,10 +1,12 @@
 // Matmuls of any number of tokens: gemm_panel on the host's SIMD registers, gemm in thread blocks. Each serves the three ops
-// y = epilogue(x · wᵀ) with a bias, a residual or SwiGLU in the epilogue. gemv.ts has the kernels of a few tokens.
+// y = epilogue(x · wᵀ) with a bias, a residual or SwiGLU in the epilogue. gemv.ts and
+// gemv-matrix.ts have the kernels of a few tokens.
 import type { Target } from '../../ir/target.ts'
 import { ceilDiv, times } from '../extent.ts'
 import { defineKernel, type KernelSpec, type Params, type Site } from '../kernel.ts'
 import { blockSpace, isFastHost } from './block-space.ts'
 import { gemv, gemvStream, normedGemvStream } from './gemv.ts'
+import { gemvMatrix, normedGemvMatrix } from './gemv-matrix.ts'
 import { common, type Family, families, normedFamilies, served, shapeOf } from './matmul-operands.ts'
 
 // ---- gemm_panel ----------------------------------------------------------------------------------------------------
@@ -66,6 +68,12 @@ const gemm = (family: Family): KernelSpec =>
 
 /** In order of preference. */
 export const matmulKernels: readonly KernelSpec[] = [
-  ...families.flatMap((family) => [gemv(family), gemvStream(family), gemmPanel(family), gemm(family)]),
-  ...normedFamilies.map(normedGemvStream),
+  ...families.flatMap((family) => [
+    gemv(family),
+    gemvMatrix(family),
+    gemvStream(family),
+    gemmPanel(family),
+    gemm(family),
+  ]),
+  ...normedFamilies.flatMap((family) => [normedGemvMatrix(family), normedGemvStream(family)]),
 ]

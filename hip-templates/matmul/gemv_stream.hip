@@ -31,25 +31,12 @@
 #ifndef P_BLOCKS_PER_CU
 #define P_BLOCKS_PER_CU 2  // blocks for each CU in the grid: their registers must fit
 #endif
-#ifndef P_NORM
-#define P_NORM 0  // 1: x is normed first
-#endif
-#ifndef P_NORM_ELEM
-#define P_NORM_ELEM f32_t
-#endif
-#ifndef P_EPS
-#define P_EPS 1e-5f  // added to the mean square
-#endif
-#ifndef P_AHEAD
-#define P_AHEAD 65536  // bytes of weights that a block asks L2 for ahead of its work
-#endif
 #include "matmul/lane_unit.h"
+#include "matmul/share.h"
 
-typedef P_NORM_ELEM norm_t;
 typedef lane_unit<weight_t> unit_t;
 constexpr int TOKENS = P_TOKENS, ROWS = P_ROWS, CHUNKS = P_CHUNKS, DEPTH = P_DEPTH;
-constexpr bool HELD = P_HELD != 0, NORMED = P_NORM != 0;
-constexpr float EPS = float(P_EPS);
+constexpr bool HELD = P_HELD != 0;
 constexpr int UNITS = K / unit_t::ELEMS, SEGMENT = WAVE * CHUNKS, SEGMENTS = ceil_div(UNITS, SEGMENT);
 constexpr int TEAMS = WAVES / SEGMENTS;
 static_assert(TEAMS >= 1, "a block needs a wave for each segment of a row");
@@ -57,18 +44,8 @@ constexpr int OF_GROUP = unit_t::PIECES / max_int(unit_t::GROUPS, 1);  // pieces
 constexpr int LINES = ROWS * PARTS;             // rows of w in a batch
 constexpr int TILE = P_TURNS * DEPTH;           // batches of a team between two meetings
 constexpr int TILE_COLUMNS = TILE * TEAMS * ROWS;
-constexpr int STRIDE = SEGMENTS | 1;            // sums of one output lie in different LDS banks than the next one's
+constexpr int STRIDE = stride_of(SEGMENTS);
 constexpr int SUMS = TILE_COLUMNS * PARTS * TOKENS * STRIDE;
-constexpr size_t ROW_BYTES = weight_t::row_bytes(K);
-
-/** The columns of this block: shares differ by one at most. */
-struct share {
-  int first, count;
-  DEVICE share() {
-    const u32 blocks = u32(grid_size()), b = u32(block_id()), each = u32(N) / blocks, rest = u32(N) % blocks;
-    first = int(b * each + min_int(b, rest)), count = int(each + (b < rest));
-  }
-};
 
 /** Where a wave stands in its block: which segment of the rows it has, and in which team. Spare waves have none. */
 struct post {
@@ -218,27 +195,6 @@ struct activations {
   }
 };
 
-DEVICE float sum_of_segments(const float* from) {
-  float sum = from[0];
-  UNROLL for (int s = 1; s < SEGMENTS; s++) sum += from[s];
-  return sum;
-}
-
-/** Writes y for `columns` columns from n, whose sums by segment are at `sums`; squares[t] has those of x by segment. */
-DEVICE void write_columns(const matmul_call& call, int n, int columns, const float* sums, const float* squares) {
-  KEEP_LOOP for (int i = thread_id(); i < columns * TOKENS; i += BLOCK) {
-    const int t = i % TOKENS, column = i / TOKENS;
-    if (t >= call.tokens) continue;
-    const float* const from = sums + (column * PARTS * TOKENS + t) * STRIDE;
-    float sum = sum_of_segments(from), up = sum_of_segments(from + (PARTS - 1) * TOKENS * STRIDE);
-    if constexpr (NORMED) {
-      const float factor = rsqrt_f32(sum_of_segments(squares + t * STRIDE) * (1.f / K) + EPS);
-      sum *= factor, up *= factor;
-    }
-    finish<1>(call, t, n + column, splat<1>(sum), splat<1>(up));
-  }
-}
-
 /** All columns of a block. */
 DEVICE void gemv_share(const matmul_call& call, const norm_t* norm) {
   const share own;
@@ -276,7 +232,8 @@ DEVICE void gemv_share(const matmul_call& call, const norm_t* norm) {
     }
     block_sync();  // sums of the next tile go to the other buffer
     const int done = tile * TEAMS * ROWS;
-    write_columns(call, own.first + done, min_int(TILE_COLUMNS, own.count - done), tile_sums, squares);
+    write_columns<TOKENS, SEGMENTS, SEGMENTS>(call, own.first + done, min_int(TILE_COLUMNS, own.count - done), tile_sums,
+                                              squares);
   }
 }
 
@@ -287,13 +244,5 @@ KERNEL void gemv(y_t* y, const x_t* x, const norm_t* norm, const u8* w, const bi
 
 /** Asks L2 for what a block will read first; to be called before its gemv, with the same arguments and grid. */
 DEVICE void gemv_ahead(y_t*, const x_t*, const norm_t*, const u8* w, const bias_t*, const residual_t*, i32) {
-  const share own;
-  const size_t bytes = size_t(own.count) * ROW_BYTES;
-  const int part = int(bytes < P_AHEAD / PARTS ? bytes : P_AHEAD / PARTS);
-  constexpr int PIECE = 2048;
-  UNROLL for (int p = 0; p < PARTS; p++) {
-    const size_t from = (size_t(own.first + p * N) * ROW_BYTES + 15) & ~size_t(15);
-    for (int piece = thread_id() * PIECE; piece < part - 15; piece += BLOCK * PIECE)
-      prefetch_l2(w + from + piece, min_int(PIECE, part - 15 - piece) & ~15);
-  }
+  ask_ahead(w);
 }

@@ -72,6 +72,26 @@ template <int M, int N, int K, class E = float, bool MATRIX = has_matrix_instruc
   }
 };
 
+#if ON_HOST
+/** What the instruction of that shape does, in emulated waves of 32: lanes ask each other for their elements. */
+template <class E> DEVICE void multiply_16x8x16(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2], E) {
+  const auto at = [](u32 pair, int i) {
+    E e;
+    e.bits = u16(pair >> (i * 16));
+    return float(e);
+  };
+  const int group = lane_id() / 4, place = lane_id() % 4;
+  for (int k = 0; k < 16; k += 2) {  // the pair k, k + 1 is with lane k / 2 % 4 of each group
+    const int from = k / 2 % 4, high = k / 8;
+    for (int e = 0; e < 4; e++) {
+      const u32 row = wave_shfl(a[high * 2 + e / 2], group * 4 + from);
+      const u32 column = wave_shfl(b[high], (place * 2 + e % 2) * 4 + from);
+      for (int i = 0; i < 2; i++) c[e] += at(row, i) * at(column, i);
+    }
+  }
+}
+#endif
+
 #if ON_NVIDIA
 /** c += a · b on 16 × 8 × 16 elements; lanes hold them as the PTX ISA says of mma.m16n8k16. */
 DEVICE void multiply_16x8x16(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2], bf16_t) {

@@ -1,7 +1,8 @@
-// gemv_stream against the reference: every format of weights and number of tokens, with every epilogue and with a norm, in
+// gemv_stream and gemv_matrix against the reference: every format of weights and number of tokens, with every epilogue and with a norm, in
 // layouts and grids that no model would get: one block, fewer blocks than columns, spare waves, rows that end within a unit.
 import type { KernelSpec, Params } from '../../../codegen/kernel.ts'
 import { gemvStream, normedGemvStream } from '../../../codegen/kernels/gemv.ts'
+import { gemvMatrix, normedGemvMatrix } from '../../../codegen/kernels/gemv-matrix.ts'
 import { families, normedFamilies } from '../../../codegen/kernels/matmul-operands.ts'
 import type { GraphBuilder } from '../../../ir/builder.ts'
 import { matmul, matmulAdd, matmulSwiglu, rmsNormMatmul, rmsNormMatmulSwiglu } from '../../../ir/ops/index.ts'
@@ -22,16 +23,17 @@ interface Gemv {
   readonly N: number
   readonly grid: number
   readonly params?: Partial<Params>
+  /** gemv_matrix, with its instruction emulated */
+  readonly matrix?: boolean
 }
 
-const specs: Record<Form, KernelSpec> = {
-  plain: gemvStream(families[0]!),
-  bias: gemvStream(families[0]!),
-  add: gemvStream(families[1]!),
-  swiglu: gemvStream(families[2]!),
-  norm: normedGemvStream(normedFamilies[0]!),
-  'norm and bias': normedGemvStream(normedFamilies[0]!),
-  'norm and swiglu': normedGemvStream(normedFamilies[1]!),
+function specOf(form: Form, matrix: boolean): KernelSpec {
+  const normed = form.startsWith('norm')
+  const family = normed
+    ? normedFamilies[form.endsWith('swiglu') ? 1 : 0]!
+    : families[form === 'swiglu' ? 2 : form === 'add' ? 1 : 0]!
+  if (matrix) return normed ? normedGemvMatrix(family) : gemvMatrix(family)
+  return normed ? normedGemvStream(family) : gemvStream(family)
 }
 
 /** The spec with one choice of parameters and a grid of its own. */
@@ -43,19 +45,20 @@ function fixedTo(spec: KernelSpec, params: Partial<Params>, grid: number): Kerne
       ...spec.space(target, site),
       ...Object.fromEntries(Object.entries(params).map(([name, value]) => [name, [value!]])),
     }),
+    serves: () => true, // where the target has no matrix instruction too
     valid: () => true, // registers are no concern here
     stages: [{ ...stage!, launch: (...args) => ({ ...stage!.launch(...args), grid }) }],
   }
 }
 
-function gemvCase({ form, w, x, T, K, N, grid, params = {} }: Gemv, i: number): KernelCase {
+function gemvCase({ form, w, x, T, K, N, grid, params = {}, matrix = false }: Gemv, i: number): KernelCase {
   const rows = form.endsWith('swiglu') ? 2 * N : N
   const values = noise(10 * i, rows * K)
   const weight = { bytes: isQuant(w) ? quantize(w, values) : encodeValues(w, values) }
   const choice = Object.entries({ ...params }).map(([name, value]) => `${name.slice(2).toLowerCase()} ${value}`)
   return {
-    name: [`${form} ${x}[${T}, ${K}] · ${w}[${N}]`, `grid ${grid}`, ...choice].join(', '),
-    specs: [fixedTo(specs[form], params, grid)],
+    name: [`${matrix ? 'matrix ' : ''}${form} ${x}[${T}, ${K}] · ${w}[${N}]`, `grid ${grid}`, ...choice].join(', '),
+    specs: [fixedTo(specOf(form, matrix), params, grid)],
     values: {
       x: noise(10 * i + 1, T * K),
       w: weight,
@@ -120,3 +123,15 @@ export const gemvCases: readonly KernelCase[] = [...everyFormat, ...layouts].map
 export const someGemvCases: readonly KernelCase[] = gemvCases.filter(
   (_, i) => i >= everyFormat.length || i % 4 === (i >> 2) % 4,
 )
+
+const steps = { P_BLOCK: 64, P_BLOCKS_PER_CU: 1, P_STEPS: 2, P_TILE: 1 }
+const onMatrix: readonly Gemv[] = [
+  { form: 'plain', w: 'f16', x: 'f16', T: 3, K: 96, N: 37, grid: 2, params: steps },
+  { form: 'bias', w: 'bf16', x: 'bf16', T: 8, K: 480, N: 50, grid: 1, params: steps }, // four passes, three tiles
+  { form: 'norm', w: 'bf16', x: 'bf16', T: 5, K: 480, N: 33, grid: 3, params: { ...steps, P_TILE: 2 } },
+  { form: 'norm and swiglu', w: 'bf16', x: 'bf16', T: 8, K: 256, N: 21, grid: 2, params: { ...steps, P_BLOCK: 192 } },
+  { form: 'swiglu', w: 'f16', x: 'f16', T: 16, K: 128, N: 9, grid: 20, params: { ...steps, P_BLOCK: 128 } },
+  { form: 'add', w: 'bf16', x: 'f32', T: 2, K: 320, N: 19, grid: 1, params: { ...steps, P_STEPS: 8 } },
+].map((one) => ({ ...one, matrix: true }) as Gemv)
+
+export const matrixCases: readonly KernelCase[] = onMatrix.map((one, i) => gemvCase(one, 100 + i))

@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { checkSanitized, KernelBench } from '../kernel-harness.ts'
-import { gemvCases, someGemvCases } from './gemv-cases.ts'
+import { gemvCases, matrixCases, someGemvCases } from './gemv-cases.ts'
 
 describe.each([
-  ['host-wave32', gemvCases],
+  ['host-wave32', [...gemvCases, ...matrixCases]],
   ['host-wave64', someGemvCases],
 ] as const)('gemv, %s', (mode, cases) => {
   let bench: KernelBench
@@ -30,6 +30,6 @@ const onOneBlock = (spec: NonNullable<(typeof gemvCases)[number]['specs']>[numbe
 })
 
 describe('gemv, sanitized', () => {
-  const picked = gemvCases.filter((_, i) => i % 11 === 3)
+  const picked = [...gemvCases.filter((_, i) => i % 11 === 3), matrixCases[1]!, matrixCases[3]!]
   test.each(picked.map((one) => [one.name, one] as const))('%s', (_, one) => checkSanitized(one))
 })
