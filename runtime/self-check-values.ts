@@ -113,7 +113,7 @@ function integers(
   const next = noise(seed)
   const below = (limit: number) => Array.from({ length: n }, () => Math.floor(next() * limit))
   const dim = (operand: string, axis: number): number => evaluate(site.types[operand]!.shape.at(axis)!, bindings)
-  if (name === 'ids') return below(dim('table', 0))
+  if (name === 'ids') return below(site.types['table'] ? dim('table', 0) : dim('logits', 1))
   if (name === 'rows') return below(dim('x', 0))
   if (name === 'top_k') return below(40)
   if (name === 'history') return below(site.types.logits ? dim('logits', 1) : 50)

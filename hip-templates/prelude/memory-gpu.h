@@ -175,5 +175,7 @@ DEVICE void prefetch_l2(const void* p, int bytes) {
   if (bytes > 0) asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "r"(bytes));
 #elif ON_NVIDIA
   for (int at = 0; at < bytes; at += 128) asm volatile("prefetch.global.L2 [%0];" ::"l"((const u8*)p + at));
+#else
+  (void)p, (void)bytes;
 #endif
 }
