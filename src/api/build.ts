@@ -95,7 +95,7 @@ function jobsOf(plan: ModelPlan, target: Target): CompileJob[] {
   const jobs = new Map<string, CompileJob>()
   for (const source of plan.programs.flatMap(({ kernels }) => kernels)) {
     const known = jobs.get(source.id)
-    const kernels = [...new Set([...(known?.kernels ?? []), ...source.entries])]
+    const kernels = [...new Set([...(known?.kernels ?? []), ...source.entries])].sort() // as loading asks for them
     jobs.set(source.id, { ...(known ?? compileJob(source, target)), kernels })
   }
   return [...jobs.values()]
