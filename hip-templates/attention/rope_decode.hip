@@ -81,13 +81,9 @@ DEVICE void make_row(const rope_call& call, int t, int kv, float* lds) {
 
 /** Key and value in LDS become what the caches would give back; they are stored at `row` of them, if that is one. */
 DEVICE void round_row(const rope_call& call, i64 row, float* lds) {
-  constexpr int WIDTH = KEPT == 32 ? 32 : 1;
-  KEEP_LOOP for (int i = thread_id() * WIDTH; i < 2 * C; i += BLOCK * WIDTH) {
-    kv_t* const cache = i < C ? call.k_cache : call.v_cache;
-    kv_t kept[WIDTH / KEPT];
-    store_kept<WIDTH>(kept, 0, load<WIDTH>(lds + LDS_K + i));
-    store<WIDTH>(lds + LDS_K + i, load_kept<WIDTH>(kept, 0));
-    if (row >= 0) cache[row + i % C / KEPT] = kept[0];
+  KEEP_LOOP for (int i = thread_id() * KEPT; i < 2 * C; i += BLOCK * KEPT) {
+    kv_t* const cache = row < 0 ? nullptr : (i < C ? call.k_cache : call.v_cache) + row;
+    store<KEPT>(lds + LDS_K + i, keep<KEPT>(cache, i % C, load<KEPT>(lds + LDS_K + i)));
   }
 }
 

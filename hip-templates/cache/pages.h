@@ -49,23 +49,33 @@ template <int N> DEVICE vec<float, N> load_kept(const q8_0_t* row, int c) { retu
 
 template <int N, class T> DEVICE void store_kept(T* row, int c, const vec<float, N>& v) { store<N>(row + c, v); }
 template <int N> DEVICE void store_kept(f8_t* row, int c, const vec<float, N>& v) { store_f8<N>(row + c, v); }
+
+/** Stores an element, or a block, and gives what load_kept will give; with no row only that. */
+template <int N, class T> DEVICE vec<float, N> keep(T* row, int c, const vec<float, N>& v) {
+  static_assert(N == 1, "elements are kept one by one");
+  const T kept = T(v[0]);
+  if (row) row[c] = kept;
+  return splat<1>(float(kept));
+}
 /** The step is max |v| / 127, rounded to f16; an element the nearest whole number of steps, ties to even. */
-template <int N> DEVICE void store_kept(q8_0_t* row, int c, const vec<float, N>& v) {
-  static_assert(N == 32, "a block is stored at once");
+template <int N> DEVICE vec<float, N> keep(q8_0_t* row, int c, const vec<float, N>& v) {
+  static_assert(N == 32, "a block is kept at once");
   float most = 0.f;
   UNROLL for (int i = 0; i < N; i++) most = max_f32(most, abs_f32(v[i]));
   const u16 step_bits = f16_bits(most / 127.f);
   const float step = f16_value(step_bits), inverse = step > 0.f ? 1.f / step : 0.f;
-  q8_0_t& block = row[c / 32];
-  u16 packed[17];
-  packed[0] = step_bits;
+  u16* const block = row ? (u16*)(row + c / 32) : nullptr;
+  if (block) block[0] = step_bits;
+  vec<float, N> kept = v;
   UNROLL for (int i = 0; i < N; i += 2) {
-    u32 pair = 0;
+    float code[2];
     UNROLL for (int j = 0; j < 2; j++) {
-      const float code = round_f32(v[i + j] * inverse);
-      pair |= u32(i32(code > 127.f ? 127.f : code < -127.f ? -127.f : code) & 0xff) << (8 * j);
+      const float nearest = round_f32(v[i + j] * inverse);
+      code[j] = nearest > 127.f ? 127.f : nearest < -127.f ? -127.f : nearest;
+      kept.set(i + j, step * code[j]);
     }
-    packed[1 + i / 2] = u16(pair);
+    if (block) block[1 + i / 2] = u16((i32(code[0]) & 0xff) | (i32(code[1]) & 0xff) << 8);
   }
-  UNROLL for (int i = 0; i < 17; i++) ((u16*)block.bytes)[i] = packed[i];
+  return kept;
 }
+template <int N> DEVICE void store_kept(q8_0_t* row, int c, const vec<float, N>& v) { keep<N>(row, c, v); }

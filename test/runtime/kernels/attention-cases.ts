@@ -299,6 +299,24 @@ function twice(shape: Shape): KernelCase {
   }
 }
 
+/** Far positions: a whole context, a window at its end, a short request beside it. */
+const far: Shape = {
+  name: 'position 100000',
+  q: 'f32',
+  kv: 'f16',
+  y: 'f32',
+  H: 2,
+  Hkv: 1,
+  C: 8,
+  page: 32,
+  requests: [[100_003], [5]],
+}
+export const farCases: readonly KernelCase[] = [
+  attentionCase(far, 2, 'split', [attentionSplitKernel]),
+  ropeCase({ ...far, name: 'position 131071, f8', kv: 'f8_e4m3', requests: [[131_071]] }),
+  ropeCase({ ...far, name: 'position 131071, window', window: 5000, requests: [[131_071]] }),
+]
+
 const unsplit = (kernel: KernelSpec): KernelSpec => ({
   ...kernel,
   space: (target, site) => ({ ...kernel.space(target, site), P_SPLITS: [1] }),
@@ -316,6 +334,12 @@ const narrow = (['q8_0', 'f8_e4m3'] as const).flatMap((kv) => {
 })
 
 const served = (kernel: KernelSpec): KernelSpec => ({ ...kernel, serves: () => true })
+
+/** Rows of a batch that stand for no request. */
+export const idleCases: readonly KernelCase[] = [
+  ropeCase(shapes[1]!),
+  attentionCase(shapes[1]!, 2, 'split', [attentionSplitKernel]),
+].map((one) => ({ ...one, values: { ...one.values, positions: [150, -1], seq: [0, -1] } }))
 
 export const attentionCases: readonly KernelCase[] = [
   ...shapes.map((shape) => attentionCase(shape, shape.requests.length, 'decode', [served(attentionDecodeKernel)])),
