@@ -10,7 +10,7 @@ import {
   topk,
 } from '../../ir/ops/index.ts'
 import type { Target } from '../../ir/target.ts'
-import { plus, times } from '../extent.ts'
+import { ceilDiv, plus, times } from '../extent.ts'
 import { defineKernel, type Params, type Site, type Stage } from '../kernel.ts'
 import { blockSpace } from './block-space.ts'
 import { bytesOf, elementType, rowAlignment, typeAt } from './layout.ts'
@@ -42,7 +42,7 @@ const groups = (site: Site, name: string): number => Math.ceil(columns(site, nam
 const launches = (name: string) => ({
   byRow: ({ P_BLOCK }: Params, site: Site) => ({ grid: typeAt(site, name).shape[0]!, block: P_BLOCK! }),
   byGroup: ({ P_BLOCK }: Params, site: Site, target: Target) => ({
-    grid: times(typeAt(site, name).shape[0]!, Math.ceil(groups(site, name) / (P_BLOCK! / target.wave))),
+    grid: ceilDiv(times(typeAt(site, name).shape[0]!, groups(site, name)), P_BLOCK! / target.wave),
     block: P_BLOCK!,
   }),
 })
@@ -81,38 +81,30 @@ export const topkKernel = defineKernel({
 
 // ---- a draw ------------------------------------------------------------------------------------------------------------
 
-const surveyed = ['bests', 'drawn', 'cuts', 'sums', 'listed', 'columns'] as const
-const surveyScratch = (site: Site) => {
-  const of = (bytes: number) => times(typeAt(site, 'logits').shape[0]!, groups(site, 'logits') * bytes)
-  return { bests: of(8), drawn: of(8), cuts: of(4), sums: of(4), listed: of(4 * listed), columns: of(4 * listed) }
-}
+/** Words of 32 bits that the survey of a request takes. */
+const surveyWords = (site: Site): number => Math.ceil((8 + groups(site, 'logits') * (2 * listed + 4)) / 4) * 4
+const surveyBytes = (site: Site) => times(typeAt(site, 'logits').shape[0]!, 4 * surveyWords(site))
 
-/** Listed logits stay in the registers of a block that decides: at most 48 a thread. */
-const drawSpace = (target: Target, site: Site) => {
-  const many = (groups(site, 'logits') * listed) / 256 > 48
-  return { P_BLOCK: blockSpace(target, many ? [512, 1024] : [256, 512, 1024, 128]) }
-}
-const drawValid = ({ P_BLOCK }: Params, target: Target, site: Site): true | string => {
-  const held = (groups(site, 'logits') * listed) / P_BLOCK!
-  return target.wave === 1 || held <= 64 || `a thread would hold ${Math.ceil(held)} listed logits`
-}
+/** One block walks over the lists: 16 logits a thread of a vocabulary of 128k. Emulated threads are better few. */
+const drawSpace = (target: Target) => ({
+  P_BLOCK: blockSpace(target, target.platform === 'host' ? [256, 128] : [256, 512, 1024]),
+})
 
 const drawCost = ({ types }: Site) => ({ bytes: bytesOf(types.logits!), flops: times(40, ...types.logits!.shape) })
 const settings = ['temperature', 'top_k', 'top_p', 'min_p', 'seed'] as const
 
-const sampleArgs = [...surveyed, 'logits', ...settings, 'positions', 'R'] as const
+const sampleArgs = ['survey', 'logits', ...settings, 'positions', 'R'] as const
 
 export const sampleKernel = defineKernel({
   implements: sample,
   template: 'sample/sample.hip',
   stages: [
     { entry: 'sample_survey', args: sampleArgs, launch: launches('logits').byGroup },
-    { entry: 'sample_decide', args: ['y', ...sampleArgs], launch: launches('logits').byRow },
+    { entry: 'sample_decide', args: ['y', 'survey', 'logits', 'R'], launch: launches('logits').byRow },
   ],
   fixed: fixed('logits'),
   space: drawSpace,
-  valid: drawValid,
-  scratch: (_, site) => surveyScratch(site),
+  scratch: (_, site) => ({ survey: surveyBytes(site) }),
   scalars: rows('logits'),
   cost: drawCost,
   tolerance: () => 0,
@@ -127,12 +119,12 @@ export const penalisedSampleKernel = defineKernel({
   stages: [
     {
       entry: 'penalised_survey',
-      args: [...surveyed, 'changed', 'logits', ...over, ...changes, ...settings, 'R', 'M'],
+      args: ['survey', 'changed', 'logits', ...over, ...changes, ...settings, 'R', 'M'],
       launch: launches('logits').byGroup,
     },
     {
       entry: 'penalised_decide',
-      args: ['y', ...surveyed, 'changed', 'logits', 'positions', ...changes, ...settings, 'R'],
+      args: ['y', 'survey', 'changed', 'R'],
       launch: launches('logits').byRow,
     },
   ],
@@ -143,8 +135,7 @@ export const penalisedSampleKernel = defineKernel({
     P_BIASES: staticDim(typeAt(site, 'ids'), 1),
   }),
   space: drawSpace,
-  valid: drawValid,
-  scratch: (_, site) => ({ ...surveyScratch(site), changed: bytesOf(typeAt(site, 'logits')) }),
+  scratch: (_, site) => ({ survey: surveyBytes(site), changed: bytesOf(typeAt(site, 'logits')) }),
   scalars: ({ types }) => ({ R: types.logits!.shape[0]!, M: types.page_table!.shape[1]! }),
   cost: drawCost,
   tolerance: () => 0,

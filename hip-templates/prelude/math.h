@@ -74,12 +74,9 @@ template <class F> DEVICE F exp_lanes(F x) {
 }
 DEVICE float exp_f32(float x) { return exp_lanes(x); }
 
-/** log(2^e · m) = e · ln 2 + log(m), m in [√½, √2). */
-template <class F> DEVICE F log_lanes(F x) {
+/** log(2^e · m) = e · ln 2 + log(m), m in [√½, √2), of normal y > 0; `bias` is added to e. */
+template <class F> DEVICE F log_normal(F y, F bias) {
   typedef typename lanes_of<F>::ints I;
-  const F smallest_normal = all_lanes<F>(1.17549435e-38f), zero = all_lanes<F>(0.f);
-  const F y = x < smallest_normal ? x * 8388608.f : x;
-  const F bias = x < smallest_normal ? all_lanes<F>(-23.f) : zero;
   const I bits = bit_cast<I>(y);
   const I e = (bits - 0x3f3504f3) >> 23;
   const F f = bit_cast<F>(bits - e * (1 << 23)) - 1.f;
@@ -89,7 +86,13 @@ template <class F> DEVICE F log_lanes(F x) {
   const F ff = f * f;
   F tail = fma_lanes(p * f, ff, ef * -2.12194440e-4f);
   tail = fma_lanes(ff, all_lanes<F>(-0.5f), tail);
-  F result = fma_lanes(ef, all_lanes<F>(0.693359375f), f + tail);
+  return fma_lanes(ef, all_lanes<F>(0.693359375f), f + tail);
+}
+template <class F> DEVICE F log_lanes(F x) {
+  const F smallest_normal = all_lanes<F>(1.17549435e-38f), zero = all_lanes<F>(0.f);
+  const F y = x < smallest_normal ? x * 8388608.f : x;
+  const F bias = x < smallest_normal ? all_lanes<F>(-23.f) : zero;
+  F result = log_normal(y, bias);
   result = x == zero ? all_lanes<F>(-INF) : result;
   result = x < zero ? all_lanes<F>(bit_cast<float>(0x7fc00000u)) : result;
   return x < all_lanes<F>(INF) ? result : x + x;  // +infinity and NaN are themselves

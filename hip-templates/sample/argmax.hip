@@ -1,6 +1,6 @@
 // argmax: i[r] = the first column where x[r,:] is largest; NaN counts as −∞
 //   layout    y: i32[R]; x: x_t[R, V] row-major; bests: Indexed[R, GROUPS]
-//   launch    argmax_groups: grid = R · GROUP_BLOCKS, a wave finds the best of a group of a row's logits;
+//   launch    argmax_groups: grid = ⌈R · GROUPS / WAVES⌉, a wave finds the best of a group of a row's logits;
 //             argmax_rows: grid = R, a block the best of a row's groups; block = BLOCK
 //   aliasing  none
 //   numerics  exact
@@ -8,9 +8,9 @@
 #include "sample/best.h"
 
 KERNEL void argmax_groups(Indexed* bests, const x_t* x, i32 R) {
-  for (int tile = block_id(); tile < R * GROUP_BLOCKS; tile += grid_size()) {
-    const int r = tile / GROUP_BLOCKS, group = tile % GROUP_BLOCKS * WAVES + wave_id();
-    if (group >= GROUPS) continue;  // waves do not wait for each other
+  // waves do not wait for each other
+  for (int item = block_id() * WAVES + wave_id(); item < R * GROUPS; item += grid_size() * WAVES) {
+    const int r = item / GROUPS, group = item % GROUPS;
     float v[PER_LANE];
     load_group(v, x + size_t(r) * COLUMNS, group);
     const Indexed best = best_of_group(v, group);

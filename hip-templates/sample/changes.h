@@ -44,37 +44,42 @@ struct Biases {
 template <class F> DEVICE void each_held(int token, int group, F found) {
   const bool mine = token >= 0 && token < COLUMNS && place_of(token).group == group;
   u64 held = wave_ballot(mine);
-  for (int lane = 0; held != 0; lane++, held >>= 1)
+  KEEP_LOOP for (int lane = 0; held != 0; lane++, held >>= 1)
     if (held & 1) found(place_of(wave_shfl(token, lane)), lane);
 }
 
 /** Divides or multiplies tokens of the window, then takes off what frequency and presence ask for; each rounds once. */
 DEVICE void penalise(float (&v)[PER_LANE], int group, const History& history, const Repeat& repeat,
                      const Frequency& frequency) {
-  if (!repeat.active() && !frequency.active()) return;
   constexpr u32 REPEATED = 0x80000000;
   u32 seen[PER_LANE];  // how often since frequency.from, and REPEATED
   each_logit([&](int i) { seen[i] = 0; });
   const int repeat_from = repeat.active() ? repeat.first(history.last) : history.last + 1;
   const int count_from = frequency.active() ? max_int(frequency.from, 0) : history.last + 1;
-  for (int first = min_int(repeat_from, count_from); first <= history.last; first += WAVE) {
+  KEEP_LOOP for (int first = min_int(repeat_from, count_from); first <= history.last; first += WAVE) {
     const int p = first + lane_id();
     each_held(p <= history.last ? history.at(p) : -1, group, [&](const Place& place, int lane) {
       const u32 repeated = first + lane >= repeat_from ? REPEATED : 0, counted = first + lane >= count_from ? 1 : 0;
-      if (lane_id() == place.lane) with_logit(seen, place.i, [&](u32& s) { s = (s | repeated) + counted; });
+      change_one(seen, place.i, lane_id() == place.lane, [&](u32 s) { return (s | repeated) + counted; });
     });
   }
-  each_logit([&](int i) {
-    if (seen[i] == 0) return;
-    if (seen[i] & REPEATED) v[i] = v[i] > 0.f ? v[i] / repeat.penalty : v[i] * repeat.penalty;
-    const u32 count = seen[i] & ~REPEATED;
-    if (count) v[i] = float(double(v[i]) - (double(count) * double(frequency.each) + double(frequency.once)));
-  });
+  const auto changed = [&](float logit, u32 times) {
+    if (times & REPEATED) logit = logit > 0.f ? logit / repeat.penalty : logit * repeat.penalty;
+    const double count = times & ~REPEATED;
+    if (count > 0.0) logit = float(double(logit) - (count * double(frequency.each) + double(frequency.once)));
+    return logit;
+  };
+  if constexpr (WAVE == 1) {
+    for (int i = 0; i < PER_LANE; i++)
+      if (seen[i]) v[i] = changed(v[i], seen[i]);
+  } else {
+    KEEP_LOOP for (int i = 0; i < PER_LANE; i++, go_round(v), go_round(seen)) v[0] = changed(v[0], seen[0]);
+  }
 }
 
 DEVICE void add_biases(float (&v)[PER_LANE], int group, const Biases& biases) {
   u64 ended = 0;
-  for (int first = 0; first < BIASES && ended == 0; first += WAVE) {
+  KEEP_LOOP for (int first = 0; first < BIASES && ended == 0; first += WAVE) {
     const int entry = first + lane_id();
     const int id = entry < BIASES ? biases.ids[entry] : -1;
     ended = wave_ballot(id < 0);
@@ -82,7 +87,7 @@ DEVICE void add_biases(float (&v)[PER_LANE], int group, const Biases& biases) {
     const float value = listed ? biases.values[entry] : 0.f;
     each_held(listed ? id : -1, group, [&](const Place& place, int lane) {
       const float bias = wave_shfl(value, lane);
-      if (lane_id() == place.lane) with_logit(v, place.i, [&](float& logit) { logit += bias; });
+      change_one(v, place.i, lane_id() == place.lane, [&](float logit) { return logit + bias; });
     });
   }
 }

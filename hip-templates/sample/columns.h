@@ -21,12 +21,12 @@ typedef vec<float, CHUNK> chunk_t;
 /** NaN becomes −∞. */
 struct NumberOrNone { template <class F> DEVICE F operator()(F x) const { return x >= all_lanes<F>(-INF) ? x : all_lanes<F>(-INF); } };
 
-/** Logits d … d+CHUNK-1 of a row, −∞ for NaN and beyond the row. */
-template <class T> DEVICE chunk_t load_chunk(const T* row, int d) {
-  chunk_t v = load_tail<CHUNK>(row + d, COLUMNS - d);
-  if (COLUMNS % CHUNK != 0 && d + CHUNK > COLUMNS) {
+/** Logits d … d+CHUNK-1 of n, −∞ beyond; a multiple of CHUNK, or COLUMNS. */
+template <class T> DEVICE chunk_t load_chunk(const T* logits, int n, int d) {
+  chunk_t v = load_tail<CHUNK>(logits + d, n - d);
+  if (COLUMNS % CHUNK != 0 && d + CHUNK > n) {
     UNROLL for (int i = 0; i < CHUNK; i++)
-      if (d + i >= COLUMNS) v.set(i, -INF);
+      if (d + i >= n) v.set(i, -INF);
   }
   return v;
 }
@@ -34,21 +34,32 @@ template <class T> DEVICE chunk_t load_chunk(const T* row, int d) {
 /** Chunks of a thread that are on their way at once: one block must hide the memory's latency by itself. */
 constexpr int AHEAD = WAVE == 1 ? 1 : 4;
 
-/** A row in memory. */
+/** Logits in memory: a row, or any n, a multiple of CHUNK. */
 template <class T> struct Row {
   const T* at;
+  int n = COLUMNS;
   /** f(v, d) for each chunk of this thread: logits d … d+CHUNK-1, −∞ for NaN and beyond the row. */
   template <class F> DEVICE void each(F f) const {
     constexpr int STEP = BLOCK * CHUNK;
     int d = thread_id() * CHUNK;
     if constexpr (AHEAD > 1) {
-      for (; d + (AHEAD - 1) * STEP + CHUNK <= COLUMNS; d += AHEAD * STEP) {
+      for (; d + (AHEAD - 1) * STEP + CHUNK <= n; d += AHEAD * STEP) {
         chunk_t v[AHEAD];
         UNROLL for (int i = 0; i < AHEAD; i++) v[i] = load<CHUNK>(at + d + i * STEP);
         UNROLL for (int i = 0; i < AHEAD; i++) f(map(v[i], NumberOrNone{}), d + i * STEP);
       }
     }
-    for (; d < COLUMNS; d += STEP) f(map(load_chunk(at, d), NumberOrNone{}), d);
+    for (; d < n; d += STEP) f(map(load_chunk(at, n, d), NumberOrNone{}), d);
+  }
+  /** f(v, d) for each logit of this thread that is at least `least`, one by one: for an f of many instructions. */
+  template <class F> DEVICE void each_from(float least, F f) const {
+    KEEP_LOOP for (int d = thread_id() * CHUNK; d < n; d += BLOCK * CHUNK) {
+      if (!(hmax(map(load_chunk(at, n, d), NumberOrNone{})) >= least)) continue;
+      KEEP_LOOP for (int i = d; i < min_int(d + CHUNK, n); i++) {
+        const float v = float(at[i]);
+        if (v >= least) f(v, i);
+      }
+    }
   }
 };
 

@@ -23,20 +23,29 @@ struct Settings {
   DEVICE float rate() const { return min_f32(1.f / temperature, 3e38f); }
 };
 
-/** What the survey leaves behind, of one request. */
+/** What the survey leaves behind of one request: SURVEY words of 32 bits. */
 struct Survey {
-  Indexed* bests;   // [GROUPS]
-  Indexed* drawn;   // [GROUPS] logit and column of each group's winner, where nothing is cut off
-  float* cuts;      // [GROUPS] every logit above is listed
-  float* sums;      // [GROUPS] of e^((logit − best) / temperature)
-  float* logits;    // [GROUPS, LISTED] −∞ where the list is shorter
-  i32* columns;     // [GROUPS, LISTED]
+  struct Head {
+    Settings settings;
+    u32 unused[2];
+  };
+  u32* words;
+  /** what the stage that decides needs of the request: one place to look, and few pointers to keep in registers */
+  DEVICE Head* head() const { return (Head*)words; }
+  /** [GROUPS, LISTED] −∞ where a list is shorter; or [GROUPS] the winner of each group, where nothing is cut off */
+  DEVICE x_t* logits() const { return (x_t*)(words + HEAD); }
+  DEVICE i32* columns() const { return (i32*)words + HEAD + GROUPS * LISTED; }
+  DEVICE Indexed* bests() const { return (Indexed*)(words + HEAD + 2 * GROUPS * LISTED); }
+  /** every logit of a group that is above is listed */
+  DEVICE float* cuts() const { return (float*)(bests() + GROUPS); }
+  /** of e^((logit − best) / temperature) */
+  DEVICE float* sums() const { return cuts() + GROUPS; }
+  static constexpr int HEAD = sizeof(Head) / 4;
 };
-/** Of R requests, one behind the other. */
-DEVICE Survey survey_of(int r, Indexed* bests, Indexed* drawn, float* cuts, float* sums, float* logits, i32* columns) {
-  const size_t at = size_t(r) * GROUPS;
-  return {bests + at, drawn + at, cuts + at, sums + at, logits + at * LISTED, columns + at * LISTED};
-}
+constexpr int SURVEY = ceil_div(Survey::HEAD + GROUPS * (2 * LISTED + 4), 4) * 4;
+
+/** Winners of a row's groups, in whole chunks. */
+constexpr int WINNERS = ceil_div(GROUPS, CHUNK) * CHUNK;
 
 // ---- random numbers ------------------------------------------------------------------------------------------------
 
@@ -56,11 +65,11 @@ DEVICE float gumbel(u32 hash) {
   const bool high = n >= 1u << 23;
   const float rest = (float(i32(high ? 0xffffff - n : n)) + 0.5f) * 5.96046448e-8f;  // 1 − u, or u: exact
   const float w = high ? 1.f - rest : rest, gap = w - 1.f;
-  const float scaled = gap == 0.f ? rest : -log_f32(w) * (rest / -gap);
-  return -log_f32(high ? scaled : -log_f32(w));
+  const float log_w = -log_normal(w, 0.f), scaled = gap == 0.f ? rest : log_w * (rest / -gap);
+  return -fast_log(high ? scaled : log_w);
 }
-/** No Gumbel number of 24 bits is larger. */
-constexpr float MOST_GUMBEL = 17.4f;
+/** Gumbel numbers of 24 bits lie between -2.86 and 17.4: a logit further below the best one has no chance. */
+constexpr float GUMBEL_RANGE = 20.3f;
 
 /** What tokens of a request are compared by, relative to the logit `most`. */
 struct Scores {
@@ -69,14 +78,14 @@ struct Scores {
   DEVICE Scores(const Settings& o, float most) : most(most), rate(o.rate()), base(mixed(mixed(o.seed ^ 0x9e3779b9u) ^ u32(o.position))) {}
   DEVICE float noise(int column) const { return gumbel(mixed(base ^ u32(column))); }
   DEVICE float operator()(float logit, int column) const { return (logit - most) * rate + noise(column); }
-  /** A token below has no chance against `best`. */
-  DEVICE float chance(Indexed best) const { return best.value + (noise(best.index) - MOST_GUMBEL) / rate; }
+  /** A logit below cannot win. */
+  DEVICE float chance() const { return most - GUMBEL_RANGE / rate; }
 };
 
 // ---- survey: a wave, a group ---------------------------------------------------------------------------------------
 
 /** Logit and column of the winner of a group. */
-DEVICE Indexed draw_of_group(const float (&v)[PER_LANE], int group, Indexed best, const Settings& o) {
+DEVICE Indexed draw_of_group(float (&v)[PER_LANE], int group, Indexed best, const Settings& o) {
   const Scores score(o, best.value);
   Indexed winner = {-INF, best.index};
   float logit = best.value;
@@ -87,10 +96,11 @@ DEVICE Indexed draw_of_group(const float (&v)[PER_LANE], int group, Indexed best
       if (scores[i] > winner.value) winner = {scores[i], column_of(group, i)}, logit = v[i];
     return {logit, winner.index};
   } else {
-    each_logit([&](int i) {
-      const float s = v[i] > -INF ? score(v[i], column_of(group, i)) : -INF;
-      if (s > winner.value) winner = {s, column_of(group, i)}, logit = v[i];
-    });
+    KEEP_LOOP for (int i = 0; i < PER_LANE; i++, go_round(v)) {
+      const int column = column_of(group, i);
+      const float s = v[0] > -INF ? score(v[0], column) : -INF;
+      if (s > winner.value) winner = {s, column}, logit = v[0];
+    }
     const Indexed first = wave_reduce(winner, ArgMax{});
     // the logit from the lane that has the winner: the largest of −∞ elsewhere
     return {wave_reduce(winner.index == first.index && winner.value == first.value ? logit : -INF, Max{}), first.index};
@@ -123,7 +133,7 @@ DEVICE float list_cut(const float (&v)[PER_LANE], float best) {
 }
 
 /** Lists the logits above the cut, lane after lane. */
-DEVICE void list_group(const float (&v)[PER_LANE], int group, float cut, float* logits, i32* columns) {
+DEVICE void list_group(float (&v)[PER_LANE], int group, float cut, x_t* logits, i32* columns) {
   int own = 0;
   each_logit([&](int i) { own += v[i] > cut ? 1 : 0; });
   int upto = own;  // of the lanes up to this one
@@ -133,156 +143,114 @@ DEVICE void list_group(const float (&v)[PER_LANE], int group, float cut, float* 
   }
   const int length = wave_shfl(upto, WAVE - 1);
   int at = upto - own;
-  each_logit([&](int i) {
-    if (v[i] > cut) logits[at] = v[i], columns[at++] = column_of(group, i);
-  });
-  for (int i = length + lane_id(); i < LISTED; i += WAVE) logits[i] = -INF, columns[i] = 0;
+  const auto list = [&](float logit, int i) {
+    if (logit > cut) logits[at] = x_t(logit), columns[at++] = column_of(group, i);
+  };
+  if constexpr (WAVE == 1) {
+    for (int i = 0; i < PER_LANE; i++) list(v[i], i);
+  } else {
+    KEEP_LOOP for (int i = 0; i < PER_LANE; i++, go_round(v)) list(v[0], i);
+  }
+  for (int i = length + lane_id(); i < LISTED; i += WAVE) logits[i] = x_t(-INF), columns[i] = 0;
 }
 
 DEVICE void survey_group(float (&v)[PER_LANE], int group, const Settings& o, const Survey& out) {
+  if (group == 0 && lane_id() == 0) *out.head() = {o, {0, 0}};
   each_logit([&](int i) { v[i] = NumberOrNone{}(v[i]); });
   const Indexed best = best_of_group(v, group);
-  if (lane_id() == 0) out.bests[group] = best;
+  if (lane_id() == 0) out.bests()[group] = best;
   if (o.greedy()) return;
   if (!o.cuts()) {
     const Indexed drawn = draw_of_group(v, group, best, o);
-    if (lane_id() == 0) out.drawn[group] = drawn;
+    if (lane_id() == 0) out.logits()[group] = x_t(drawn.value), out.columns()[group] = drawn.index;
+    if (group == GROUPS - 1)
+      for (int i = GROUPS + lane_id(); i < WINNERS; i += WAVE) out.logits()[i] = x_t(-INF);
     return;
   }
   const float cut = list_cut(v, best.value);
-  list_group(v, group, cut, out.logits + group * LISTED, out.columns + group * LISTED);
+  list_group(v, group, cut, out.logits() + group * LISTED, out.columns() + group * LISTED);
   float sum = 0.f;
   if (o.top_p < 1.f && best.value < INF) {
     const float rate = o.rate();
     each_logit([&](int i) { sum += v[i] > -INF ? fast_exp((v[i] - best.value) * rate) : 0.f; });
     sum = wave_reduce(sum, Add{});
   }
-  if (lane_id() == 0) out.cuts[group] = cut, out.sums[group] = sum;
+  if (lane_id() == 0) out.cuts()[group] = cut, out.sums()[group] = sum;
 }
 
 // ---- decide: a block, a request ------------------------------------------------------------------------------------
-
-/** Listed logits of a thread. */
-struct Lists {
-  static constexpr int CHUNKS = ceil_div(GROUPS * LISTED, BLOCK * CHUNK);
-  chunk_t v[CHUNKS];
-  static DEVICE int entry(int c) { return (c * BLOCK + thread_id()) * CHUNK; }
-  DEVICE void load_from(const float* logits) {
-    each_index([&](int c) { v[c] = entry(c) < GROUPS * LISTED ? load<CHUNK>(logits + entry(c)) : splat<CHUNK>(-INF); });
-  }
-  template <class F> DEVICE void each_index(F f) const {
-    if constexpr (WAVE > 1) {
-      UNROLL for (int c = 0; c < CHUNKS; c++) f(c);
-    } else {
-      for (int c = 0; c < CHUNKS; c++) f(c);
-    }
-  }
-  template <class F> DEVICE void each(F f) const {
-    each_index([&](int c) { f(v[c], entry(c)); });
-  }
-};
 
 /** The sum of e^((logit − most) / temperature) over the row. */
 DEVICE float total_of(const Survey& from, float most, float rate) {
   float sum = 0.f;
   for (int g = thread_id(); g < GROUPS; g += BLOCK)
-    if (from.bests[g].value > -INF) sum += from.sums[g] * fast_exp((from.bests[g].value - most) * rate);
+    if (from.bests()[g].value > -INF) sum += from.sums()[g] * fast_exp((from.bests()[g].value - most) * rate);
   return block_reduce(sum, Add{});
 }
 
-/** Where min_p ends what is kept, if that is above `least`; never above `most`. */
-DEVICE float limited(float least, float most, const Settings& o) {
-  if (o.min_p > 0.f) least = max_f32(most + o.temperature * log_f32(o.min_p), least);
-  return min_f32(least, most);
-}
-
-/** The logit from which tokens are kept, if the lists know it: then it is above `cut`, or all is listed. */
-DEVICE bool keep_from_lists(const Lists& lists, const Survey& from, float most, float cut, const Settings& o, float& least) {
+/**
+ * The logit from which tokens are kept, found in `logits`, which hold every logit of the row above `cut`; false if more is
+ * kept than they hold. With all logits, cut is −∞.
+ */
+template <class T>
+DEVICE bool keep_from(const Row<T>& logits, const Survey& from, float most, float cut, const Settings& o, float& least) {
   const u32 end = key_of(most) + 1;
   u32 low = key_of(cut) + 1;
   least = -INF;
-  if (o.keeps_k()) {
-    const bool reached = measure_from(lists, value_of(low), Counted{}) >= float(o.top_k);
+  // first the count, then the probability: one piece of code, since each is met once and must come from memory
+  KEEP_LOOP for (int measure = 0; measure < 2; measure++) {
+    const bool weighted = measure == 1;
+    if (weighted ? o.top_p >= 1.f : !o.keeps_k()) continue;
+    const Weighted counted = {most, o.rate(), weighted};
+    float target = float(o.top_k);
+    if (weighted) {
+      const float total = o.keeps_k() ? measure_from(logits, least, counted) : total_of(from, most, o.rate());
+      target = o.top_p * total;
+      // what is less likely than an even share of what top_p leaves out cannot be needed to reach it
+      const float spare = max_f32((1.f - o.top_p) * total * (1.f / COLUMNS), 1e-30f);
+      low = max_int(low, key_of(max_f32(most + (fast_log(spare) - 0.01f) * o.temperature, least)));
+    }
+    const bool reached = measure_from(logits, value_of(low), counted) >= target;
     if (!reached && cut > -INF) return false;
-    if (reached) least = reach(lists, float(o.top_k), low, end, Counted{});
+    if (reached) least = reach(logits, target, low, end, counted);
   }
-  if (o.top_p < 1.f) {
-    const Weighted probability = {most, o.rate()};
-    const float target =
-        o.top_p * (o.keeps_k() ? measure_from(lists, least, probability) : total_of(from, most, o.rate()));
-    low = max_int(low, key_of(least));
-    const bool reached = measure_from(lists, value_of(low), probability) >= target;
-    if (!reached && cut > -INF) return false;
-    if (reached) least = reach(lists, target, low, end, probability);
-  }
-  least = limited(least, most, o);
+  if (o.min_p > 0.f) least = max_f32(most + o.temperature * fast_log(o.min_p), least);
+  least = min_f32(least, most);
   return least > cut || cut == -INF;
 }
 
-/** The same from the whole row. */
-template <class T> DEVICE float keep_from_row(const Row<T>& row, float most, const Settings& o) {
-  const u32 end = key_of(most) + 1;
-  float least = -INF;
-  if (o.keeps_k()) least = reach(row, float(o.top_k), key_of(-INF), end, Counted{});
-  if (o.top_p < 1.f) {
-    const Weighted probability = {most, o.rate()};
-    const float total = measure_from(row, least, probability);
-    // what is less likely than an even share of what top_p leaves out cannot be needed to reach it
-    const float spare = max_f32((1.f - o.top_p) * total * (1.f / COLUMNS), 1e-30f);
-    const float start = max_f32(most + (log_f32(spare) - 0.01f) * o.temperature, least);
-    least = reach(row, o.top_p * total, key_of(start), end, probability);
-  }
-  return limited(least, most, o);
-}
-
-/** The column with the highest score among the listed logits from `least` on. */
-DEVICE i32 draw_from_lists(const Lists& lists, const i32* columns, Indexed best, float least, const Settings& o) {
+/** The column with the highest score among logits from `least` on; they are those of `columns`, or of a row if that is null. */
+template <class T>
+DEVICE i32 draw_from(const Row<T>& logits, const i32* columns, Indexed best, float least, const Settings& o) {
   const Scores score(o, best.value);
-  least = max_f32(score.chance(best), least);
+  // above −∞, since best is: what stands at −∞ is never drawn
+  least = max_f32(max_f32(score.chance(), least), -3.4028234e38f);
   Indexed winner = {-INF, best.index};
-  lists.each([&](const chunk_t& v, int entry) {
-    if (!(hmax(v) >= least)) return;
-    for (int i = 0; i < CHUNK; i++) {
-      if (!(v[i] >= least && v[i] > -INF)) continue;
-      const int column = columns[entry + i];
-      winner = ArgMax{}(winner, Indexed{score(v[i], column), column});
-    }
-  });
-  return block_reduce(winner, ArgMax{}).index;
-}
-
-template <class T> DEVICE i32 draw_from_row(const Row<T>& row, Indexed best, float least, const Settings& o) {
-  const Scores score(o, best.value);
-  least = max_f32(score.chance(best), least);
-  Indexed winner = {-INF, best.index};
-  row.each([&](const chunk_t& v, int d) {
-    if (!(hmax(v) >= least)) return;
-    for (int i = 0; i < CHUNK; i++)
-      if (v[i] >= least && v[i] > -INF) winner = ArgMax{}(winner, Indexed{score(v[i], d + i), d + i});
+  logits.each_from(least, [&](float v, int i) {
+    const int column = columns ? columns[i] : i;
+    winner = ArgMax{}(winner, Indexed{score(v, column), column});
   });
   return block_reduce(winner, ArgMax{}).index;
 }
 
 /** The token, to all threads; `row` are the logits that the survey saw. */
-template <class T> DEVICE i32 decide(const Row<T>& row, const Settings& o, const Survey& from) {
-  const Indexed best = best_of_row(from.bests);
+DEVICE i32 decide(const x_t* row, const Survey& from) {
+  const Settings o = from.head()->settings;
+  const Indexed best = best_of_row(from.bests());
   if (o.greedy() || !(best.value > -INF && best.value < INF)) return best.index;
-  if (!o.cuts()) {
-    const Scores score(o, best.value);
-    Indexed winner = {-INF, best.index};
-    for (int g = thread_id(); g < GROUPS; g += BLOCK) {
-      const Indexed drawn = from.drawn[g];
-      if (drawn.value > -INF) winner = ArgMax{}(winner, Indexed{score(drawn.value, drawn.index), drawn.index});
+  Row<x_t> logits = {from.logits(), WINNERS};
+  const i32* columns = from.columns();
+  float least = -INF;
+  if (o.cuts()) {
+    float cut = -INF;
+    for (int g = thread_id(); g < GROUPS; g += BLOCK) cut = max_f32(from.cuts()[g], cut);
+    cut = block_reduce(cut, Max{});
+    logits.n = GROUPS * LISTED;
+    while (!keep_from(logits, from, best.value, cut, o, least)) {  // again at most once, with all of the row
+      logits = {row, COLUMNS};
+      columns = nullptr;
+      cut = -INF;
     }
-    return block_reduce(winner, ArgMax{}).index;
   }
-  float cut = -INF;
-  for (int g = thread_id(); g < GROUPS; g += BLOCK) cut = max_f32(from.cuts[g], cut);
-  cut = block_reduce(cut, Max{});
-  Lists lists;
-  lists.load_from(from.logits);
-  float least;
-  if (keep_from_lists(lists, from, best.value, cut, o, least))
-    return draw_from_lists(lists, from.columns, best, least, o);
-  return draw_from_row(row, best, keep_from_row(row, best.value, o), o);
+  return draw_from(logits, columns, best, least, o);
 }

@@ -9,8 +9,6 @@ constexpr int PER_LANE = GROUP / WAVE, GROUPS = ceil_div(COLUMNS, GROUP);
 static_assert(PER_LANE % CHUNK == 0, "a lane holds whole chunks");
 /** Chunks of a segment: with waves of 32, one load. */
 constexpr int SEGMENT = 32;
-/** Blocks of a row whose waves take one group each. */
-constexpr int GROUP_BLOCKS = ceil_div(GROUPS, WAVES);
 
 /** f(i) for each logit of this lane; where a wave is one lane, a loop for the compiler to vectorise. */
 template <class F> DEVICE void each_logit(F f) {
@@ -19,6 +17,13 @@ template <class F> DEVICE void each_logit(F f) {
   } else {
     for (int i = 0; i < PER_LANE; i++) f(i);
   }
+}
+
+/** The first becomes the last: by going round, a loop meets every register in the same place. */
+template <class T> DEVICE void go_round(T (&v)[PER_LANE]) {
+  const T first = v[0];
+  UNROLL for (int i = 1; i < PER_LANE; i++) v[i - 1] = v[i];
+  v[PER_LANE - 1] = first;
 }
 
 /** First column of chunk c of this lane. */
@@ -38,12 +43,17 @@ DEVICE Place place_of(int column) {
   return {segment % GROUPS, chunk % WAVE, chunk / WAVE * CHUNK + column % CHUNK};
 }
 
-/** f(logit) for logit i of this lane alone: registers have no index at run time. */
-template <class T, class F> DEVICE void with_logit(T (&v)[PER_LANE], int i, F f) {
-  if constexpr (WAVE == 1) f(v[i]);
-  else each_logit([&](int j) {
-    if (j == i) f(v[j]);
-  });
+/** v[i] becomes f(v[i]) where `mine`: registers have no index at run time, so all are computed. */
+template <class T, class F> DEVICE void change_one(T (&v)[PER_LANE], int i, bool mine, F f) {
+  if constexpr (WAVE == 1) {
+    if (mine) v[i] = f(v[i]);
+  } else {
+    if (!mine) i = -1;
+    each_logit([&](int j) {
+      const T changed = f(v[j]);
+      v[j] = j == i ? changed : v[j];
+    });
+  }
 }
 
 /** A wave's logits; −∞ beyond the row, NaN as it is. */
@@ -52,7 +62,7 @@ template <class T> DEVICE void load_group(float (&v)[PER_LANE], const T* row, in
   chunk_t chunks[CHUNKS];
   UNROLL for (int c = 0; c < CHUNKS; c++) {
     const int d = chunk_column(group, c);
-    chunks[c] = d < COLUMNS ? load_chunk(row, d) : splat<CHUNK>(-INF);
+    chunks[c] = d < COLUMNS ? load_chunk(row, COLUMNS, d) : splat<CHUNK>(-INF);
   }
   UNROLL for (int c = 0; c < CHUNKS; c++) {
     UNROLL for (int i = 0; i < CHUNK; i++) v[c * CHUNK + i] = chunks[c][i];

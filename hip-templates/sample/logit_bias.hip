@@ -1,6 +1,6 @@
 // logit_bias: y = logits, values[r,i] added to the logit of token ids[r,i]; a list ends at its first negative id
 //   layout    y: y_t[R, V], logits: x_t[R, V], row-major; ids: i32[R, BIASES], values: f32[R, BIASES]
-//   launch    grid = R · GROUP_BLOCKS, block = BLOCK; a wave takes a group of a request's logits
+//   launch    grid = ⌈R · GROUPS / WAVES⌉, block = BLOCK; a wave takes a group of a request's logits
 //   aliasing  y may be logits
 //   numerics  added in f32 in the order of the list, one rounding to y's type
 //   limits    any sizes; a token outside V is passed over; any WAVE, any BLOCK
@@ -11,9 +11,8 @@
 
 typedef P_Y y_t;
 
-DEVICE void logit_bias_tile(int tile, y_t* y, const x_t* logits, const i32* ids, const float* values) {
-  const int r = tile / GROUP_BLOCKS, group = tile % GROUP_BLOCKS * WAVES + wave_id();
-  if (group >= GROUPS) return;  // waves do not wait for each other
+DEVICE void logit_bias_item(int item, y_t* y, const x_t* logits, const i32* ids, const float* values) {
+  const int r = item / GROUPS, group = item % GROUPS;
   float v[PER_LANE];
   load_group(v, logits + size_t(r) * COLUMNS, group);
   add_biases(v, group, {ids + size_t(r) * BIASES, values + size_t(r) * BIASES});
@@ -21,5 +20,7 @@ DEVICE void logit_bias_tile(int tile, y_t* y, const x_t* logits, const i32* ids,
 }
 
 KERNEL void logit_bias(y_t* y, const x_t* logits, const i32* ids, const float* values, i32 R) {
-  for (int tile = block_id(); tile < R * GROUP_BLOCKS; tile += grid_size()) logit_bias_tile(tile, y, logits, ids, values);
+  // waves do not wait for each other
+  for (int item = block_id() * WAVES + wave_id(); item < R * GROUPS; item += grid_size() * WAVES)
+    logit_bias_item(item, y, logits, ids, values);
 }

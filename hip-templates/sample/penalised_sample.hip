@@ -1,9 +1,9 @@
 // penalised_sample: y[r] drawn as by sample, after repeat_penalty, frequency_penalty and logit_bias have changed a few
 // logits (changes.h)
 //   layout    y: i32[R]; logits: f32[R, V] row-major; history: i32[P, 1, PAGE, 1] token ids by position;
-//             page_table: i32[R, M]; ids: i32[R, BIASES], values: f32[R, BIASES]; settings: [R]; the survey's buffers as in
-//             draw.h, of R requests; changed: f32[R, V], written where logits change and are cut
-//   launch    penalised_survey: grid = R · GROUP_BLOCKS, a wave a group of logits; penalised_decide: grid = R, a block a
+//             page_table: i32[R, M]; ids: i32[R, BIASES], values: f32[R, BIASES]; settings: [R]; survey: u32[R, SURVEY], as in
+//             draw.h; changed: f32[R, V], written where tokens are cut off
+//   launch    penalised_survey: grid = ⌈R · GROUPS / WAVES⌉, a wave a group of logits; penalised_decide: grid = R, a block a
 //             request; block = BLOCK
 //   aliasing  none
 //   numerics  as sample; a change rounds once to f32
@@ -11,7 +11,7 @@
 #include "sample/changes.h"
 #include "sample/draw.h"
 
-/** What changes logits of request r. */
+/** What changes logits of a request. */
 struct Changes {
   Repeat repeat;
   Frequency frequency;
@@ -19,15 +19,14 @@ struct Changes {
   DEVICE bool active() const { return repeat.active() || frequency.active() || biases.active(); }
 };
 
-KERNEL void penalised_survey(Indexed* bests, Indexed* drawn, float* cuts, float* sums, float* listed, i32* columns,
-                             float* changed, const float* logits, const i32* history, const i32* positions,
+KERNEL void penalised_survey(u32* survey, float* changed, const float* logits, const i32* history, const i32* positions,
                              const i32* page_table, const float* penalty, const i32* window, const i32* from,
                              const float* frequency, const float* presence, const i32* ids, const float* values,
                              const float* temperature, const i32* top_k, const float* top_p, const float* min_p,
                              const u32* seed, i32 R, i32 M) {
-  for (int tile = block_id(); tile < R * GROUP_BLOCKS; tile += grid_size()) {
-    const int r = tile / GROUP_BLOCKS, group = tile % GROUP_BLOCKS * WAVES + wave_id();
-    if (group >= GROUPS) continue;  // waves do not wait for each other
+  // waves do not wait for each other
+  KEEP_LOOP for (int item = block_id() * WAVES + wave_id(); item < R * GROUPS; item += grid_size() * WAVES) {
+    const int r = item / GROUPS, group = item % GROUPS;
     float v[PER_LANE];
     load_group(v, logits + size_t(r) * COLUMNS, group);
     const Settings o = {temperature[r], top_p[r], min_p[r], top_k[r], seed[r], positions[r]};
@@ -36,26 +35,16 @@ KERNEL void penalised_survey(Indexed* bests, Indexed* drawn, float* cuts, float*
                              {ids + size_t(r) * BIASES, values + size_t(r) * BIASES}};
     if (changes.active()) {
       penalise(v, group, {history, page_table + size_t(r) * M, M, o.position}, changes.repeat, changes.frequency);
-      if (changes.biases.active()) add_biases(v, group, changes.biases);
-      if (!o.greedy() && o.cuts()) store_group(changed + size_t(r) * COLUMNS, v, group);
+      add_biases(v, group, changes.biases);
     }
-    survey_group(v, group, o, survey_of(r, bests, drawn, cuts, sums, listed, columns));
+    if (!o.greedy() && o.cuts()) store_group(changed + size_t(r) * COLUMNS, v, group);
+    survey_group(v, group, o, {survey + size_t(r) * SURVEY});
   }
 }
 
-KERNEL void penalised_decide(i32* y, Indexed* bests, Indexed* drawn, float* cuts, float* sums,
-                             float* listed, i32* columns, const float* changed, const float* logits,
-                             const i32* positions, const float* penalty, const i32* window, const i32* from,
-                             const float* frequency, const float* presence, const i32* ids, const float* values,
-                             const float* temperature, const i32* top_k, const float* top_p, const float* min_p,
-                             const u32* seed, i32 R) {
+KERNEL void penalised_decide(i32* y, const u32* survey, const float* changed, i32 R) {
   for (int r = block_id(); r < R; r += grid_size()) {
-    const Settings o = {temperature[r], top_p[r], min_p[r], top_k[r], seed[r], positions[r]};
-    const Changes changes = {{penalty[r], window[r]},
-                             {from[r], frequency[r], presence[r]},
-                             {ids + size_t(r) * BIASES, values + size_t(r) * BIASES}};
-    const i32 token = decide(Row<float>{(changes.active() ? changed : logits) + size_t(r) * COLUMNS}, o,
-                                   survey_of(r, bests, drawn, cuts, sums, listed, columns));
+    const i32 token = decide(changed + size_t(r) * COLUMNS, {(u32*)survey + size_t(r) * SURVEY});
     if (thread_id() == 0) y[r] = token;
   }
 }

@@ -22,11 +22,14 @@ struct Counted {
   static constexpr bool WEIGHTED = false;
   DEVICE chunk_t weights(const chunk_t&) const { return splat<CHUNK>(1.f); }
 };
-/** Each logit counts by its probability, up to a common factor. */
+/** Each logit counts by its probability, up to a common factor; or, where not `weighted`, as one. */
 struct Weighted {
   static constexpr bool WEIGHTED = true;
   float most, rate;  // e^((v − most) · rate)
-  DEVICE chunk_t weights(const chunk_t& v) const { return fast_exp((v - most) * rate); }
+  bool weighted;
+  DEVICE chunk_t weights(const chunk_t& v) const {
+    return weighted ? fast_exp((v - most) * rate) : splat<CHUNK>(1.f);
+  }
 };
 
 /** Sums each of N values over the block, to all threads, with two barriers in all. */
