@@ -41,7 +41,7 @@ function layoutOf(params: Params, target: Target, site: Site) {
     passes: Math.ceil(K / 32 / (segments * P_STEPS!)),
     batches: Math.ceil(share / (columns * teams)),
     bytes: 8 * P_TILE! * teams * 16 * tokens * ((segments * splits) | 1),
-    registers: P_STEPS! * (8 + 4 * across) + 4 * across + (site.types.norm ? 72 : 52),
+    registers: P_STEPS! * (8 + 4 * across) + 4 * across + (site.types.norm ? 88 : 52),
   }
 }
 

@@ -68,6 +68,8 @@ function layoutOf(params: Params, target: Target, site: Site) {
     segments,
     teams,
     lines,
+    /** of a batch, in each lane */
+    sums: lines * together,
     /** columns of a block, at most */
     columns: Math.ceil(N / Math.min(target.cus * P_BLOCKS_PER_CU!, N)),
     bytes: 8 * P_TURNS! * P_DEPTH! * teams * lines * tokens * (segments | 1),
@@ -131,7 +133,7 @@ function modelledTime(params: Params, target: Target, site: Site): number {
  * @param waves of a SIMD
  */
 export const readTime = (share: number, flying: number, waves: number): number =>
-  Math.max(1, share) * Math.max(1, wantedInFlight / flying) ** 0.4 * (1 + 0.1 * Math.max(0, wantedWaves - waves))
+  Math.max(1, share) * Math.max(1, wantedInFlight / flying) ** 0.4 * (1 + 0.2 * Math.max(0, wantedWaves - waves))
 
 const choices = {
   P_BLOCK: [512, 1024, 256],
@@ -145,7 +147,8 @@ const choices = {
 const best = new Map<string, Params>()
 
 function validStream(params: Params, target: Target, site: Site): true | string {
-  const { teams, segments, bytes, registers } = layoutOf(params, target, site)
+  const { teams, segments, bytes, registers, sums } = layoutOf(params, target, site)
+  if (sums > 32) return `a batch has ${sums} sums a lane, 32 can be added up at once`
   const waves = params.P_BLOCK! / target.wave
   if (params.P_BLOCK! > target.maxBlock || !Number.isInteger(waves)) return `no blocks of ${params.P_BLOCK} threads`
   if (teams < 1) return `a row has ${segments} segments, a block ${waves} waves`
@@ -162,7 +165,9 @@ function bestGuess(target: Target, site: Site): Params | undefined {
   )
   const known = best.get(key)
   if (known) return known
-  const margin = target.platform === 'amd' && tokensOf(site) > 1 ? 0.6 : 0.9 // a guess must not spill
+  // a guess must not spill: schedulers of AMD's compilers bring more forward the more there is
+  const margin = target.platform === 'amd' && tokensOf(site) > 1 ? 0.6 : 0.9
+  const most = target.platform === 'amd' ? 128 : 232
   let [found, least] = [undefined as Params | undefined, Number.POSITIVE_INFINITY]
   for (const P_BLOCK of choices.P_BLOCK)
     for (const P_BLOCKS_PER_CU of choices.P_BLOCKS_PER_CU)
@@ -172,8 +177,9 @@ function bestGuess(target: Target, site: Site): Params | undefined {
             for (const P_HELD of choices.P_HELD) {
               const params = { P_BLOCK, P_BLOCKS_PER_CU, P_CHUNKS, P_ROWS, P_DEPTH, P_TURNS: 2, P_HELD }
               if (validStream(params, target, site) !== true) continue
-              if (layoutOf(params, target, site).registers > margin * registersFor(params, target)) continue
-              const time = modelledTime(params, target, site) * (P_HELD ? 1 : 1.1) // loads of x in every batch
+              const { registers } = layoutOf(params, target, site)
+              if (registers > Math.min(most, margin * registersFor(params, target))) continue
+              const time = modelledTime(params, target, site) * (P_HELD ? 1 : 1.5) // loads of x in every batch
               if (time < least * 0.995) [found, least] = [params, time]
             }
   if (found) best.set(key, found)

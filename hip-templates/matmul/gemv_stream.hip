@@ -112,17 +112,17 @@ template <int M> DEVICE float add_products(float sum, const vec<float, M>& a, co
 
 /** sums[t] += a unit of w times the same unit of x, for COUNT tokens. */
 template <int COUNT>
-DEVICE void multiply(float* sums, const words<unit_t::WORDS>& raw, int unit, const x_unit* const (&x)[COUNT]) {
+DEVICE void multiply(float* sums, const words<unit_t::WORDS>& raw, int unit, const x_unit (&x)[COUNT]) {
   UNROLL for (int g = 0; g < unit_t::PIECES / OF_GROUP; g++) {
     float part[COUNT];
     UNROLL for (int t = 0; t < COUNT; t++) part[t] = unit_t::GROUPS > 0 ? 0.f : sums[t];
     UNROLL for (int p = g * OF_GROUP; p < (g + 1) * OF_GROUP; p++) {
       const vec<float, unit_t::PIECE> v = unit_t::values(raw, unit, p);
-      UNROLL for (int t = 0; t < COUNT; t++) part[t] = add_products(part[t], v, x[t]->pieces[p]);
+      UNROLL for (int t = 0; t < COUNT; t++) part[t] = add_products(part[t], v, x[t].pieces[p]);
     }
     const group_scale s = unit_t::scale(raw, unit, g);
     UNROLL for (int t = 0; t < COUNT; t++)
-      sums[t] = unit_t::GROUPS > 0 ? fma_f32(s.step, part[t], fma_f32(s.base, x[t]->sums[g], sums[t])) : part[t];
+      sums[t] = unit_t::GROUPS > 0 ? fma_f32(s.step, part[t], fma_f32(s.base, x[t].sums[g], sums[t])) : part[t];
   }
 }
 
@@ -148,7 +148,7 @@ struct activations {
   const x_t* x;
   const norm_t* norm;
   int tokens;
-  x_unit held[HELD ? TOKENS : 1][HELD ? CHUNKS : 1];
+  x_unit held[HELD ? CHUNKS : 1][TOGETHER];
 
   DEVICE const x_t* row(int t) const { return x + size_t(min_int(t, tokens - 1)) * K; }
 
@@ -156,7 +156,7 @@ struct activations {
   DEVICE void load(const post& at, float* squares) {
     UNROLL for (int t = 0; t < (HELD ? TOKENS : 0); t++) {
       float sum = 0.f;
-      UNROLL for (int c = 0; c < CHUNKS; c++) sum += held[t][c].load(row(t), norm, at.unit(c), at.inside(c));
+      UNROLL for (int c = 0; c < CHUNKS; c++) sum += held[c][t].load(row(t), norm, at.unit(c), at.inside(c));
       if constexpr (NORMED) write_squares(squares + t * STRIDE, sum, at);
     }
     if constexpr (NORMED && !HELD) {
@@ -179,15 +179,14 @@ struct activations {
       UNROLL for (int i = 0; i < LINES * TOGETHER; i++) sums[i] = 0.f;
       UNROLL for (int c = 0; c < CHUNKS; c++) {
         x_unit read[TOGETHER];
-        const x_unit* units[TOGETHER];
-        UNROLL for (int i = 0; i < TOGETHER; i++) {
-          if constexpr (!HELD) read[i].load(row(t + i), norm, at.unit(c), at.inside(c));
-          units[i] = HELD ? &held[HELD ? i : 0][HELD ? c : 0] : &read[i];
+        if constexpr (!HELD) {
+          UNROLL for (int i = 0; i < TOGETHER; i++) read[i].load(row(t + i), norm, at.unit(c), at.inside(c));
         }
         UNROLL for (int l = 0; l < LINES; l++) {
           words<unit_t::WORDS> raw = w.raw[c][l];
           UNROLL for (int i = 0; i < unit_t::WORDS; i++) raw.w[i] = at.inside(c) ? raw.w[i] : 0;
-          multiply(sums + l * TOGETHER, raw, at.unit(c), units);
+          if constexpr (HELD) multiply(sums + l * TOGETHER, raw, at.unit(c), held[c]);
+          else multiply(sums + l * TOGETHER, raw, at.unit(c), read);
         }
       }
       write_sums(to + t * STRIDE, sums, TOKENS - t);

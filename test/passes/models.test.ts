@@ -82,6 +82,7 @@ describe('the runner', () => {
       'fuse-rope-kv-append',
       'fuse-scale-mask-softmax',
       'fuse-swiglu',
+      'fuse-penalised-sample',
       'fuse-attention',
       'fuse-gate-swiglu',
       'merge-qkv',
