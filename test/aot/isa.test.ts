@@ -26,6 +26,15 @@ const entries = kernelCatalog().filter(({ name }) => /^gemv|^attention, (one|eig
  * 16, where blocks of 18 to 34 and of 210 bytes are not: words of 4 or 8 bytes are the widest that any of them permits.
  */
 const leastWide = 0.8
+/** Where lanes take less at a time: shares as they are, so that they do not fall further. */
+const narrower: readonly (readonly [form: RegExp, share: number])[] = [
+  [/^gemv\w* q4_1/, 0.5], // blocks of 20 bytes: scale and minimum are a word beside each 16 bytes of codes
+  [/^gemv\w* q6_k/, 0.15], // a lane's elements lie together in x: 8 bytes of high bits, two times 8 of low bits
+  [/^gemv\w* q5_1/, 0.7], // 8 bytes of scale, minimum and high bits beside each 16 of codes
+  [/^gemv\w* q8_0/, 0.65], // a scale of 2 bytes for each 32 elements, and residuals a word at a time
+  [/^attention.* (q8_0|f8) cache/, 0.6], // 8 elements a lane, as the other caches have, are 8 bytes
+]
+const leastOf = (name: string): number => narrower.find(([form]) => form.test(name))?.[1] ?? leastWide
 const unalignedOnNvidia = new Set(['q4_0', 'q4_1', 'q5_0', 'q5_1', 'q8_0', 'q6_k'])
 
 function fault(target: Target, name: string, found: MemoryInstructions): string | undefined {
@@ -37,7 +46,7 @@ function fault(target: Target, name: string, found: MemoryInstructions): string 
     const words = [...found.loads].filter(([bits]) => bits >= 32).reduce((sum, [, count]) => sum + count, 0)
     return narrow > words / 2 ? `${narrow} loads of less than 4 bytes beside ${words} others` : undefined
   }
-  return share < leastWide ? `only ${percent(share)} of its loads are 16 bytes wide` : undefined
+  return share < leastOf(name) ? `only ${percent(share)} of its loads are 16 bytes wide` : undefined
 }
 
 interface Row {
@@ -60,7 +69,7 @@ function summary(target: Target, rows: readonly Row[]): string {
   const narrowest = rows.reduce((a, b) => (wideShare(b.found) < wideShare(a.found) ? b : a))
   const fewest = rows.reduce((a, b) => (b.waves < a.waves ? b : a))
   return [
-    `${targetId(target)}: ${rows.length} kernels, none with scratch memory`,
+    `${targetId(target)}: ${rows.length} kernels, ${rows.filter(({ found }) => found.scratch > 0).length} with scratch memory`,
     `16-byte loads bring ${percent(wideShare(narrowest.found))} (${narrowest.name}: ${listed(narrowest.found)}) or more`,
     `${fewest.waves} (${fewest.name}) to ${Math.max(...rows.map(({ waves }) => waves))} of ${fewest.maxWaves} waves a SIMD`,
   ].join('; ')
