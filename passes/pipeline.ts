@@ -22,7 +22,7 @@ export const pipeline: readonly (readonly [from: OptLevel, pass: Pass])[] = [
   [1, fuseRopeKvAppend],
   [1, fuseScaleMaskSoftmax], // makes the op that fuse-attention looks for
   [1, fuseSwiglu], // makes the op that fuse-gate-swiglu looks for
-  [1, fusePenalisedSample],
+  [1, fusePenalisedSample], // model ops alone, as the head of a step has them
   [2, fuseAttention],
   [2, fuseGateSwiglu], // before merge-qkv: it takes its two matmuls, leaving no pair that looks like heads
   [2, mergeQkv],

@@ -47,6 +47,9 @@ const names = [
   'topk f32',
   'sample',
   'repeat_penalty',
+  'frequency_penalty',
+  'logit_bias',
+  'penalised_sample',
 ]
 
 let driver: Driver
