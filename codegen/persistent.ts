@@ -6,9 +6,10 @@ import type { Target } from '../ir/target.ts'
 import type { Bindings } from '../ir/type.ts'
 import { absent } from './compile.ts'
 import { symbolsOf } from './extent.ts'
+import type { Defines } from './kernel.ts'
 import { isFastHost } from './kernels/block-space.ts'
 import type { KernelCall, KernelSource, PersistentStep, Program, StageOfStep } from './program.ts'
-import { hasAhead, type StageSource, sharedDefines, stageEntries } from './stages.ts'
+import { hasAhead, type StageSource, stageEntries } from './stages.ts'
 
 /** Bytes of a buffer's memory, as far as calls of one program can tell. */
 interface Span {
@@ -90,9 +91,15 @@ function stepSource(
   kernels: readonly KernelSource[],
   stages: readonly StageSource[],
 ): KernelSource & { stages: readonly StageSource[] } {
-  const shared = Object.entries(stages[0]!.defines).filter(([name]) => sharedDefines.has(name))
+  const { P_BLOCK, P_WAVE } = stages[0]!.defines
   const most = Math.max(...stages.flatMap(({ entries }) => Object.values(entries).map(({ length }) => length)))
-  const defines = { ...Object.fromEntries(shared), P_STAGE_ARGS: Math.ceil(most / 2) * 2 }
+  const defines: Defines = {
+    P_BLOCK: P_BLOCK!,
+    ...(P_WAVE === undefined ? {} : { P_WAVE }),
+    P_BLOCKS_PER_CU: 1,
+    P_STAGED: 1,
+    P_STAGE_ARGS: Math.ceil(most / 2) * 2,
+  }
   const template = 'step/step.hip'
   const list = Object.entries(defines).map(([name, value]) => `-D${name}=${value}`)
   const id = [`${template} ${list.join(' ')}`, ...kernels.map((source) => source.id)].join(' + ')

@@ -19,7 +19,7 @@ export interface StageEntry {
 }
 
 /** Names under which all stages of a step are compiled: the launch's, not a stage's. */
-export const sharedDefines: ReadonlySet<string> = new Set(['P_BLOCK', 'P_WAVE'])
+export const sharedDefines: ReadonlySet<string> = new Set(['P_BLOCK', 'P_WAVE', 'P_BLOCKS_PER_CU'])
 
 export const stageEntries = (sources: readonly StageSource[]): StageEntry[] =>
   sources.flatMap(({ entries }, source) =>

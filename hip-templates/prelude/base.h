@@ -110,14 +110,44 @@ constexpr int SIMDS = 2;
 #define LAUNCHED_KERNEL extern "C" __global__ __launch_bounds__(BLOCK)
 #endif
 
+// Where kernels are stages of one launch (P_STAGED), compilers would compute what depends on the thread and the block alone
+// for all stages at once, ahead of the loop over calls, and run out of registers. A value that an empty asm may have changed
+// is computed where it is needed.
+#if ON_AMD && defined(P_STAGED)
+DEVICE int of_stage(int v) {
+  asm volatile("" : "+v"(v));
+  __builtin_assume(v >= 0 && v < BLOCK);
+  return v;
+}
+DEVICE int of_stage_uniform(int v) {
+  asm volatile("" : "+s"(v));
+  __builtin_assume(v >= 0);
+  return v;
+}
+#elif ON_NVIDIA && defined(P_STAGED)
+DEVICE int of_stage(int v) {
+  asm volatile("" : "+r"(v));
+  __builtin_assume(v >= 0 && v < BLOCK);
+  return v;
+}
+DEVICE int of_stage_uniform(int v) {
+  asm volatile("" : "+r"(v));
+  __builtin_assume(v >= 0);
+  return v;
+}
+#elif !ON_HOST
+DEVICE int of_stage(int v) { return v; }
+DEVICE int of_stage_uniform(int v) { return v; }
+#endif
+
 #if ON_AMD
-DEVICE int thread_id() { return BLOCK == 1 ? 0 : int(__builtin_amdgcn_workitem_id_x()); }
-DEVICE int block_id() { return int(__builtin_amdgcn_workgroup_id_x()); }
-DEVICE int grid_size() { return int(rf_grid_size()); }
+DEVICE int thread_id() { return BLOCK == 1 ? 0 : of_stage(int(__builtin_amdgcn_workitem_id_x())); }
+DEVICE int block_id() { return of_stage_uniform(int(__builtin_amdgcn_workgroup_id_x())); }
+DEVICE int grid_size() { return of_stage_uniform(int(rf_grid_size())); }
 #elif ON_NVIDIA
-DEVICE int thread_id() { return int(threadIdx.x); }
-DEVICE int block_id() { return int(blockIdx.x); }
-DEVICE int grid_size() { return int(gridDim.x); }
+DEVICE int thread_id() { return of_stage(int(threadIdx.x)); }
+DEVICE int block_id() { return of_stage_uniform(int(blockIdx.x)); }
+DEVICE int grid_size() { return of_stage_uniform(int(gridDim.x)); }
 #else
 /** Index of this thread in its block, 0 … BLOCK-1. */
 DEVICE int thread_id() { return int(hiphost_thread()); }
@@ -134,6 +164,29 @@ DEVICE void keep_order() {
 #if ON_AMD && __has_builtin(__builtin_amdgcn_sched_barrier)
   __builtin_amdgcn_sched_barrier(0);
 #endif
+}
+
+/**
+ * Says that nothing of what v held is wanted, at no cost. Where kernels are stages of one launch, a compiler that sees a path
+ * on which a variable is not set before it is read keeps it alive from stage to stage.
+ */
+template <class T> DEVICE void unset(T& v) {
+#if defined(P_STAGED) && !ON_HOST
+  struct raw {
+    u32 w[sizeof(T) / 4];
+  };
+  raw r;
+#if ON_AMD
+  UNROLL for (u32 i = 0; i < sizeof(T) / 4; i++) asm volatile("" : "=v"(r.w[i]));
+#else
+  UNROLL for (u32 i = 0; i < sizeof(T) / 4; i++) asm volatile("mov.u32 %0, 0;" : "=r"(r.w[i]));  // ptxas too must see it set
+#endif
+  v = bit_cast<T>(r);
+#endif
+}
+
+template <class T, int N> DEVICE void unset(T (&v)[N]) {
+  UNROLL for (int i = 0; i < N; i++) unset(v[i]);
 }
 
 // ---- f16 and bf16 --------------------------------------------------------------------------------------------------
