@@ -44,8 +44,8 @@ export const gemv = (family: Family): KernelSpec =>
 function unitOf(dtype: Dtype, K: number): { elements: number; words: number; groups: number } {
   if (dtype === 'q8_0') return { elements: 16, words: 5, groups: 1 }
   if (isQuant(dtype)) {
-    const words = { q5_0: 6, q5_1: 6, q4_k: 8, q5_k: 12, q6_k: 9 } as Record<string, number>
-    const groups = { q4_k: 2, q5_k: 2, q6_k: 4 } as Record<string, number>
+    const words = { q5_0: 6, q5_1: 6, q4_k: 8, q5_k: 12, q6_k: 11 } as Record<string, number>
+    const groups = { q4_k: 2, q5_k: 2, q6_k: 2 } as Record<string, number>
     return { elements: 32, words: words[dtype] ?? 5, groups: groups[dtype] ?? 1 }
   }
   const bytes = rowBytes(dtype, 1)
@@ -167,7 +167,7 @@ function bestGuess(target: Target, site: Site): Params | undefined {
   if (known) return known
   // a guess must not spill: schedulers of AMD's compilers bring more forward the more there is
   const margin = target.platform === 'amd' && tokensOf(site) > 1 ? 0.6 : 0.9
-  const most = target.platform === 'amd' ? 128 : 232
+  const most = target.platform === 'amd' ? 168 : 232
   let [found, least] = [undefined as Params | undefined, Number.POSITIVE_INFINITY]
   for (const P_BLOCK of choices.P_BLOCK)
     for (const P_BLOCKS_PER_CU of choices.P_BLOCKS_PER_CU)

@@ -188,30 +188,36 @@ struct q5_k_unit : k_unit<48, 176> {
   }
 };
 
-/** u8 ql[128] · u8 qh[64] · i8 scales[16] · f16 d; a unit has 8 elements of each group of 32 in one half of the block */
+/**
+ * u8 ql[128] · u8 qh[64] · i8 scales[16] · f16 d. An eighth of a block: 16 bytes of nibbles, which are 16 elements of a group
+ * of 32 and 16 of the next but one; their upper bits are in 16 bytes that another lane needs too.
+ */
 struct q6_k_unit {
-  static constexpr int ELEMS = 32, PIECES = 4, PIECE = 8, GROUPS = 4, WORDS = 9;
+  static constexpr int ELEMS = 32, PIECES = 4, PIECE = 8, GROUPS = 2, WORDS = 11;
+  static DEVICE int half(int unit) { return unit >> 2 & 1; }
+  static DEVICE int group(int unit) { return unit >> 1 & 1; }
   static DEVICE int first(int unit, int p) {
-    return (unit >> 3) * 256 + (unit >> 2 & 1) * 128 + p * 32 + (unit & 3) * 8;
+    return (unit >> 3) * 256 + half(unit) * 128 + (group(unit) + p / 2 * 2) * 32 + (unit & 1) * 16 + p % 2 * 8;
   }
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
     const u8* const block = row + u32(unit >> 3) * 210;
-    const int half = unit >> 2 & 1, at = (unit & 3) * 8;
-    put(to, 0, load_words<2, 2, true>(block + half * 64 + at));
-    put(to, 2, load_words<2, 2, true>(block + half * 64 + 32 + at));
-    put(to, 4, load_words<2, 2, true>(block + 128 + half * 32 + at));
-    put(to, 6, load_words<2, 2, false>(block + 192 + half * 8));
-    to.w[8] = load_u16(block + 208);
+    const int at = (unit & 1) * 16;
+    put(to, 0, load_words<4, 2, true>(block + half(unit) * 64 + group(unit) * 32 + at));
+    put(to, 4, load_words<4, 2, false>(block + 128 + half(unit) * 32 + at));
+    put(to, 8, load_words<2, 2, false>(block + 192 + half(unit) * 8));
+    to.w[10] = load_u16(block + 208);
   }
-  static DEVICE vec<float, 8> values(const words<WORDS>& raw, int, int p) {
+  static DEVICE vec<float, 8> values(const words<WORDS>& raw, int unit, int p) {
+    const int shift = 2 * (group(unit) + p / 2 * 2);
     u32 w[2];
-    UNROLL for (int i = 0; i < 2; i++)
-      w[i] = nibbles_at(raw.w[p % 2 * 2 + i], p / 2 * 4) | (raw.w[4 + i] >> (2 * p) & 0x03030303u) << 4;
+    UNROLL for (int i = 0; i < 2; i++) {
+      const int at = p % 2 * 2 + i;
+      w[i] = nibbles_at(raw.w[at], p / 2 * 4) | (raw.w[4 + at] >> shift & 0x03030303u) << 4;
+    }
     return eight_codes(w[0], w[1]);
   }
   static DEVICE group_scale scale(const words<WORDS>& raw, int unit, int g) {
-    const u32 both = raw.w[6 + g / 2] >> (g % 2 * 16 + (unit >> 1 & 1) * 8);
-    const float step = scale_value(raw.w[8]) * float(i8(both));
+    const float step = scale_value(raw.w[10]) * float(i8(raw.w[8 + g] >> ((unit & 3) * 8)));
     return {step, -32.f * step};
   }
 };
