@@ -206,6 +206,7 @@ DEVICE void gemv_share(const matmul_call& call, const norm_t* norm) {
 
   activations x = {call.x, norm, call.tokens};
   batch_words ring[DEPTH];
+  unset(x.held), unset(ring);
   block_sync();  // a stage before this one may have read the LDS
   if (at.at_work) {
     UNROLL for (int d = 0; d < DEPTH; d++)
