@@ -95,7 +95,8 @@ export async function stepResources(
       ...(waves ? { occupancy: waves } : {}),
       ...(blocksPerUnit === undefined ? {} : { blocksPerUnit }),
       faults: [
-        ...faultsOf(row, resources),
+        // scalar registers of so many stages may wait in lanes of a vector register: a move each, no memory
+        ...faultsOf(row, { ...resources, sgprSpills: 0 }),
         ...(blocksPerUnit === 0 ? [`a block of ${block} threads does not fit on a compute unit`] : []),
       ],
     }

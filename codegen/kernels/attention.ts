@@ -118,14 +118,23 @@ function fewLayout(params: Params, target: Target, { group, channels }: Shape) {
 
 const fewSpace = (target: Target, site: Site) => ({
   P_BLOCK: blockSpace(target, [256, 128, 512, 64, 1024]),
-  P_HEADS: [decodeHeads(target, shapeOf(site))],
+  P_HEADS: [...new Set([decodeHeads(target, shapeOf(site)), Math.min(2, shapeOf(site).group), 1])],
   P_ROWS: [2, 4],
 })
 
-function fewValid(params: Params, target: Target, site: Site): true | string {
-  const { ldsBytes } = fewLayout(params, target, shapeOf(site))
+/** Registers of a lane when a compute unit has one block of so many threads. */
+function registersOfLane({ registers, simds, wave }: Target, block: number): number {
+  return registers ? Math.floor((registers.perSimd * simds) / Math.ceil(block / wave)) : Number.POSITIVE_INFINITY
+}
+
+function fewFits({ P_BLOCK, P_HEADS }: Params, target: Target, ldsBytes: number): true | string {
+  const registers = registersOfLane(target, P_BLOCK!)
+  if (P_HEADS! > 2 && registers <= 128) return `${P_HEADS} heads do not fit into ${registers} registers`
   return isFastHost(target) || ldsBytes <= target.ldsBytes || ldsReason(ldsBytes, target)
 }
+
+const fewValid = (params: Params, target: Target, site: Site): true | string =>
+  fewFits(params, target, fewLayout(params, target, shapeOf(site)).ldsBytes)
 
 const ldsReason = (bytes: number, target: Target) => `needs ${bytes} bytes of LDS, ${target.ldsBytes} are there`
 
@@ -231,10 +240,7 @@ export const ropeAttentionKernel = defineKernel({
     ...fewSpace(target, site),
     P_SPLITS: fillsDevice(site, target) === true ? [1, 2] : splitsFor(target, site),
   }),
-  valid: (params, target, site) => {
-    const bytes = ropeLds(params, target, site)
-    return isFastHost(target) || bytes <= target.ldsBytes || ldsReason(bytes, target)
-  },
+  valid: (params, target, site) => fewFits(params, target, ropeLds(params, target, site)),
   scratch: (params, site) => (params.P_SPLITS === 1 ? {} : splitScratch(params, site)),
   counters: (params, site, target) =>
     params.P_SPLITS === 1 ? {} : { arrivals: times(4, fewBlocks(params, site, target)) },

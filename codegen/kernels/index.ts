@@ -13,8 +13,8 @@ import { contiguousKernel, embedKernel, gatherRowsKernel } from './copy.ts'
 import { binaryKernels, causalMaskKernel, incrementKernel, swigluKernel, unaryKernels } from './elementwise.ts'
 import { matmulKernels } from './matmul.ts'
 import { addRmsNormKernel, layerNormKernel, rmsNormKernel } from './norm.ts'
-import { ropeKernel, ropeKvAppendKernel } from './rope.ts'
 import { publishKernel } from './publish.ts'
+import { ropeKernel, ropeKvAppendKernel } from './rope.ts'
 import {
   argmaxKernel,
   frequencyPenaltyKernel,

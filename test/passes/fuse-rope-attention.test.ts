@@ -14,9 +14,7 @@ const graph = (T: number | string, lines: readonly string[], returns = 'return y
   `graph @g(${inputs(T)}) { @factors: f32[2] ${lines.join('\n')} ${returns} }`
 
 test('makes one op of the append and the attention behind it', () =>
-  expect(
-    afterPass(fuseRopeAttention, graph(2, [append(2, ', factors = @factors'), attend(2)])),
-  ).toMatchInlineSnapshot(`
+  expect(afterPass(fuseRopeAttention, graph(2, [append(2, ', factors = @factors'), attend(2)]))).toMatchInlineSnapshot(`
     "graph @g(%q: f16[2, 4, 4], %k: f16[2, 2, 4], %v: f16[2, 2, 4], %kc: state f16[P, 2, 4, 4], %vc: state f16[P, 2, 4, 4], %positions: i32[2], %seq: i32[2], %page_table: i32[R, M], %other: i32[2]) {
       @factors: f32[2]
       %3: f16[2, 4, 4], %1: state f16[P, 2, 4, 4], %2: state f16[P, 2, 4, 4] = rope_attention(%q, %k, %v, %kc, %vc, %positions, %seq, %page_table, factors = @factors) {theta = 100, dims = 4, style = "interleaved", scale = 0.5, window = 3, dtype = "f16"}

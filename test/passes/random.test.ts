@@ -32,7 +32,15 @@ test('random graphs are made of every op that stands between activations, and fu
   const seen = new Set<string>()
   for (const graph of fc.sample(randomGraph(), { numRuns: 80, seed: 1 }))
     for (const one of [graph, optimise(graph, 3)]) for (const id of one.order) seen.add(one.nodes[id]!.op)
-  const elsewhere = ['embed', 'sample', 'repeat_penalty', 'frequency_penalty', 'logit_bias', 'penalised_sample', 'increment'] // at the ends of a model
+  const elsewhere = [
+    'embed',
+    'sample',
+    'repeat_penalty',
+    'frequency_penalty',
+    'logit_bias',
+    'penalised_sample',
+    'increment',
+  ] // at the ends of a model
   elsewhere.push('rope_attention') // where the number of tokens is known
   const fusedAway = ['scale_mask_softmax', 'swiglu'] // by the passes behind
   expect(

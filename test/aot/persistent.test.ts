@@ -1,0 +1,70 @@
+// A decode step as one launch, compiled for every target without a GPU: nothing spills, and at least one block of it fits on
+// a compute unit, so that all blocks can be resident at once.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { findTargets } from '../../codegen/targets.ts'
+import { packageRoot } from '../../ir/package-root.ts'
+import { type Target, targetId } from '../../ir/target.ts'
+import { type CompileService, createCompileService } from '../../runtime/compile-service.ts'
+import { openKernelCache } from '../../runtime/kernel-cache.ts'
+import { describeFaults, type StepRow, stepResources } from '../../runtime/kernel-resources.ts'
+import { findToolchains, selectToolchain } from '../../runtime/toolchains.ts'
+import { ModelPlan } from '../../src/api/plan.ts'
+import { type BenchWeights, randomModel } from '../../src/bench/random-model.ts'
+import { compileOptions, readOptions } from '../../src/options.ts'
+
+const targets = findTargets(
+  'gfx906,gfx908,gfx90a,gfx942,gfx950,gfx1030,gfx1100,gfx1101,gfx1102,gfx1103,gfx1150,gfx1151,gfx1200,gfx1201,sm_90',
+)
+const rows: StepRow[] = []
+let service: CompileService
+beforeAll(() => {
+  const root = join(packageRoot(), 'node_modules', '.cache', 'rocmforge-test')
+  const newest = findToolchains().find(({ family, version }) => family === 'hiprtc' && version.startsWith('6.4'))
+  service = createCompileService({
+    cache: openKernelCache({ root, readOnly: [] }),
+    toolchain: (target) => (target.platform === 'amd' && newest) || selectToolchain(target),
+  })
+})
+afterAll(() => {
+  service[Symbol.dispose]()
+  console.log(
+    rows
+      .map(({ target, name, block, resources, dynamicLdsBytes, blocksPerUnit, stages, meetings }) => {
+        const { vgprs, sgprs, ldsBytes = 0 } = resources!
+        const held = `${blocksPerUnit} × ${target.cus} blocks of ${block}`
+        return `${targetId(target).padEnd(8)} ${name.padEnd(24)} ${stages} stages, ${meetings} meetings, ${vgprs}/${sgprs ?? '–'} registers, ${ldsBytes + dynamicLdsBytes} bytes of LDS, resident ${held}`
+      })
+      .join('\n'),
+  )
+})
+
+async function expectSound(shape: string, weights: BenchWeights, target: Target, batch = 1): Promise<void> {
+  const family = target.platform === 'amd' ? 'hiprtc' : 'nvrtc'
+  if (!findToolchains().some((one) => one.family === family)) {
+    if (existsSync('/usr/bin/apt-get')) throw new Error(`no ${family} is installed: node scripts/hiprtc.mjs`)
+    console.log(`skipped: no ${family}, and no apt-get to bring it`)
+    return
+  }
+  const settings = readOptions(compileOptions, { step: 'persistent', context: 2048, maxBatch: batch })
+  const plan = new ModelPlan(randomModel(shape, weights), settings, target)
+  const [row] = await stepResources(service, [
+    { ...plan.program('decode', batch), name: `${shape} ${weights} × ${batch}` },
+  ])
+  rows.push(row!)
+  expect(describeFaults([row!])).toEqual([])
+  expect(row!.blocksPerUnit).toBeGreaterThan(0)
+}
+
+test('llama-1b in bf16 for every target', async () => {
+  await Promise.all(targets.map((target) => expectSound('llama-1b', 'bf16', target)))
+})
+test('other shapes, types and batches, for waves of 64 and 32', async () => {
+  await Promise.all(
+    findTargets('gfx942,gfx1100').flatMap((target) => [
+      expectSound('qwen3-0.6b', 'q4_0', target),
+      expectSound('llama-1b', 'bf16', target, 8),
+    ]),
+  )
+})
