@@ -99,6 +99,12 @@ export const opCases: readonly OpCase[] = [
   },
   {
     op: 'kv_append',
+    types: { cache: 'state f8_e4m3[P, 2, 4, 3]', x: 'f32[T, 2, 3]', ...paged },
+    values: places,
+    gives: 'state f8_e4m3[P, 2, 4, 3]',
+  },
+  {
+    op: 'kv_append',
     types: { cache: 'state i32[P, 1, 4, 1]', x: 'i32[T, 1, 1]', ...paged },
     values: places,
     gives: 'state i32[P, 1, 4, 1]',
@@ -223,6 +229,18 @@ export const opCases: readonly OpCase[] = [
     gives: 'f32[T, 4]',
   },
   { op: 'matmul_swiglu', types: { x: 'f32[T, 6]', w: 'f16[8, 6]' }, gives: 'f32[T, 4]' },
+  {
+    op: 'rms_norm_matmul',
+    types: { x: 'bf16[T, 32]', norm: 'f32[32]', w: 'q8_0[4, 32]', bias: 'f32[4]' },
+    attrs: { eps: 1e-5, dtype: 'f32' },
+    gives: 'f32[T, 4]',
+  },
+  {
+    op: 'rms_norm_matmul_swiglu',
+    types: { x: 'f32[T, 6]', norm: 'f32[6]', w: 'f16[8, 6]' },
+    attrs: { eps: 1e-5 },
+    gives: 'f32[T, 4]',
+  },
   {
     op: 'add_rms_norm',
     types: { a: 'f16[T, 4]', b: 'f16[T, 4]', w: 'f32[4]' },

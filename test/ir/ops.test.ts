@@ -7,7 +7,7 @@ import { allOps, opNamed } from '../../ir/op.ts'
 import { parseGraph } from '../../ir/parse.ts'
 import { printGraph } from '../../ir/print.ts'
 import { executeReference } from '../../ir/reference.ts'
-import { bindShape, isFloat, isQuant, printType, type TensorType } from '../../ir/type.ts'
+import { bindShape, isCache, isQuant, printType, type TensorType } from '../../ir/type.ts'
 import { verify } from '../../ir/verify.ts'
 import { bindings, type OpCase, opCases, operand } from './op-cases.ts'
 
@@ -55,7 +55,7 @@ test.each(opCases.map((one, i): [string, OpCase] => [`${i} ${one.op}(${Object.va
       expect(result.shape).toEqual(bindShape(shape, bindings))
       expect(result.dtype).toBe(dtype)
       expect(result.data.length).toBe(result.shape.reduce((a, b) => a * b, 1))
-      expect(result.data).toBeInstanceOf(isFloat(dtype) || isQuant(dtype) ? Float32Array : Int32Array)
+      expect(result.data).toBeInstanceOf(isCache(dtype) || isQuant(dtype) ? Float32Array : Int32Array)
       expect([...result.data].every((v) => !Number.isNaN(v))).toBe(true)
     }
   },
@@ -145,7 +145,7 @@ describe('what ops refuse', () => {
       { cache: 'state i32[P, 1, 4, 1]', page_table: 'i32[R, M]' },
       {},
       'op-type',
-      'cache must be f32, f16 or bf16',
+      'cache must be f32, f16, bf16, f8_e4m3 or q8_0',
     ],
     ['reshape', { x: 'f32[T, 4]' }, { shape: ['R', 4] }, 'op-type', 'f32[T, 4] cannot be reshaped to [R, 4]'],
     ['reshape', { x: 'f32[T, 4]' }, { shape: ['T', 3] }, 'op-type', 'f32[T, 4] cannot be reshaped to [T, 3]'],
