@@ -15,6 +15,7 @@ import { cacheCases } from '../runtime/kernels/cache-cases.ts'
 import { copyCases } from '../runtime/kernels/copy-cases.ts'
 import { elementwiseCases } from '../runtime/kernels/elementwise-cases.ts'
 import { normCases } from '../runtime/kernels/norm-cases.ts'
+import { publishCases } from '../runtime/kernels/publish-cases.ts'
 import { sampleCases } from '../runtime/kernels/sample-cases.ts'
 import { softmaxCases } from '../runtime/kernels/softmax-cases.ts'
 
@@ -27,6 +28,7 @@ const cases: readonly KernelCase[] = [
   ...attentionCases,
   ...productCases,
   ...sampleCases,
+  ...publishCases,
 ]
 
 function program(one: KernelCase, target: Target): Program {

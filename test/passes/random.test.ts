@@ -40,6 +40,7 @@ test('random graphs are made of every op that stands between activations, and fu
     'logit_bias',
     'penalised_sample',
     'increment',
+    'publish',
   ] // at the ends of a model
   elsewhere.push('rope_attention') // where the number of tokens is known
   const fusedAway = ['scale_mask_softmax', 'swiglu'] // by the passes behind

@@ -1,24 +1,4 @@
-import { publish } from '../../../ir/ops/index.ts'
-import { tensor } from '../../../ir/type.ts'
-import { type KernelCase, testKernels } from '../kernel-harness.ts'
+import { testKernels } from '../kernel-harness.ts'
+import { publishCases } from './publish-cases.ts'
 
-const publishCase = (R: number, step: number): KernelCase => ({
-  name: `publish R=${R} step ${step}`,
-  graph: (g) => {
-    const of = (name: string) => g.input(name, tensor('i32', [name === 'step' ? 1 : 'R']))
-    const ring = g.state('ring', 'i32', [4, 'R', 2])
-    const results = publish({ ring, token: of('token'), positions: of('positions'), step: of('step') })
-    for (const [name, value] of Object.entries(results)) g.output(name, value)
-  },
-  values: {
-    ring: Array.from({ length: 8 * R }, (_, i) => -i),
-    token: Array.from({ length: R }, (_, r) => (r % 2 ? 150000 + r : r)),
-    positions: Array.from({ length: R }, (_, r) => (r % 3 === 1 ? -2 : r * 1000)),
-    step: [step],
-  },
-  bindings: { R },
-})
-
-testKernels('publish', [publishCase(1, 0), publishCase(5, 6), publishCase(300, 2 ** 31 - 2)], {
-  sanitized: ['publish R=5 step 6'],
-})
+testKernels('publish', publishCases, { sanitized: ['publish R=5 step 6'] })
