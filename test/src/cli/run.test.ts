@@ -54,7 +54,7 @@ test('--print-graph prints the fused graph, --print-after what a pass changed', 
   const { code, stdout, stderr } = await rocmforge(['run', story, '--print-graph', ...after, '-q', ...onReference])
   expect(code).toBe(0)
   expect(stdout).toMatch(/^graph @decode\(/)
-  expect(stdout).toContain('= attention(')
+  expect(stdout).toContain('= rope_attention(')
   expect(stderr).toMatch(/^fuse-swiglu +\d+ → \d+ ops, \d+ → \d+ kernels, .* a step$/m)
   expect(stderr).toMatch(/^- .* = silu\(/m)
   expect(stderr).toMatch(/^\+ .* = swiglu\(/m)
