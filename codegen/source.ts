@@ -92,6 +92,7 @@ export function defineValue(name: string, value: string | number | boolean): str
 
 const include = /^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)/
 const pragmaOnce = /^\s*#\s*pragma\s+once\b/
+const conditional = /^\s*#\s*(if|elif|else|endif)/
 
 function inline(
   path: string,
@@ -106,11 +107,16 @@ function inline(
   out.push(marker(1, path))
   const lines = text.split('\n')
   if (lines.at(-1) === '') lines.pop()
+  /** of each condition that is open: whether it has an include, whose markers a compiler that skips it does not see */
+  const open: boolean[] = []
   for (const [i, line] of lines.entries()) {
     const found = include.exec(line)
     const at = `${folder}/${path}:${i + 1}`
     if (!found) {
       out.push(pragmaOnce.test(line) ? '' : line) // kept as an empty line: the numbering stays
+      const condition = conditional.exec(line)?.[1]
+      if (condition === 'if') open.push(false)
+      else if (condition && (condition === 'endif' ? open.pop() : open.at(-1))) out.push(marker(i + 2, path))
     } else if (found[2] !== undefined) {
       fail({
         code: 'no-template',
@@ -123,6 +129,7 @@ function inline(
     } else {
       inline(found[1]!, textOf(found[1]!, headers, at), headers, seen, out, elsewhere)
       out.push(marker(i + 2, path))
+      open.fill(true)
     }
   }
 }

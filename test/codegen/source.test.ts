@@ -29,6 +29,26 @@ describe('emitSource', () => {
     )
   })
 
+  test('numbers the lines behind an include that a compiler skips', () => {
+    const text = '#ifdef A\n#include "x.h"\n#else\nint a;\n#endif\n#if B\n#endif\nint b;\n'
+    expect(emit(text, { 'x.h': 'int x;\n' }).split('\n')).toEqual([
+      '#line 1 "hip-templates/a.hip"',
+      '#ifdef A',
+      '#line 1 "hip-templates/x.h"',
+      'int x;',
+      '#line 3 "hip-templates/a.hip"',
+      '#else',
+      '#line 4 "hip-templates/a.hip"',
+      'int a;',
+      '#endif',
+      '#line 6 "hip-templates/a.hip"',
+      '#if B',
+      '#endif',
+      'int b;',
+      '',
+    ])
+  })
+
   test('headers that include each other end', () => {
     const text = emit('#include "x.h"\n', { 'x.h': '#include "y.h"\nint x;\n', 'y.h': '#include "x.h"\nint y;\n' })
     expect(text.match(/int [xy];/g)).toEqual(['int y;', 'int x;'])
