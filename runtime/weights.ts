@@ -66,10 +66,10 @@ export class DeviceWeights implements Disposable {
     }
     const direct = this.#driver.sharesHostMemory
     const sizes = { largest: largestRead, alone: direct ? 2 ** 16 : 2 ** 20, gap: 4096 }
+    const start = performance.now()
     const toRead = targets.filter((target) => !source.fill?.(target, stream))
     const reads = planReads(toRead, source, sizes)
     const totalBytes = targets.reduce((sum, { bytes }) => sum + bytes, 0)
-    const start = performance.now()
     let bytes = totalBytes - toRead.reduce((sum, target) => sum + target.bytes, 0)
     const report = () => onProgress?.({ bytes, totalBytes, seconds: (performance.now() - start) / 1000 })
 
@@ -78,6 +78,7 @@ export class DeviceWeights implements Disposable {
       bytes += bytesIn(read)
       if (bytes < totalBytes) report()
     })
+    if (toRead.length < targets.length) await stream.synchronizeAsync() // what the device fills is there when it says so
     report()
     for (const [key, address] of addresses) this.#addresses.set(key, address)
   }

@@ -6,7 +6,7 @@ import { printProgram } from '../../codegen/program.ts'
 import { fail } from '../../ir/diagnostic.ts'
 import type { Graph } from '../../ir/graph.ts'
 import { printGraph } from '../../ir/print.ts'
-import type { Target } from '../../ir/target.ts'
+import { type Target, targetId } from '../../ir/target.ts'
 import type { Bindings } from '../../ir/type.ts'
 import type { PassRecord } from '../../passes/pass.ts'
 import { batchFor, batchSizes, type StepGraph, type StepKind, stepGraph, stepKinds } from '../engine/programs.ts'
@@ -112,6 +112,13 @@ export class ModelPlan {
 
   #persistent(graph: Graph, target: Target, limits: Bindings): Program {
     const block = this.#settings.stepBlock ?? stepBlock(target)
+    if (block % target.wave !== 0 || block > target.maxBlock)
+      fail({
+        code: 'bad-option',
+        message: `blocks of ${block} threads are not possible on ${targetId(target)}`,
+        facts: [['possible', target.maxBlock === 1 ? '1' : `multiples of ${target.wave} up to ${target.maxBlock}`]],
+        help: 'leave stepBlock (--step-block) out: the device has a good one',
+      })
     const program = persistentProgram(compileProgram(graph, { target, limits, block }), this.bindings)
     if (typeof program !== 'string') return program
     return fail({

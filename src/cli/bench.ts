@@ -27,6 +27,7 @@ export interface BenchFlags {
   readonly kvDtype?: BenchOptions['kvDtype']
   readonly activations: NonNullable<BenchOptions['activations']>
   readonly step: NonNullable<BenchOptions['step']>
+  readonly stepBlock?: number
   readonly replay: boolean
   readonly kernels?: boolean
   readonly json?: boolean
@@ -120,6 +121,7 @@ const settings = (flags: BenchFlags): BenchOptions => ({
   optLevel: Number(flags.optLevel) as 0 | 1 | 2 | 3,
   activations: flags.activations,
   step: flags.step,
+  ...(flags.stepBlock ? { stepBlock: flags.stepBlock } : {}),
   replay: flags.replay,
   contexts: flags.contexts,
   batch: flags.batch,

@@ -151,6 +151,7 @@ Examples:
         .choices(['kernels', 'persistent'])
         .default('kernels'),
     )
+    .option('--step-block <threads>', 'threads of a block of a persistent step (default: as the device likes)', whole)
     .option('--no-replay', 'launch every kernel of a step, never replay a captured graph')
     .option('--kernels', 'a table of the time in each kernel')
     .option('--json', 'one JSON object on standard output (docs/bench.md)')

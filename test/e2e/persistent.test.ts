@@ -37,3 +37,9 @@ test('without fused attention a step depends on the length of the context: said 
   const options = { device: 'host', step: 'persistent', optLevel: 0 } as const
   await expect(compile(folder, options)).rejects.toThrow(/cannot be one launch/)
 })
+
+test('a block that the device cannot have is refused', async () => {
+  const compiled = (stepBlock: number) => compile(folder, { device: 'host-wave64', step: 'persistent', stepBlock })
+  await expect(compiled(96)).rejects.toThrow(/blocks of 96 threads are not possible/)
+  await expect(compiled(2048)).rejects.toThrow(/multiples of 64 up to 1024/)
+})

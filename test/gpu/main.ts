@@ -82,7 +82,7 @@ function write(): void {
     mkdirSync(values.out, { recursive: true })
     writeFileSync(join(values.out, 'gpu-report.md'), report)
     writeFileSync(join(values.out, 'results.json'), JSON.stringify({ facts, parts: suite.parts }, null, 1))
-  } else if (onGpu && !quick) writeFileSync(join(packageRoot(), 'docs/gpu-report.md'), report)
+  } else if (onGpu && !quick && !values.only) writeFileSync(join(packageRoot(), 'docs/gpu-report.md'), report)
 }
 
 for (const name of wanted) {
