@@ -44,6 +44,8 @@ export class Executable implements Disposable {
   readonly #owned: Disposable[] = []
   readonly #addresses = new Map<string, bigint>()
   readonly #launches: readonly { enqueue(stream: Stream): void }[]
+  /** the launch of many stages among them */
+  readonly #resident: PersistentLaunch | undefined
   readonly #varying: Varying[] = []
   /** inputs lie one behind the other, here and on the device, so that a step sends them in one copy */
   readonly #inputs = new Map<string, { readonly type: TensorType; readonly offset: number; readonly bytes: number }>()
@@ -68,8 +70,9 @@ export class Executable implements Disposable {
       this.#staged.view.fill(0)
       this.#place()
       const { persistent } = program
+      this.#resident = persistent && this.#own(this.#persistent(persistent))
       this.#launches = [
-        ...(persistent ? [this.#own(this.#persistent(persistent))] : []),
+        ...(this.#resident ? [this.#resident] : []),
         ...program.calls.slice(persistent?.stages.length ?? 0).map((call) => this.#prepare(call)),
       ]
     } catch (error) {
@@ -185,12 +188,18 @@ export class Executable implements Disposable {
 
   /** Enqueues one step. Every symbol of the program must be bound, within the program's limits. */
   run(bindings: Bindings = {}): void {
+    this.check()
     if (this.#graph) {
       this.#graph.launch(this.#resources.stream)
       return
     }
     if (this.#varying.length && !this.#isBound(bindings)) this.#bind(bindings)
     for (const launch of this.#launches) launch.enqueue(this.#resources.stream)
+  }
+
+  /** Throws the Diagnostic `step-stuck` if a launch of many stages that has run gave up. */
+  check(): void {
+    this.#resident?.check()
   }
 
   #isBound(bindings: Bindings): boolean {

@@ -74,8 +74,8 @@ export class PersistentLaunch implements Disposable {
     return resource
   }
 
+  /** Behind `check`, whoever asks for it. */
   enqueue(stream: Stream): void {
-    this.check()
     this.#launch.enqueue(stream)
   }
 

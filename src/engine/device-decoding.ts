@@ -50,14 +50,17 @@ export class DeviceDecoding implements BatchDecoding {
       this.#executable.run({ L: position + this.#started + 1 }) // fused attention reads L from the device, -O0 does not
       this.#ring.follow(this.#started, rows, this.#stream)
     }
-    return this.#ring.take(this.#read++, rows, sequences, this.#stream)
+    return this.#take(rows, sequences)
+  }
+
+  #take(rows: number, sequences: number): Promise<readonly number[]> {
+    return this.#ring.take(this.#read++, rows, sequences, this.#stream, () => this.#executable?.check())
   }
 
   async finish(): Promise<readonly (readonly number[])[]> {
     const { sequences, rows } = this.#plan
     const rest: (readonly number[])[] = []
-    for (; !this.#stopped && this.#read < this.#started; this.#read++)
-      rest.push(await this.#ring.take(this.#read, rows, sequences, this.#stream))
+    while (!this.#stopped && this.#read < this.#started) rest.push(await this.#take(rows, sequences))
     this.#stopped = true
     return rest
   }

@@ -59,14 +59,20 @@ export class TokenRing implements Disposable {
     this.#driver.copyToHost(this.#seen.address + BigInt(offset), this.#own.address + BigInt(offset), bytes, stream)
   }
 
-  /** The first `count` tokens of a step of `rows` rows, once they are there. */
-  async take(step: number, rows: number, count: number, stream: Stream): Promise<readonly number[]> {
+  /** The first `count` tokens of a step of `rows` rows, once they are there; `check` knows why they may never come. */
+  async take(
+    step: number,
+    rows: number,
+    count: number,
+    stream: Stream,
+    check: () => void = () => {},
+  ): Promise<readonly number[]> {
     const at = (step % ringSlots) * rows * 2
     if (this.#has(at, count, step)) {
       this.#came = Number.NaN
       if (performance.now() - this.#lastTurn > patienceMs) await this.#turn()
     } else {
-      await this.#wait(at, count, step, stream)
+      await this.#wait(at, count, step, stream, check)
       const now = performance.now()
       if (this.#came <= now) this.#interval += (now - this.#came - this.#interval) / 4
       this.#came = now
@@ -84,12 +90,12 @@ export class TokenRing implements Disposable {
     return true
   }
 
-  async #wait(at: number, count: number, step: number, stream: Stream): Promise<void> {
+  async #wait(at: number, count: number, step: number, stream: Stream, check: () => void): Promise<void> {
     const event = this.#events[step % ringSlots]
     if (event) {
       await event.synchronizeAsync()
       this.#lastTurn = performance.now()
-      return this.#expect(at, count, step)
+      return this.#expect(at, count, step, check)
     }
     const began = performance.now()
     const ahead = this.#came + this.#interval - began || 0
@@ -103,11 +109,12 @@ export class TokenRing implements Disposable {
       if (performance.now() < late) continue
       await sleep(1)
       // a device that failed will never write: to ask it throws
-      if (stream.idle) this.#expect(at, count, step)
+      if (stream.idle) this.#expect(at, count, step, check)
     } while (!this.#has(at, count, step))
   }
 
-  #expect(at: number, count: number, step: number): void {
+  #expect(at: number, count: number, step: number, check: () => void): void {
+    check()
     invariant(this.#has(at, count, step), `step ${step} of a decoding has run and left no token`)
   }
 

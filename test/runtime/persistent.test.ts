@@ -78,13 +78,13 @@ async function expectSame(graph: Graph, id: string, block: number): Promise<bool
 }
 
 describe('the same bits as launches one by one', () => {
-  const graphs = fc.sample(randomGraph({ size: 12 }), { numRuns: 12, seed: 11 })
+  const graphs = fc.sample(randomGraph({ size: 12 }), { numRuns: 8, seed: 11 })
   test('of random graphs, fused and not', async () => {
     let ran = 0
     for (const graph of graphs)
       for (const level of [0, 3] as const)
         if (await expectSame(specialize(optimise(graph, level), bound, 'fixed'), 'host', 1)) ran++
-    expect(ran).toBeGreaterThan(10) // others have nothing to do, or depend on the length of the context
+    expect(ran).toBeGreaterThan(6) // others have nothing to do, or depend on the length of the context
   })
   test.each(['host-wave32', 'host-wave64'])('of a random graph on %s', async (id) => {
     const ran = await Promise.all(
@@ -104,7 +104,7 @@ describe('the same bits as launches one by one', () => {
   })
 })
 
-test('blocks that wait in vain give up, and the next launch says where', async () => {
+test('blocks that wait in vain give up, and say where', async () => {
   const device = devices.get('host')!
   const graph = optimise(verify(specialize(tinyStep(), { R: 1, T: 1 }, 'decode')), 3)
   const program = compileProgram(graph, { target: device.target, limits, block: 1 })
@@ -124,5 +124,5 @@ test('blocks that wait in vain give up, and the next launch says where', async (
   })
   launch.enqueue(stream)
   stream.synchronize()
-  expect(() => launch.enqueue(stream)).toThrow(/waited in vain for each other/)
+  expect(() => launch.check()).toThrow(/waited in vain for each other/)
 })
