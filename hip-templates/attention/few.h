@@ -168,7 +168,7 @@ DEVICE void join_slots(running& r) {
 DEVICE void join_waves(running& r, float* lds) {
   const int share = wave_id() / HEAD_WAVES, first = wave_id() % HEAD_WAVES * HEADS;
   join_slots(r);
-  if (lane_id() == 0) {
+  if (late_thread_id() % WAVE == 0) {
     UNROLL for (int g = 0; g < HEADS; g++) {
       lds[LDS_MOST + share * BLOCK_HEADS + first + g] = r.most[g];
       lds[LDS_SUM + share * BLOCK_HEADS + first + g] = r.sum[g];
@@ -213,7 +213,7 @@ constexpr int DONE = WAVE == 1 ? CHUNK : min_int(CHUNK, 2), DONES = C / DONE;
 /** Writes y where one split has all the work, else this split's part of it. */
 DEVICE void store_split(const attention_call& call, const attention_place& at, const float* lds) {
   const size_t first = size_t(at.t) * QUERY_HEADS + at.block_head();
-  KEEP_LOOP for (int i = thread_id(); i < at.block_heads() * DONES; i += BLOCK) {
+  KEEP_LOOP for (int i = late_thread_id(); i < at.block_heads() * DONES; i += BLOCK) {
     const int g = i / DONES, c = i % DONES * DONE;
     float most, sum;
     total_of(lds, g, most, sum);
@@ -253,11 +253,11 @@ DEVICE void combine(const attention_call& call, const attention_place& at, float
     }
     if (row < heads * ADDERS) {
       store_row(lds + LDS_OUT + (adder * BLOCK_HEADS + g) * C, out);
-      if (row_lane() == 0) lds[LDS_SUM + adder * BLOCK_HEADS + g] = sum;
+      if (late_thread_id() % LANES == 0) lds[LDS_SUM + adder * BLOCK_HEADS + g] = sum;
     }
   }
   block_sync();
-  KEEP_LOOP for (int i = thread_id(); i < heads * DONES; i += BLOCK) {
+  KEEP_LOOP for (int i = late_thread_id(); i < heads * DONES; i += BLOCK) {
     const int g = i / DONES, c = i % DONES * DONE;
     vec<float, DONE> total = load<DONE>(lds + LDS_OUT + g * C + c);
     float sum = lds[LDS_SUM + g];
@@ -279,11 +279,11 @@ DEVICE void finish(const attention_call& call, const attention_place& at, runnin
     u32* const arrivals = call.arrivals + (at.t * KV_HEADS + at.kv) * HEAD_PARTS + at.part;
     device_fence();  // every thread's part is seen before the block is counted
     block_sync();
-    if (thread_id() == 0) *last = atomic_add(arrivals, 1u) == u32(at.splits - 1);
+    if (late_thread_id() == 0) *last = atomic_add(arrivals, 1u) == u32(at.splits - 1);
     block_sync();
     if (!*last) return;
     device_fence();
-    if (thread_id() == 0) *arrivals = 0;
+    if (late_thread_id() == 0) *arrivals = 0;
     combine(call, at, lds);
   }
 }

@@ -73,7 +73,7 @@ DEVICE int token_at(const rope_call& call, int request, int position) {
 
 /** Key and value of one head of a token of this step, rotated, into LDS; the angles are there. The block must meet. */
 DEVICE void make_row(const rope_call& call, int t, int kv, float* lds) {
-  KEEP_LOOP for (int c = thread_id(); c < C; c += BLOCK) {
+  KEEP_LOOP for (int c = late_thread_id(); c < C; c += BLOCK) {
     lds[LDS_K + c] = rotated(call.k + K_OFFSET + size_t(t) * K_STRIDE + kv * C, c, lds + LDS_COSINES, lds + LDS_SINES);
     lds[LDS_V + c] = float(call.v[V_OFFSET + size_t(t) * V_STRIDE + kv * C + c]);
   }
@@ -81,7 +81,7 @@ DEVICE void make_row(const rope_call& call, int t, int kv, float* lds) {
 
 /** Key and value in LDS become what the caches would give back; they are stored at `row` of them, if that is one. */
 DEVICE void round_row(const rope_call& call, i64 row, float* lds) {
-  KEEP_LOOP for (int i = thread_id() * KEPT; i < 2 * C; i += BLOCK * KEPT) {
+  KEEP_LOOP for (int i = late_thread_id() * KEPT; i < 2 * C; i += BLOCK * KEPT) {
     kv_t* const cache = row < 0 ? nullptr : (i < C ? call.k_cache : call.v_cache) + row;
     store<KEPT>(lds + LDS_K + i, keep<KEPT>(cache, i % C, load<KEPT>(lds + LDS_K + i)));
   }
@@ -89,7 +89,7 @@ DEVICE void round_row(const rope_call& call, i64 row, float* lds) {
 
 /** The same of a position that the caches hold. */
 DEVICE void read_row(const rope_call& call, i64 row, float* lds) {
-  KEEP_LOOP for (int c = thread_id() * CHUNK; c < C; c += BLOCK * CHUNK) {
+  KEEP_LOOP for (int c = late_thread_id() * CHUNK; c < C; c += BLOCK * CHUNK) {
     store<CHUNK>(lds + LDS_K + c, load_kept<CHUNK>(call.k_cache + row, c));
     store<CHUNK>(lds + LDS_V + c, load_kept<CHUNK>(call.v_cache + row, c));
   }
@@ -112,7 +112,7 @@ DEVICE void add_row(running& r, const float* lds) {
 
 /** Rotates the queries by the angles in LDS; the block must meet. */
 DEVICE void rotate_queries(const rope_call& call, const attention_place& at, float* lds) {
-  KEEP_LOOP for (int i = thread_id(); i < BLOCK_HEADS * C; i += BLOCK) {
+  KEEP_LOOP for (int i = late_thread_id(); i < BLOCK_HEADS * C; i += BLOCK) {
     const int head = at.block_head() + min_int(i / C, at.block_heads() - 1);
     const q_t* const from = call.q + Q_OFFSET + size_t(at.t) * Q_STRIDE + head * C;
     lds[LDS_Q + i] = rotated(from, i % C, lds + LDS_COSINES, lds + LDS_SINES) * SCALE;
@@ -157,8 +157,9 @@ DEVICE void rope_attention_tile(int tile, const rope_call& call) {
 KERNEL void rope_attention(y_t* y, float* partial, float* weights, u32* arrivals, const q_t* q, const k_t* k, const v_t* v,
                     kv_t* k_cache, kv_t* v_cache, const i32* positions, const i32* seq, const i32* page_table,
                     const float* factors, i32 T, i32 M) {
-  const rope_call call = {{y, partial, weights, arrivals, k_cache, v_cache, positions, seq, page_table, M},
-                          q, k, v, k_cache, v_cache, factors, T};
+  const rope_call call = {{by_lane(y), by_lane(partial), by_lane(weights), by_lane(arrivals), k_cache, v_cache, positions,
+                           seq, page_table, M},
+                          by_lane(q), by_lane(k), by_lane(v), k_cache, v_cache, factors, T};
   const int tiles = T * KV_HEADS * HEAD_PARTS * SPLITS;
   for (int tile = block_id(); tile < tiles; tile += grid_size()) rope_attention_tile(tile, call);
 }

@@ -4,6 +4,8 @@
 //   group_reduce<G>(v, Op{})  over each aligned group of G lanes, to all lanes of the group
 //   wave_reduce_each(v, Op{})  of V values a lane at once, a power of two ≤ WAVE: lane l gets that of value l / (WAVE / V)
 //   wave_uniform(v)           v, where all lanes hold the same: into a scalar register on AMD
+//   late_thread_id()          thread_id(), anew where it stands: what depends on it is not kept through the loops around
+//   by_lane(p)                p in vector registers on AMD
 #pragma once
 #include "prelude/base.h"
 
@@ -66,6 +68,24 @@ struct ReadFirstLane {
 template <class T> DEVICE T wave_shfl(T v, int lane) { return by_words(v, FromLane{(lane & (WAVE - 1)) * 4}); }
 template <class T> DEVICE T wave_shfl_xor(T v, int mask) { return wave_shfl(v, lane_id() ^ mask); }
 template <class T> DEVICE T wave_uniform(T v) { return by_words(v, ReadFirstLane{}); }
+/** p, an address of global memory, kept in vector registers: for kernels that have more addresses and masks of lanes than scalar ones. */
+template <class T> DEVICE T* by_lane(T* p) {
+  if constexpr (WAVE < 64) return p;  // masks of 32 lanes take half
+  const u64 bits = u64(p);
+  u32 low = u32(bits), high = u32(bits >> 32);
+  asm("" : "+v"(low), "+v"(high));
+  return (T*)(__attribute__((address_space(1))) T*)(u64(high) << 32 | low);  // global_load, not flat_load
+}
+/**
+ * Compilers compare thread_id() ahead of every loop around, and keep what comes of it, masks of lanes, in scalar registers
+ * all the while.
+ */
+DEVICE int late_thread_id() {
+  int thread = thread_id();
+  asm volatile("" : "+v"(thread));
+  __builtin_assume(thread >= 0 && thread < BLOCK);
+  return thread;
+}
 #if !__has_builtin(__builtin_amdgcn_ballot_w64)  // hipRTC 5
 DEVICE u64 wave_ballot(bool p) { return __ballot(p); }
 #elif defined(__GFX9__) || (defined(P_WAVE) && P_WAVE == 64)
@@ -124,6 +144,8 @@ template <class T> DEVICE T wave_shfl_xor(T v, int mask) { return hiphost_shfl_x
 DEVICE u64 wave_ballot(bool p) { return hiphost_ballot(p); }
 #endif
 template <class T> DEVICE T wave_uniform(T v) { return v; }
+template <class T> DEVICE T* by_lane(T* p) { return p; }
+DEVICE int late_thread_id() { return thread_id(); }
 
 template <int G, class T, class Op> DEVICE T group_reduce(T v, Op op) {
   static_assert(G >= 1 && G <= WAVE && (G & (G - 1)) == 0, "a group is 1, 2, 4 … WAVE lanes");

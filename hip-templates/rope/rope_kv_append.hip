@@ -99,7 +99,7 @@ DEVICE void rope_kv_append_tile(int tile, const rope_kv_call& call) {
   make_angles(cosines, sines, position, call.factors);
   block_sync();
   const int heads = min_int(TILE_HEADS, HEADS + 2 * KV_HEADS - first);
-  for (int i = thread_id(); i < heads * HEAD_CHUNKS; i += BLOCK) {
+  for (int i = late_thread_id(); i < heads * HEAD_CHUNKS; i += BLOCK) {
     const int chunk = i % HEAD_CHUNKS, h = first + i / HEAD_CHUNKS, kv = h - HEADS;
     if (kv < 0) {
       rotate_chunk(call.q_out + (size_t(t) * HEADS + h) * C, call.q + Q_OFFSET + size_t(t) * Q_STRIDE + h * C, chunk,
@@ -119,6 +119,6 @@ DEVICE void rope_kv_append_tile(int tile, const rope_kv_call& call) {
 
 KERNEL void rope_kv_append(y_t* q_out, const q_t* q, const k_t* k, const v_t* v, kv_t* k_cache, kv_t* v_cache,
                     const i32* positions, const i32* seq, const i32* page_table, const float* factors, i32 T, i32 M) {
-  const rope_kv_call call = {q_out, q, k, v, k_cache, v_cache, positions, seq, page_table, factors, M};
+  const rope_kv_call call = {by_lane(q_out), by_lane(q), by_lane(k), by_lane(v), k_cache, v_cache, positions, seq, page_table, factors, M};
   for (int tile = block_id(); tile < T * TILES; tile += grid_size()) rope_kv_append_tile(tile, call);
 }

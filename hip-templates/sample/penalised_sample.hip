@@ -24,6 +24,7 @@ KERNEL void penalised_survey(u32* survey, float* changed, const float* logits, c
                              const float* frequency, const float* presence, const i32* ids, const float* values,
                              const float* temperature, const i32* top_k, const float* top_p, const float* min_p,
                              const u32* seed, i32 R, i32 M) {
+  u32* const surveys = by_lane(survey);
   // waves do not wait for each other
   KEEP_LOOP for (int item = block_id() * WAVES + wave_id(); item < R * GROUPS; item += grid_size() * WAVES) {
     const int r = item / GROUPS, group = item % GROUPS;
@@ -38,7 +39,7 @@ KERNEL void penalised_survey(u32* survey, float* changed, const float* logits, c
       add_biases(v, group, changes.biases);
     }
     if (!o.greedy() && o.cuts()) store_group(changed + size_t(r) * COLUMNS, v, group);
-    survey_group(v, group, o, {survey + size_t(r) * SURVEY});
+    survey_group(v, group, o, {surveys + size_t(r) * SURVEY});
   }
 }
 
