@@ -114,6 +114,8 @@ const others = [
   /^embed (bf16|q4_0|q4_1|q5_0|q5_1|q5_k)$/,
   /^(rms_norm|scale_mask_softmax|silu|add|swiglu) (f16|bf16)$/,
   /(few columns|f32 cache|bf16 cache|64 channels|256 channels|one token, bf16)/,
+  /^(rope_attention, 32 tokens|attention, eight tokens|attention, one token, (q8_0|f8))/,
+  /^(add f32, bias|gelu f32, tanh)$/,
 ]
 
 function entry(name: string, build: Build): CatalogEntry {

@@ -18,7 +18,9 @@ import { amdInstructions, type MemoryInstructions, nvidiaInstructions, wideShare
 const targets = findTargets('gfx90a,gfx942,gfx1100,gfx1201,sm_90')
 
 /** What a token of decoding reads in bulk: weights, and the cache. */
-const entries = kernelCatalog().filter(({ name }) => /^gemv|^attention, (one|eight) tokens?/.test(name))
+const catalog = kernelCatalog().filter(({ name }) => /^gemv|^attention, (one|eight) tokens?/.test(name))
+/** Forms beside the main ones are those that compile-all.test.ts compiles too, and on NVIDIA what other loads they need. */
+const thorough = ['gfx942', 'gfx1100', 'sm_90']
 
 /**
  * Least part of what a kernel loads that comes by loads of 16 bytes, each instruction counted once; the rest are scales
@@ -92,6 +94,7 @@ test.each(targets.map((target) => [targetId(target), target] as const))(
     if (!compiler) return
     const root = join(packageRoot(), 'node_modules', '.cache', 'rocmforge-test')
     using service = createCompileService({ cache: openKernelCache({ root, readOnly: [] }), toolchain: () => compiler })
+    const entries = catalog.filter(({ main }) => main || thorough.includes(targetId(target)))
     const programs = entries.map(({ name, graph }) => ({
       name,
       program: compileProgram(graph, { target, limits: catalogLimits }),
