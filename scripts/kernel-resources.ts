@@ -1,4 +1,5 @@
-// The table of docs/kernel-resources.md: registers, LDS and occupancy of every kernel on every target.
+// The tables of docs/kernel-resources.md: registers, LDS and occupancy of every kernel on every target, and of decode steps
+// that are one launch.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type CatalogEntry, kernelCatalog } from '../codegen/kernels/catalog.ts'
@@ -7,8 +8,17 @@ import { packageRoot } from '../ir/package-root.ts'
 import { type Target, targetId } from '../ir/target.ts'
 import { createCompileService } from '../runtime/compile-service.ts'
 import { openKernelCache } from '../runtime/kernel-cache.ts'
-import { describeFaults, kernelResources, type ResourceRow } from '../runtime/kernel-resources.ts'
+import {
+  describeFaults,
+  kernelResources,
+  type ResourceRow,
+  type StepRow,
+  stepResources,
+} from '../runtime/kernel-resources.ts'
 import { findToolchains, selectToolchain, type Toolchain } from '../runtime/toolchains.ts'
+import { ModelPlan } from '../src/api/plan.ts'
+import { type BenchWeights, randomModel } from '../src/bench/random-model.ts'
+import { compileOptions, readOptions } from '../src/options.ts'
 
 const supported =
   'gfx906,gfx908,gfx90a,gfx942,gfx950,gfx1030,gfx1100,gfx1101,gfx1102,gfx1103,gfx1150,gfx1151,gfx1200,gfx1201,sm_90'
@@ -29,17 +39,38 @@ const rows = await kernelResources(service, catalog, targets, {
     if (done % 100 === 0 || done === total) console.error(`${done}/${total}, ${fromCache} from cache`)
   },
 })
+const steps = await stepResources(service, stepPrograms(targets))
 service[Symbol.dispose]()
 
-const text = document(catalog, targets, rows)
+const text = document(catalog, targets, rows, steps)
 console.log(text)
 console.error(`${rows.length} kernels in ${((performance.now() - start) / 1000).toFixed(1)} s`)
-const faults = describeFaults(rows)
+const faults = describeFaults([...rows, ...steps])
 for (const fault of faults) console.error(fault)
 if (!words.includes('--check')) writeFileSync(join(packageRoot(), 'docs', 'kernel-resources.md'), text)
 if (faults.length > 0) process.exitCode = 1
 
-function document(entries: readonly CatalogEntry[], all: readonly Target[], table: readonly ResourceRow[]): string {
+/** A decode step of a 1B Llama for every target; other shapes, types and batches for one of each wave size. */
+function stepPrograms(all: readonly Target[]) {
+  const step = (target: Target, shape: string, weights: BenchWeights, batch: number) => {
+    const settings = readOptions(compileOptions, { step: 'persistent', context: 2048, maxBatch: batch })
+    const program = new ModelPlan(randomModel(shape, weights), settings, target).program('decode', batch)
+    return { ...program, name: `${shape}, ${weights}, ${batch === 1 ? 'one token' : `${batch} tokens`}` }
+  }
+  const some = all.filter((target) => ['gfx942', 'gfx1100'].includes(targetId(target)))
+  return [
+    ...all.map((target) => step(target, 'llama-1b', 'bf16', 1)),
+    ...some.map((target) => step(target, 'llama-1b', 'bf16', 8)),
+    ...some.map((target) => step(target, 'qwen3-0.6b', 'q4_0', 1)),
+  ]
+}
+
+function document(
+  entries: readonly CatalogEntry[],
+  all: readonly Target[],
+  table: readonly ResourceRow[],
+  stepTable: readonly StepRow[],
+): string {
   const compilers = [...new Set(all.map(compilerOf))]
   const compilerNames = compilers.map(({ family, version }) => `${family === 'hiprtc' ? 'hipRTC' : 'NVRTC'} ${version}`)
   return [
@@ -52,6 +83,7 @@ function document(entries: readonly CatalogEntry[], all: readonly Target[], tabl
     'spills or uses scratch memory; CI compiles them all and fails where one does.',
     '',
     ...groups(all).flatMap((group) => section(entries, group, table)),
+    ...stepSection(stepTable),
   ].join('\n')
 }
 
@@ -88,6 +120,26 @@ function section(entries: readonly CatalogEntry[], group: readonly Target[], tab
       const blocks = [...new Set(cells.flatMap((cell) => (cell ? [cell.block] : [])))].join('/')
       const title = entry === name.split(/[ ,]/)[0] ? name : `${name}: ${entry}`
       return `| ${title} | ${blocks} | ${cells.map(cellText).join(' | ')} |`
+    }),
+    '',
+  ]
+}
+
+function stepSection(table: readonly StepRow[]): string[] {
+  return [
+    '## A decode step as one launch',
+    '',
+    'Every kernel of a step but the sampler, compiled as stages of one launch (`step: persistent`). Between stages that read',
+    'what others wrote all blocks meet, so as many are launched as can be resident at once: the last column, for each CU',
+    '(NVIDIA: SM). Scalar registers of so many stages may wait in lanes of a vector register; no vector register spills.',
+    '',
+    '| step | target | stages | meetings | threads | VGPRs/SGPRs | LDS | resident blocks a CU |',
+    '|---|---|---|---|---|---|---|---|',
+    ...table.map(({ name, target, stages, meetings, block, dynamicLdsBytes, resources, blocksPerUnit, faults }) => {
+      const { vgprs, agprs, sgprs, ldsBytes = 0 } = resources ?? {}
+      const registers = resources ? `${vgprs ?? '–'}${agprs ? `+${agprs}` : ''}/${sgprs ?? '–'}` : 'fails'
+      const cells = [name, targetId(target), stages, meetings, block, registers, ldsBytes + dynamicLdsBytes]
+      return `| ${[...cells, `${blocksPerUnit ?? '–'}${faults.length > 0 ? ' !' : ''}`].join(' | ')} |`
     }),
     '',
   ]
