@@ -113,31 +113,22 @@ constexpr int SIMDS = 2;
 // Where kernels are stages of one launch (P_STAGED), compilers would compute what depends on the thread and the block alone
 // for all stages at once, ahead of the loop over calls, and run out of registers. A value that an empty asm may have changed
 // is computed where it is needed.
-#if ON_AMD && defined(P_STAGED)
-DEVICE int of_stage(int v) {
-  asm volatile("" : "+v"(v));
-  __builtin_assume(v >= 0 && v < BLOCK);
-  return v;
-}
-DEVICE int of_stage_uniform(int v) {
-  asm volatile("" : "+s"(v));
-  __builtin_assume(v >= 0);
-  return v;
-}
-#elif ON_NVIDIA && defined(P_STAGED)
-DEVICE int of_stage(int v) {
-  asm volatile("" : "+r"(v));
-  __builtin_assume(v >= 0 && v < BLOCK);
-  return v;
-}
-DEVICE int of_stage_uniform(int v) {
-  asm volatile("" : "+r"(v));
-  __builtin_assume(v >= 0);
-  return v;
-}
-#elif !ON_HOST
+#if !defined(P_STAGED) || ON_HOST
 DEVICE int of_stage(int v) { return v; }
 DEVICE int of_stage_uniform(int v) { return v; }
+#else
+template <bool UNIFORM> DEVICE int remade(int v, int limit) {
+#if ON_NVIDIA
+  asm volatile("" : "+r"(v));
+#else
+  if constexpr (UNIFORM) asm volatile("" : "+s"(v));
+  else asm volatile("" : "+v"(v));
+#endif
+  __builtin_assume(v >= 0 && v < limit);
+  return v;
+}
+DEVICE int of_stage(int v) { return remade<false>(v, BLOCK); }
+DEVICE int of_stage_uniform(int v) { return remade<true>(v, 0x7fffffff); }
 #endif
 
 #if ON_AMD
@@ -170,7 +161,7 @@ DEVICE void keep_order() {
  * Says that nothing of what v held is wanted, at no cost. Where kernels are stages of one launch, a compiler that sees a path
  * on which a variable is not set before it is read keeps it alive from stage to stage.
  */
-template <class T> DEVICE void unset(T& v) {
+template <class T> DEVICE void unset([[maybe_unused]] T& v) {
 #if defined(P_STAGED) && !ON_HOST
   struct raw {
     u32 w[sizeof(T) / 4];

@@ -7,6 +7,7 @@ import { copyCases } from '../runtime/kernels/copy-cases.ts'
 import { elementwiseCases } from '../runtime/kernels/elementwise-cases.ts'
 import { type Case, checkCases, epilogues, formats } from '../runtime/kernels/matmul-cases.ts'
 import { normCases } from '../runtime/kernels/norm-cases.ts'
+import { publishCases } from '../runtime/kernels/publish-cases.ts'
 import { sampleCases } from '../runtime/kernels/sample-cases.ts'
 import { softmaxCases } from '../runtime/kernels/softmax-cases.ts'
 import { describeError, type Suite } from './suite.ts'
@@ -21,6 +22,7 @@ const tables: readonly (readonly [title: string, cases: readonly KernelCase[]])[
   ['attention', attentionCases],
   ['attention as two products', productCases],
   ['sampling', sampleCases],
+  ['publishing tokens', publishCases],
 ]
 
 export async function kernelsPart(suite: Suite, device: SuiteDevice, quick: boolean): Promise<void> {
