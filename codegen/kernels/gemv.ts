@@ -131,9 +131,10 @@ function modelledTime(params: Params, target: Target, site: Site): number {
 /**
  * Do instructions, more than bytes on their way, bound the reading of these weights? Measured on an H200 over settings of an
  * 8B model's matmuls (`npm run test:gpu -- --only sweep --sweep llama-8b:q8_0`): rows that share the adding up of lanes and
- * more waves gain up to 30 %, depth nothing. Not measured on AMD.
+ * more waves gain up to 30 %, depth nothing. Not measured on AMD, nor for several tokens.
  */
-const decodesCodes = (target: Target, { types }: Site): boolean => target.platform !== 'amd' && isQuant(types.w!.dtype)
+const decodesCodes = (target: Target, site: Site): boolean =>
+  target.platform !== 'amd' && isQuant(site.types.w!.dtype) && tokensOf(site) === 1
 
 /**
  * Time of a read relative to the best.
