@@ -22,7 +22,21 @@ template <class T> DEVICE T atomic_min(T* p, T v) {
 DEVICE u32 load_acquire(const u32* p) { return __hip_atomic_load(p, __ATOMIC_ACQUIRE, __HIP_MEMORY_SCOPE_AGENT); }
 DEVICE void store_release(u32* p, u32 v) { __hip_atomic_store(p, v, __ATOMIC_RELEASE, __HIP_MEMORY_SCOPE_AGENT); }
 DEVICE void store_for_host(u64* p, u64 v) { __hip_atomic_store(p, v, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_SYSTEM); }
-DEVICE void device_fence() { __builtin_amdgcn_fence(__ATOMIC_SEQ_CST, "agent"); }
+/** Where L2 is several, a fence writes it back: until that is done. Compilers leave the wait out behind a fence alone. */
+DEVICE void wait_for_write_back() {
+#if defined(__gfx942__) || defined(__gfx950__)
+  __builtin_amdgcn_s_waitcnt(0);
+#endif
+}
+DEVICE void device_fence() {
+  __builtin_amdgcn_fence(__ATOMIC_SEQ_CST, "agent");
+  wait_for_write_back();
+}
+/** In front of a block_sync, in every thread: a block's barrier does not wait for stores to reach other compute units. */
+DEVICE void device_release() {
+  __builtin_amdgcn_fence(__ATOMIC_RELEASE, "agent");
+  wait_for_write_back();
+}
 DEVICE void wait_a_little() { __builtin_amdgcn_s_sleep(1); }
 #elif ON_NVIDIA
 template <class T> DEVICE T atomic_add(T* p, T v) { return atomicAdd(p, v); }
@@ -40,6 +54,7 @@ DEVICE void store_for_host(u64* p, u64 v) {
   asm volatile("st.relaxed.sys.global.u64 [%0], %1;" : : "l"(p), "l"(v) : "memory");
 }
 DEVICE void device_fence() { __threadfence(); }
+DEVICE void device_release() {}  // the fence of one thread behind a barrier stands for the whole block
 DEVICE void wait_a_little() {}
 #else
 template <class T> DEVICE T atomic_add(T* p, T v) { return hiphost_atomic_add(p, v); }
@@ -49,6 +64,7 @@ DEVICE u32 load_acquire(const u32* p) { return __atomic_load_n(p, __ATOMIC_ACQUI
 DEVICE void store_release(u32* p, u32 v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 DEVICE void store_for_host(u64* p, u64 v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 DEVICE void device_fence() { __threadfence(); }
+DEVICE void device_release() {}
 DEVICE void wait_a_little() { hiphost_pause(); }
 #endif
 
@@ -59,6 +75,7 @@ DEVICE void wait_a_little() { hiphost_pause(); }
  * Gives the ticket for grid_wait, to thread 0.
  */
 DEVICE u32 grid_arrive(u32* meeting) {
+  device_release();
   block_sync();
   if (thread_id() != 0) return 0;
   device_fence();
