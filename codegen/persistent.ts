@@ -161,7 +161,7 @@ function spansOf(program: Program, call: KernelCall): { read: Span[]; written: S
 
 /**
  * At the first meeting behind a matmul the next one's weights are asked for: whatever lies between the two is short, or
- * reads little. Behind the last, the first of the next step.
+ * reads little.
  */
 function withAhead(
   stages: readonly { stage: number; meets: boolean }[],

@@ -1,6 +1,6 @@
 // One small graph for each kernel in each form that matters: what is compiled ahead of time for every target, measured in
 // docs/kernel-resources.md, and run against the reference by `rocmforge doctor`. Shapes are those of an 8B Llama unless a
-// kernel's form depends on others.
+// kernel's form depends on others. One table, and so a long file.
 import { GraphBuilder } from '../../ir/builder.ts'
 import type { Graph } from '../../ir/graph.ts'
 import {

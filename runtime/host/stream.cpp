@@ -1,6 +1,7 @@
 // The queue, streams, events and graphs. All streams share one queue and run in the order of the calls: that keeps each
 // stream's order and every event's promise, and the blocks of one kernel already fill the machine. A dispatcher thread
-// drives the queue; a caller who waits while it is idle drives it himself, which saves waking another thread.
+// drives the queue; a caller who waits while it is idle drives it himself, which saves waking another thread. Long, because
+// the queue is all of this at once: who may drive it is decided in one place.
 
 #include <string.h>
 

@@ -22,28 +22,29 @@ const list = (text: string, previous: string[] = []): string[] => [...previous, 
 
 const kvDtypes = ['f32', 'f16', 'bf16', 'q8_0', 'f8']
 
+const optLevel = () =>
+  new Option('-O, --opt-level <level>', 'fusion: 0 none … 3 all').choices(['0', '1', '2', '3']).default('3')
+const activations = () =>
+  new Option('--activations <dtype>', 'dtype between kernels').choices(['f32', 'f16', 'bf16']).default('f32')
+const step = () =>
+  new Option('--step <how>', 'decode steps as a launch a kernel, or as one launch whose blocks stay')
+    .choices(['kernels', 'persistent'])
+    .default('kernels')
+
 /** Options of every command that compiles a model. */
 function compileOptions(command: Command): Command {
   return command
     .option('--device <device>', 'auto, amd:0, nvidia:0, gfx1100, sm_90, UUID, host, reference', 'auto')
-    .addOption(
-      new Option('-O, --opt-level <level>', 'fusion: 0 none … 3 all').choices(['0', '1', '2', '3']).default('3'),
-    )
+    .addOption(optLevel())
     .option('-c, --context <tokens>', 'tokens of the KV cache (default: the model’s own, at most 8192)', whole)
     .addOption(
       new Option('--kv-dtype <dtype>', 'dtype of the KV cache (default: f16 on a GPU, f32 on the CPU)').choices(
         kvDtypes,
       ),
     )
-    .addOption(
-      new Option('--activations <dtype>', 'dtype between kernels').choices(['f32', 'f16', 'bf16']).default('f32'),
-    )
+    .addOption(activations())
     .option('--chunk <tokens>', 'prompt tokens a step', whole)
-    .addOption(
-      new Option('--step <how>', 'decode steps as a launch a kernel, or as one launch whose blocks stay')
-        .choices(['kernels', 'persistent'])
-        .default('kernels'),
-    )
+    .addOption(step())
     .option('--no-replay', 'launch every kernel of a step, never replay a captured graph')
     .option('--save-temps <folder>', 'keep source, object, log and ISA of every kernel')
     .option('--self-check', 'check each kernel once on the device against its reference; remembered in the cache')
@@ -102,9 +103,7 @@ Examples:
     .option('--steps <count>', 'decode steps behind the prompt', whole, 4)
     .option('--target <target>', 'what to compile for: gfx942, gfx1100, sm_90 … (default: the GPU that is here)')
     .requiredOption('--out <folder>', 'a new folder for the bundle')
-    .addOption(
-      new Option('-O, --opt-level <level>', 'fusion: 0 none … 3 all').choices(['0', '1', '2', '3']).default('3'),
-    )
+    .addOption(optLevel())
     .addOption(new Option('--kv-dtype <dtype>', 'dtype of the KV cache').choices(kvDtypes))
     .option('-c, --context <tokens>', 'tokens of the KV cache (default: what the steps take)', whole)
     .option('--json', 'one JSON object on standard output')
@@ -138,19 +137,11 @@ Examples:
     .option('--tokens <count>', 'tokens of a round of decoding', whole, 64)
     .option('--rounds <count>', 'rounds; figures are their medians', whole, 5)
     .option('--device <device>', 'auto, amd:0, nvidia:0, gfx1100, sm_90, UUID, host', 'auto')
-    .addOption(
-      new Option('-O, --opt-level <level>', 'fusion: 0 none … 3 all').choices(['0', '1', '2', '3']).default('3'),
-    )
+    .addOption(optLevel())
     .option('--kv-dtype <dtype>', 'dtype of the KV cache (default: f16 on a GPU, f32 on the CPU)')
-    .addOption(
-      new Option('--activations <dtype>', 'dtype between kernels').choices(['f32', 'f16', 'bf16']).default('f32'),
-    )
+    .addOption(activations())
     .option('--chunk <tokens>', 'prompt tokens a step (default: the prompt, at most 512)', whole)
-    .addOption(
-      new Option('--step <how>', 'decode steps as a launch a kernel, or as one launch whose blocks stay')
-        .choices(['kernels', 'persistent'])
-        .default('kernels'),
-    )
+    .addOption(step())
     .option('--step-block <threads>', 'threads of a block of a persistent step (default: as the device likes)', whole)
     .option('--no-replay', 'launch every kernel of a step, never replay a captured graph')
     .option('--kernels', 'a table of the time in each kernel')
@@ -190,14 +181,10 @@ Examples:
     .description('compile a model’s kernels for targets whose GPUs need not be here')
     .requiredOption('--target <targets>', 'separated by commas: gfx942,gfx1100,sm_90,host')
     .option('--out <file>', 'also write these kernels to a bundle, for `rocmforge cache import`')
-    .addOption(
-      new Option('-O, --opt-level <level>', 'fusion: 0 none … 3 all').choices(['0', '1', '2', '3']).default('3'),
-    )
+    .addOption(optLevel())
     .option('-c, --context <tokens>', 'tokens of the KV cache', whole)
     .addOption(new Option('--kv-dtype <dtype>', 'dtype of the KV cache').choices(kvDtypes))
-    .addOption(
-      new Option('--activations <dtype>', 'dtype between kernels').choices(['f32', 'f16', 'bf16']).default('f32'),
-    )
+    .addOption(activations())
     .option('--chunk <tokens>', 'prompt tokens a step', whole)
     .option('--save-temps <folder>', 'keep source, object, log and ISA of every kernel')
     .option('-q, --quiet', 'no progress')
