@@ -4,7 +4,9 @@ import { deadCode } from './dead-code.ts'
 import { foldConstants } from './fold-constants.ts'
 import { fuseAddRmsNorm } from './fuse-add-rms-norm.ts'
 import { fuseAttention } from './fuse-attention.ts'
+import { fuseEmbedAppend } from './fuse-embed-append.ts'
 import { fuseGateSwiglu } from './fuse-gate-swiglu.ts'
+import { fusePenalisedPublish } from './fuse-penalised-publish.ts'
 import { fusePenalisedSample } from './fuse-penalised-sample.ts'
 import { fuseResidual } from './fuse-residual.ts'
 import { fuseRmsNormMatmul } from './fuse-rms-norm-matmul.ts'
@@ -23,6 +25,8 @@ export const pipeline: readonly (readonly [from: OptLevel, pass: Pass])[] = [
   [1, fuseScaleMaskSoftmax], // makes the op that fuse-attention looks for
   [1, fuseSwiglu], // makes the op that fuse-gate-swiglu looks for
   [1, fusePenalisedSample], // model ops alone, as the head of a step has them
+  [1, fusePenalisedPublish], // looks for the op that fuse-penalised-sample makes
+  [1, fuseEmbedAppend],
   [2, fuseAttention],
   [2, fuseGateSwiglu], // before merge-qkv: it takes its two matmuls, leaving no pair that looks like heads
   [2, mergeQkv],

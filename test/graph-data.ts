@@ -3,6 +3,7 @@
 import { expect } from 'vitest'
 import { type Graph, nodesOf, typeOf, type ValueId } from '../ir/graph.ts'
 import { type HostTensor, storage } from '../ir/host-tensor.ts'
+import { opNamed } from '../ir/op.ts'
 import { executeReference } from '../ir/reference.ts'
 import { type Bindings, bindShape, isFloat, isQuant, product, type TensorType } from '../ir/type.ts'
 
@@ -104,12 +105,14 @@ function rolesOf(graph: Graph, id: ValueId): Set<string> {
       if (operand !== id) continue
       if (name === 'ids') roles.add(node.in.table ? `ids:${node.in.table}` : `history:${node.in.logits}`)
       else if (name === 'rows') roles.add(`rows:${node.in.x}`)
-      else if (name === 'history') roles.add(`history:${node.in.logits}`)
+      else if (name === 'history' && node.in.logits) roles.add(`history:${node.in.logits}`)
       else roles.add(name)
     }
     // token ids that join the history are logits' columns
-    if (node.op === 'kv_append' && node.in.cache === id && typeOf(graph, id).dtype === 'i32')
-      for (const reader of nodesOf(graph)) if (reader.in.history === node.id) roles.add(`history:${reader.in.logits}`)
+    const history = Object.values(opNamed(node.op).aliases).some((name) => node.in[name] === id)
+    if (history && typeOf(graph, id).dtype === 'i32')
+      for (const { in: read } of nodesOf(graph))
+        if (read.logits && node.out.includes(read.history!)) roles.add(`history:${read.logits}`)
   }
   return roles
 }

@@ -226,7 +226,10 @@ export const ropeAttentionKernel = defineKernel({
   template: 'attention/rope_decode.hip',
   args: ['y', 'partial', 'weights', 'arrivals', 'q', 'k', 'v', ...cacheArgs, 'factors', 'T', 'M'],
   strided: ['q', 'k', 'v'],
-  serves: (site) => firstReason(isDecode(site), servesCache(site), servesRows(site, ['q', 'k', 'v'])),
+  serves: (site) => {
+    if (site.types.q_norm || site.types.k_norm) return 'heads are normed by another kernel'
+    return firstReason(isDecode(site), servesCache(site), servesRows(site, ['q', 'k', 'v']))
+  },
   fixed: (site) => ({
     ...fixed(site),
     ...angleDefines(site),

@@ -11,6 +11,7 @@ import {
   causalMask,
   contiguous,
   embed,
+  embedAppend,
   frequencyPenalty,
   gatherRows,
   gelu,
@@ -23,6 +24,7 @@ import {
   matmulAdd,
   matmulSwiglu,
   mul,
+  penalisedPublish,
   penalisedSample,
   publish,
   pvMatmul,
@@ -390,11 +392,22 @@ function attentions({ heads: H, kvHeads, channels: C, page }: CatalogShape): Cat
 
 // ---- copies --------------------------------------------------------------------------------------------------------
 
-function copies({ hidden: D, heads: H, channels: C, vocab: V }: CatalogShape): CatalogEntry[] {
+function copies({ hidden: D, heads: H, channels: C, vocab: V, page }: CatalogShape): CatalogEntry[] {
   return [
     ...(['f16', 'bf16', ...quantTypes] as const).map((w) =>
       entry(`embed ${w}`, (g) => embed({ ids: g.input('ids', tensor('i32', ['T'])), table: g.weight('w', w, [V, D]) })),
     ),
+    entry('embed_append q4_k', (g) => {
+      const per = (name: string) => g.input(name, tensor('i32', ['T']))
+      return embedAppend({
+        ids: per('ids'),
+        table: g.weight('w', 'q4_k', [V, D]),
+        history: g.state('history', 'i32', ['P', 1, page, 1]),
+        positions: per('positions'),
+        seq: per('seq'),
+        page_table: g.input('page_table', tensor('i32', ['R', 'M'])),
+      })
+    }),
     entry('gather_rows f32', (g) =>
       gatherRows({ x: g.input('x', tensor('f32', ['T', D])), rows: g.input('rows', tensor('i32', ['R'])) }),
     ),
@@ -432,6 +445,10 @@ function sampling({ vocab: V, page }: CatalogShape): CatalogEntry[] {
     ids: g.input('ids', tensor('i32', ['R', 256])),
     values: g.input('values', tensor('f32', ['R', 256])),
   })
+  const penalised = (g: GraphBuilder) => ({
+    logits: logits(g),
+    ...{ ...over(g), ...repeat(g), ...frequency(g), ...biases(g), ...settings(g) },
+  })
   return [
     entry('publish', (g) => {
       const of = (name: string) => g.input(name, tensor('i32', [name === 'step' ? 1 : 'R']))
@@ -444,15 +461,10 @@ function sampling({ vocab: V, page }: CatalogShape): CatalogEntry[] {
     entry('repeat_penalty', (g) => repeatPenalty({ logits: logits(g), ...over(g), ...repeat(g) })),
     entry('frequency_penalty', (g) => frequencyPenalty({ logits: logits(g), ...over(g), ...frequency(g) })),
     entry('logit_bias', (g) => logitBias({ logits: logits(g), ...biases(g) })),
-    entry('penalised_sample', (g) =>
-      penalisedSample({
-        logits: logits(g),
-        ...over(g),
-        ...repeat(g),
-        ...frequency(g),
-        ...biases(g),
-        ...settings(g),
-      }),
-    ),
+    entry('penalised_sample', (g) => penalisedSample(penalised(g))),
+    entry('penalised_publish', (g) => {
+      const step = g.input('step', tensor('i32', [1]))
+      return penalisedPublish({ ...penalised(g), ring: g.state('ring', 'i32', [4, 'R', 2]), step })
+    }),
   ]
 }

@@ -1,11 +1,11 @@
 // Kernels that move elements: rows by index, views into memory of their own, rows of an embedding table.
 import { staticDim } from '../../ir/op.ts'
-import { contiguous, embed, gatherRows } from '../../ir/ops/index.ts'
+import { contiguous, embed, embedAppend, gatherRows } from '../../ir/ops/index.ts'
 import { quantFormats } from '../../ir/quant.ts'
 import type { Target } from '../../ir/target.ts'
 import { type Dim, isFloat, isQuant, rowBytes } from '../../ir/type.ts'
 import { ceilDiv, plus, times } from '../extent.ts'
-import { defineKernel, type Site } from '../kernel.ts'
+import { defineKernel, type KernelSpec, type Site, type Stage } from '../kernel.ts'
 import type { View } from '../view.ts'
 import { wholeView } from '../view.ts'
 import { blockSpace, isFastHost } from './block-space.ts'
@@ -13,10 +13,18 @@ import { alignmentOf, bytesOf, elementType, rowAlignment, rowsOf, servesRows, si
 
 // ---- embed ---------------------------------------------------------------------------------------------------------
 
-export const embedKernel = defineKernel({
-  implements: embed,
-  template: 'embed/embed.hip',
-  args: ['y', 'ids', 'table', 'T'],
+const embedFixed = (site: Site) => {
+  const hidden = staticDim(typeAt(site, 'table'), 1)
+  return {
+    P_HIDDEN: hidden,
+    P_ALIGN: alignmentOf(hidden),
+    P_Y: elementType(typeAt(site, 'y').dtype),
+    P_WEIGHT: `${typeAt(site, 'table').dtype}_w`,
+  }
+}
+
+/** A block a token. */
+const embedding: Pick<KernelSpec, 'serves' | 'space' | 'cost' | 'tolerance'> & Pick<Stage, 'launch'> = {
   serves: (site) => {
     const [table, D] = [typeAt(site, 'table'), staticDim(typeAt(site, 'table'), 1)]
     if (isFloat(table.dtype)) return true
@@ -24,17 +32,7 @@ export const embedKernel = defineKernel({
     const { block } = quantFormats[table.dtype]
     return D % block === 0 || `rows of ${table.dtype} must be a multiple of ${block}, are ${D}`
   },
-  fixed: (site) => {
-    const hidden = staticDim(typeAt(site, 'table'), 1)
-    return {
-      P_HIDDEN: hidden,
-      P_ALIGN: alignmentOf(hidden),
-      P_Y: elementType(typeAt(site, 'y').dtype),
-      P_WEIGHT: `${typeAt(site, 'table').dtype}_w`,
-    }
-  },
   space: (target) => ({ P_BLOCK: blockSpace(target, [256, 128, 512]) }),
-  scalars: ({ types }) => ({ T: types.ids!.shape[0]! }),
   launch: ({ P_BLOCK }, { types }) => ({ grid: types.ids!.shape[0]!, block: P_BLOCK! }),
   cost: ({ types }) => ({
     bytes: plus(
@@ -44,6 +42,30 @@ export const embedKernel = defineKernel({
     flops: 0,
   }),
   tolerance: () => 1,
+}
+
+export const embedKernel = defineKernel({
+  implements: embed,
+  template: 'embed/embed.hip',
+  args: ['y', 'ids', 'table', 'T'],
+  fixed: embedFixed,
+  scalars: ({ types }) => ({ T: types.ids!.shape[0]! }),
+  ...embedding,
+})
+
+export const embedAppendKernel = defineKernel({
+  implements: embedAppend,
+  template: 'embed/embed_append.hip',
+  args: ['y', 'history', 'ids', 'table', 'positions', 'seq', 'page_table', 'T', 'M'],
+  fixed: (site) => ({
+    ...embedFixed(site),
+    P_KV_HEADS: 1,
+    P_PAGE: staticDim(typeAt(site, 'history'), 2),
+    P_HEAD_DIM: 1,
+    P_KV: elementType(typeAt(site, 'history').dtype),
+  }),
+  scalars: ({ types }) => ({ T: types.ids!.shape[0]!, M: types.page_table!.shape[1]! }),
+  ...embedding,
 })
 
 // ---- gather_rows ---------------------------------------------------------------------------------------------------

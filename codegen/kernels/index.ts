@@ -9,7 +9,7 @@ import {
   ropeAttentionKernel,
 } from './attention.ts'
 import { kvAppendKernel, kvReadKernel } from './cache.ts'
-import { contiguousKernel, embedKernel, gatherRowsKernel } from './copy.ts'
+import { contiguousKernel, embedAppendKernel, embedKernel, gatherRowsKernel } from './copy.ts'
 import { binaryKernels, causalMaskKernel, incrementKernel, swigluKernel, unaryKernels } from './elementwise.ts'
 import { matmulKernels } from './matmul.ts'
 import { addRmsNormKernel, layerNormKernel, rmsNormKernel } from './norm.ts'
@@ -19,6 +19,7 @@ import {
   argmaxKernel,
   frequencyPenaltyKernel,
   logitBiasKernel,
+  penalisedPublishKernel,
   penalisedSampleKernel,
   repeatPenaltyKernel,
   sampleKernel,
@@ -29,6 +30,7 @@ import { scaleMaskSoftmaxKernel, softmaxKernel } from './softmax.ts'
 export const kernelSpecs: readonly KernelSpec[] = [
   ...matmulKernels,
   embedKernel,
+  embedAppendKernel,
   rmsNormKernel,
   layerNormKernel,
   addRmsNormKernel,
@@ -58,5 +60,6 @@ export const kernelSpecs: readonly KernelSpec[] = [
   logitBiasKernel,
   sampleKernel,
   penalisedSampleKernel,
+  penalisedPublishKernel,
   publishKernel,
 ]

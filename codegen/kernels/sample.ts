@@ -4,6 +4,7 @@ import {
   argmax,
   frequencyPenalty,
   logitBias,
+  penalisedPublish,
   penalisedSample,
   repeatPenalty,
   sample,
@@ -11,7 +12,7 @@ import {
 } from '../../ir/ops/index.ts'
 import type { Target } from '../../ir/target.ts'
 import { ceilDiv, plus, times } from '../extent.ts'
-import { defineKernel, type Params, type Site, type Stage } from '../kernel.ts'
+import { defineKernel, type KernelSpec, type Params, type Site, type Stage } from '../kernel.ts'
 import { blockSpace } from './block-space.ts'
 import { bytesOf, elementType, rowAlignment, typeAt } from './layout.ts'
 
@@ -113,32 +114,50 @@ export const sampleKernel = defineKernel({
 const changes = ['penalty', 'window', 'from', 'frequency', 'presence', 'ids', 'values'] as const
 const over = ['history', 'positions', 'page_table'] as const
 
-export const penalisedSampleKernel = defineKernel({
-  implements: penalisedSample,
-  template: 'sample/penalised_sample.hip',
-  stages: [
-    {
-      entry: 'penalised_survey',
-      args: ['survey', 'changed', 'logits', ...over, ...changes, ...settings, 'R', 'M'],
-      launch: launches('logits').byGroup,
-    },
-    {
-      entry: 'penalised_decide',
-      args: ['y', 'survey', 'changed', 'R'],
-      launch: launches('logits').byRow,
-    },
-  ],
+const penalisedSurvey: Stage = {
+  entry: 'penalised_survey',
+  args: ['survey', 'changed', 'logits', ...over, ...changes, ...settings, 'R', 'M'],
+  launch: launches('logits').byGroup,
+}
+const penalisedFixed = (site: Site, target: Target) => ({
+  ...fixed('logits')(site, target),
+  P_PAGE: staticDim(typeAt(site, 'history'), 2),
+  P_BIASES: staticDim(typeAt(site, 'ids'), 1),
+})
+const penalised: Pick<KernelSpec, 'serves' | 'space' | 'scratch' | 'scalars' | 'cost' | 'tolerance'> = {
   serves: (site) => typeAt(site, 'logits').dtype === 'f32' || 'changed logits are kept in f32',
-  fixed: (site, target) => ({
-    ...fixed('logits')(site, target),
-    P_PAGE: staticDim(typeAt(site, 'history'), 2),
-    P_BIASES: staticDim(typeAt(site, 'ids'), 1),
-  }),
   space: drawSpace,
   scratch: (_, site) => ({ survey: surveyBytes(site), changed: bytesOf(typeAt(site, 'logits')) }),
   scalars: ({ types }) => ({ R: types.logits!.shape[0]!, M: types.page_table!.shape[1]! }),
   cost: drawCost,
   tolerance: () => 0,
+}
+
+export const penalisedSampleKernel = defineKernel({
+  implements: penalisedSample,
+  template: 'sample/penalised_sample.hip',
+  stages: [
+    penalisedSurvey,
+    { entry: 'penalised_decide', args: ['y', 'survey', 'changed', 'R'], launch: launches('logits').byRow },
+  ],
+  fixed: penalisedFixed,
+  ...penalised,
+})
+
+export const penalisedPublishKernel = defineKernel({
+  implements: penalisedPublish,
+  template: 'sample/penalised_sample.hip',
+  stages: [
+    penalisedSurvey,
+    {
+      entry: 'publish_decide',
+      args: ['token', 'ring', 'next_positions', 'next_step', 'arrivals', 'survey', 'changed', 'positions', 'step', 'R'],
+      launch: launches('logits').byRow,
+    },
+  ],
+  fixed: (site, target) => ({ ...penalisedFixed(site, target), P_SLOTS: staticDim(typeAt(site, 'ring'), 0) }),
+  ...penalised,
+  counters: () => ({ arrivals: 4 }),
 })
 
 // ---- changes of a few logits, each by itself ---------------------------------------------------------------------------

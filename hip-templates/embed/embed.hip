@@ -4,27 +4,7 @@
 //   aliasing  none
 //   numerics  quantised rows decode as their format says; one rounding to y's type
 //   limits    ids below V; D a whole number of the format's blocks; any WAVE, any BLOCK
-#ifndef P_HIDDEN
-#define P_HIDDEN 4096  // D, elements of a row
-#endif
-#ifndef P_ALIGN
-#define P_ALIGN 8  // a power of two that divides P_HIDDEN
-#endif
-#ifndef P_Y
-#define P_Y f32_t  // element type: f32_t, f16_t or bf16_t
-#endif
-#include "prelude/block.h"
-#include "weight.h"
-
-typedef P_Y y_t;
-constexpr int HIDDEN = P_HIDDEN, CHUNK = min_int(VEC, P_ALIGN);
-static_assert(HIDDEN % CHUNK == 0, "P_ALIGN must divide P_HIDDEN");
-
-DEVICE void embed_tile(int t, y_t* y, const i32* ids, const u8* table) {
-  const u8* const row = table + size_t(ids[t]) * weight_t::row_bytes(HIDDEN);
-  for (int d = thread_id() * CHUNK; d < HIDDEN; d += BLOCK * CHUNK)
-    store<CHUNK>(y + size_t(t) * HIDDEN + d, weight_t::template load<CHUNK>(row, d));
-}
+#include "embed/row.h"
 
 KERNEL void embed(y_t* y, const i32* ids, const u8* table, i32 T) {
   for (int t = block_id(); t < T; t += grid_size()) embed_tile(t, y, ids, table);

@@ -1,15 +1,17 @@
 // penalised_sample: y[r] drawn as by sample, after repeat_penalty, frequency_penalty and logit_bias have changed a few
-// logits (changes.h)
+// logits (changes.h); penalised_publish: the same, and publish of what is drawn (ring.h)
 //   layout    y: i32[R]; logits: f32[R, V] row-major; history: i32[P, 1, PAGE, 1] token ids by position;
 //             page_table: i32[R, M]; ids: i32[R, BIASES], values: f32[R, BIASES]; settings: [R]; survey: u32[R, SURVEY], as in
-//             draw.h; changed: f32[R, V], written where tokens are cut off
-//   launch    penalised_survey: grid = ⌈R · GROUPS / WAVES⌉, a wave a group of logits; penalised_decide: grid = R, a block a
-//             request; block = BLOCK
-//   aliasing  none
+//             draw.h; changed: f32[R, V], written where tokens are cut off; token, ring, next_positions, next_step, step: as y
+//             and in publish.hip; arrivals: u32[1], 0 before and after
+//   launch    penalised_survey: grid = ⌈R · GROUPS / WAVES⌉, a wave a group of logits; penalised_decide, publish_decide: grid = R, a
+//             block a request; block = BLOCK
+//   aliasing  next_positions may be positions, next_step may be step
 //   numerics  as sample; a change rounds once to f32
 //   limits    as sample; where nothing is penalised or biased, a few scalars are read more
 #include "sample/changes.h"
 #include "sample/draw.h"
+#include "sample/ring.h"
 
 /** What changes logits of a request. */
 struct Changes {
@@ -47,5 +49,19 @@ KERNEL void penalised_decide(i32* y, const u32* survey, const float* changed, i3
   for (int r = block_id(); r < R; r += grid_size()) {
     const i32 token = decide(changed + size_t(r) * COLUMNS, {(u32*)survey + size_t(r) * SURVEY});
     if (thread_id() == 0) y[r] = token;
+  }
+}
+
+KERNEL void publish_decide(i32* token, i32* ring, i32* next_positions, i32* next_step, u32* arrivals, const u32* survey,
+                           const float* changed, const i32* positions, const i32* step, i32 R) {
+  for (int r = block_id(); r < R; r += grid_size()) {
+    const int now = step[0], position = positions[r];  // on their way while the block decides
+    const i32 drawn = decide(changed + size_t(r) * COLUMNS, {(u32*)survey + size_t(r) * SURVEY});
+    if (thread_id() == 0) {
+      token[r] = drawn;
+      publish_row(ring, next_positions, now, R, r, position, drawn);
+      if (R > 1) device_fence();  // the step is read before the row is counted: whoever counts the last one overwrites it
+      if (R == 1 || atomic_add(arrivals, 1u) == u32(R - 1)) *arrivals = 0, *next_step = now + 1;
+    }
   }
 }

@@ -1,14 +1,15 @@
 // What a step must move and compute, from its program: the numerators of MBU and TFLOP/s.
 import { evaluate } from '../../codegen/extent.ts'
 import { buffersOf, type Program } from '../../codegen/program.ts'
+import { opNamed } from '../../ir/op.ts'
 import type { Bindings } from '../../ir/type.ts'
 
 /** Bytes of the weights that a step reads whole; a table that rows are looked up in is none of them. */
 export function weightBytesRead(program: Program): number {
   const read = new Set(
-    program.calls
-      .filter(({ op }) => op !== 'embed')
-      .flatMap(({ args }) => args.flatMap((arg) => (arg.kind === 'buffer' ? [arg.buffer] : []))),
+    program.calls.flatMap(({ op, args }) =>
+      args.flatMap((arg) => (arg.kind === 'buffer' && !opNamed(op).gathers.includes(arg.name) ? [arg.buffer] : [])),
+    ),
   )
   return buffersOf(program, 'weight').reduce((sum, { id, bytes }) => sum + (read.has(id) ? bytes : 0), 0)
 }

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { absent, compileProgram } from '../../codegen/compile.ts'
 import { persistentProgram } from '../../codegen/persistent.ts'
 import { type Program, printProgram } from '../../codegen/program.ts'
+import type { Tuned } from '../../codegen/select.ts'
 import { sharedDefines, stagesHeader } from '../../codegen/stages.ts'
 import { findTarget } from '../../codegen/targets.ts'
 import type { Graph } from '../../ir/graph.ts'
@@ -126,7 +127,8 @@ describe('what cannot be one launch', () => {
     expect(persistentProgram(program, { ...bindings, R: 1 })).toMatch(/changes from step to step/)
   })
   test('kernels in blocks of different sizes', () => {
-    const program = compileProgram(decode(), { target: findTarget('gfx942'), limits: all })
+    const tuned: Tuned = ({ implements: op }) => (op === 'embed_append' ? { P_BLOCK: 128 } : undefined)
+    const program = compileProgram(decode(), { target: findTarget('gfx942'), limits: all, tuned })
     expect(persistentProgram(program, all)).toMatch(/runs in blocks of/)
   })
 })

@@ -9,6 +9,7 @@ import { buffersOf } from '../../codegen/program.ts'
 import { measureReadBandwidth } from '../../runtime/read-bandwidth.ts'
 import { compile } from '../../src/api/compile.ts'
 import type { Model } from '../../src/api/model.ts'
+import { weightBytesRead } from '../../src/bench/bytes.ts'
 import type { CompileOptions } from '../../src/options.ts'
 import { randomGguf, randomModel, type ShapeName } from './random-model.ts'
 import { median, type Suite } from './suite.ts'
@@ -99,14 +100,8 @@ async function oneModel(
 /** Weight bytes that a decode step reads, and the cache behind `length` tokens. */
 function bytesRead(model: Model, length: number): number {
   const program = model.graph.program('decode')
-  const used = new Set(
-    program.calls
-      .filter(({ op }) => op !== 'embed')
-      .flatMap(({ args }) => args.flatMap((arg) => (arg.kind === 'buffer' ? [arg.buffer] : []))),
-  )
-  const weights = buffersOf(program, 'weight').reduce((sum, { id, bytes }) => sum + (used.has(id) ? bytes : 0), 0)
   const caches = buffersOf(program, 'state').filter(({ id }) => id.includes('cache'))
-  return weights + caches.reduce((sum, { bytes }) => sum + (bytes * length) / model.context, 0)
+  return weightBytesRead(program) + caches.reduce((sum, { bytes }) => sum + (bytes * length) / model.context, 0)
 }
 
 function flopsOf(model: Model, T: number): number {

@@ -29,6 +29,33 @@ const elementwise = (op: string, attrs: Record<string, unknown> = {}): OpCase =>
   gives: 'f16[T, 5]',
 })
 
+/** Logits, what changes them, and how tokens are drawn from them. */
+const penalised = {
+  types: {
+    logits: 'f32[R, 9]',
+    history: 'state i32[P, 1, 4, 1]',
+    positions: 'i32[R]',
+    page_table: 'i32[R, M]',
+    penalty: 'f32[R]',
+    window: 'i32[R]',
+    from: 'i32[R]',
+    frequency: 'f32[R]',
+    presence: 'f32[R]',
+    ids: 'i32[R, 4]',
+    values: 'f32[R, 4]',
+    temperature: 'f32[R]',
+    top_k: 'i32[R]',
+    top_p: 'f32[R]',
+    min_p: 'f32[R]',
+    seed: 'u32[R]',
+  },
+  values: {
+    ...past,
+    ...{ penalty: [1.3, 2], window: [3, -1], from: [2, 0], ids: [3, 8, 3, -1, 9, -1, 2, 2] },
+    ...{ temperature: [0, 0.7], top_k: [0, 5], top_p: [1, 0.9], min_p: [0, 0.05], seed: [1, 2 ** 32 - 1] },
+  },
+}
+
 export const opCases: readonly OpCase[] = [
   elementwise('silu'),
   elementwise('sigmoid'),
@@ -195,32 +222,19 @@ export const opCases: readonly OpCase[] = [
     },
     gives: 'i32[R]',
   },
+  { op: 'penalised_sample', ...penalised, gives: 'i32[R]' },
   {
-    op: 'penalised_sample',
-    types: {
-      logits: 'f32[R, 9]',
-      history: 'state i32[P, 1, 4, 1]',
-      positions: 'i32[R]',
-      page_table: 'i32[R, M]',
-      penalty: 'f32[R]',
-      window: 'i32[R]',
-      from: 'i32[R]',
-      frequency: 'f32[R]',
-      presence: 'f32[R]',
-      ids: 'i32[R, 4]',
-      values: 'f32[R, 4]',
-      temperature: 'f32[R]',
-      top_k: 'i32[R]',
-      top_p: 'f32[R]',
-      min_p: 'f32[R]',
-      seed: 'u32[R]',
-    },
-    values: {
-      ...past,
-      ...{ penalty: [1.3, 2], window: [3, -1], from: [2, 0], ids: [3, 8, 3, -1, 9, -1, 2, 2] },
-      ...{ temperature: [0, 0.7], top_k: [0, 5], top_p: [1, 0.9], min_p: [0, 0.05], seed: [1, 2 ** 32 - 1] },
-    },
-    gives: 'i32[R]',
+    op: 'penalised_publish',
+    types: { ...penalised.types, ring: 'state i32[4, R, 2]', step: 'i32[1]' },
+    values: penalised.values,
+    gives: ['i32[R]', 'state i32[4, R, 2]', 'i32[R]', 'i32[1]'],
+  },
+  {
+    op: 'embed_append',
+    types: { ids: 'i32[T]', table: 'q4_0[7, 32]', history: 'state i32[P, 1, 4, 1]', ...paged },
+    attrs: { dtype: 'f16' },
+    values: { ...places, ids: [0, 6, 3] },
+    gives: ['f16[T, 32]', 'state i32[P, 1, 4, 1]'],
   },
   { op: 'swiglu', types: { gate: 'f16[T, 4]', up: 'f16[T, 4]' }, gives: 'f16[T, 4]' },
   {
@@ -283,6 +297,22 @@ export const opCases: readonly OpCase[] = [
     attrs: { ...ropeAttrs, scale: 0.4, window: 4, dtype: 'f16' },
     values: places,
     gives: ['f16[T, 4, 6]', 'state f16[P, 2, 4, 6]', 'state f16[P, 2, 4, 6]'],
+  },
+  {
+    op: 'rope_attention',
+    types: {
+      q: 'f16[T, 4, 6]',
+      k: 'f16[T, 2, 6]',
+      v: 'f16[T, 2, 6]',
+      k_cache: 'state f16[P, 2, 4, 6]',
+      v_cache: 'state f16[P, 2, 4, 6]',
+      ...paged,
+      q_norm: 'f32[6]',
+      k_norm: 'bf16[6]',
+    },
+    attrs: { ...ropeAttrs, scale: 0.4, eps: 0.01 },
+    values: places,
+    gives: ['f32[T, 4, 6]', 'state f16[P, 2, 4, 6]', 'state f16[P, 2, 4, 6]'],
   },
   {
     op: 'attention',

@@ -39,6 +39,8 @@ test('random graphs are made of every op that stands between activations, and fu
     'frequency_penalty',
     'logit_bias',
     'penalised_sample',
+    'penalised_publish',
+    'embed_append',
     'increment',
     'publish',
   ] // at the ends of a model

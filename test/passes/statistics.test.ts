@@ -52,9 +52,9 @@ describe('statistics', () => {
     expect(all.map(({ kernels }) => kernels)).toMatchInlineSnapshot(`
       [
         58,
-        43,
-        23,
-        18,
+        42,
+        22,
+        17,
       ]
     `)
   })

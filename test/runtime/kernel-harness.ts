@@ -54,6 +54,12 @@ export function noise(seed: number, n: number, scale = 1): Float32Array {
   })
 }
 
+/** The kernel in a launch of another grid, as a stage of a larger launch finds it. */
+export const inBlocks = (grid: number, kernel: KernelSpec): KernelSpec => ({
+  ...kernel,
+  stages: kernel.stages.map((stage) => ({ ...stage, launch: (...site) => ({ ...stage.launch(...site), grid }) })),
+})
+
 // ---- one case, prepared --------------------------------------------------------------------------------------------
 
 interface Prepared {

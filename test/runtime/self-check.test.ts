@@ -39,6 +39,7 @@ const names = [
   'qk_matmul f32',
   'pv_matmul f32',
   'embed q5_k',
+  'embed_append q4_k',
   'gather_rows f32',
   'contiguous f32, transposed',
   'increment',
@@ -50,6 +51,7 @@ const names = [
   'frequency_penalty',
   'logit_bias',
   'penalised_sample',
+  'penalised_publish',
 ]
 
 let driver: Driver

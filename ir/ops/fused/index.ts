@@ -2,8 +2,10 @@
 
 export { addRmsNorm } from './add-rms-norm.ts'
 export { attention } from './attention.ts'
+export { embedAppend } from './embed-append.ts'
 export { matmulAdd } from './matmul-add.ts'
 export { matmulSwiglu } from './matmul-swiglu.ts'
+export { penalisedPublish } from './penalised-publish.ts'
 export { penalisedSample } from './penalised-sample.ts'
 export { rmsNormMatmul } from './rms-norm-matmul.ts'
 export { rmsNormMatmulSwiglu } from './rms-norm-matmul-swiglu.ts'

@@ -4,10 +4,12 @@ import { defineOp, dimAt, expectIndices, expectRank, expectWeight } from '../../
 import { tensor } from '../../type.ts'
 import { floatDtype } from '../attributes.ts'
 
+export const embedAttrs = z.strictObject({ dtype: floatDtype.default('f32').describe('dtype of y') })
+
 export const embed = defineOp('embed', {
   doc: 'y[t,d] = table[ids[t], d]',
   operands: { ids: 'i32[T] token ids, each below V', table: 'any[V, D] learned rows' },
-  attrs: z.strictObject({ dtype: floatDtype.default('f32').describe('dtype of y') }),
+  attrs: embedAttrs,
   gathers: ['table'],
   infer({ ids, table }, { dtype }) {
     expectIndices('ids', ids)

@@ -11,7 +11,7 @@ import {
 import { attention, pvMatmul, qkMatmul, repeatKv, reshape, ropeAttention, slice } from '../../../ir/ops/index.ts'
 import { type CacheType, type Dim, type FloatType, tensor } from '../../../ir/type.ts'
 import { Value } from '../../../ir/value.ts'
-import { type KernelCase, noise } from '../kernel-harness.ts'
+import { inBlocks, type KernelCase, noise } from '../kernel-harness.ts'
 
 interface Shape {
   readonly name: string
@@ -95,12 +95,6 @@ function attentionCase(shape: Shape, T: Dim, kernel: string, specs?: readonly Ke
     ...(specs ? { specs } : {}),
   }
 }
-
-/** The kernel in a launch of another grid, as a stage of a larger launch finds it. */
-const inBlocks = (grid: number, kernel: KernelSpec): KernelSpec => ({
-  ...kernel,
-  stages: kernel.stages.map((stage) => ({ ...stage, launch: (...site) => ({ ...stage.launch(...site), grid }) })),
-})
 
 /** rope_attention on the last token of each request: q, k, v apart, or as rows of one product. */
 function ropeCase(

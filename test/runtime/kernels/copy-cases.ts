@@ -1,10 +1,21 @@
 // Rows by index, views into memory of their own, embeddings in every weight format.
-import { contiguous, embed, gatherRows, repeatKv, reshape, slice, transpose } from '../../../ir/ops/index.ts'
+import type { KernelSpec } from '../../../codegen/kernel.ts'
+import { embedAppendKernel } from '../../../codegen/kernels/copy.ts'
+import {
+  contiguous,
+  embed,
+  embedAppend,
+  gatherRows,
+  repeatKv,
+  reshape,
+  slice,
+  transpose,
+} from '../../../ir/ops/index.ts'
 import { quantFormats } from '../../../ir/quant.ts'
 import { type Dtype, type FloatType, isQuant, tensor } from '../../../ir/type.ts'
 import type { Value } from '../../../ir/value.ts'
 import { quantize } from '../../quantize.ts'
-import { type KernelCase, noise } from '../kernel-harness.ts'
+import { inBlocks, type KernelCase, noise } from '../kernel-harness.ts'
 
 const embedCase = (table: Dtype, y: FloatType, D: number): KernelCase => ({
   name: `embed ${table}[11, ${D}]→${y}`,
@@ -18,6 +29,35 @@ const embedCase = (table: Dtype, y: FloatType, D: number): KernelCase => ({
     table: isQuant(table) ? { bytes: quantize(table, noise(1, 11 * D)) } : noise(1, 11 * D),
   },
   bindings: { T: 4 },
+})
+
+/** Four tokens of three requests: one without a request, one without a page. */
+const embedAppendCase = (table: Dtype, y: FloatType, D: number, specs?: readonly KernelSpec[]): KernelCase => ({
+  name: `embed_append ${table}[11, ${D}]→${y}${specs ? ', in two blocks' : ''}`,
+  graph: (g) => {
+    const per = (name: string) => g.input(name, tensor('i32', ['T']))
+    const where = {
+      positions: per('positions'),
+      seq: per('seq'),
+      page_table: g.input('page_table', tensor('i32', ['R', 'M'])),
+    }
+    const history = g.state('history', 'i32', ['P', 1, 4, 1])
+    const results = embedAppend(
+      { ids: per('ids'), table: g.weight('table', table, [11, D]), history, ...where },
+      { dtype: y },
+    )
+    for (const [name, value] of Object.entries(results)) g.output(name, value)
+  },
+  values: {
+    ids: [10, 0, 3, 5],
+    table: isQuant(table) ? { bytes: quantize(table, noise(1, 11 * D)) } : noise(1, 11 * D),
+    history: Array.from({ length: 5 * 4 }, (_, i) => 100 + i),
+    positions: [6, -1, 9, 7],
+    seq: [0, -1, 2, 1],
+    page_table: [4, 2, -1, 0, -1, 3, -1, -1, 1],
+  },
+  bindings: { T: 4, R: 3, P: 5, M: 3 },
+  ...(specs ? { specs } : {}),
 })
 
 const gatherCase = (
@@ -63,6 +103,8 @@ export const copyCases: readonly KernelCase[] = [
   embedCase('f16', 'bf16', 64),
   embedCase('bf16', 'f32', 512),
   ...(Object.keys(quantFormats) as Dtype[]).map((format, i) => embedCase(format, i % 2 ? 'f16' : 'f32', 256)),
+  embedAppendCase('f16', 'f32', 40),
+  embedAppendCase('q4_k', 'bf16', 256, [inBlocks(2, embedAppendKernel)]),
   gatherCase('f32', 'f32', [40], 3),
   gatherCase('bf16, odd', 'bf16', [3, 3], 2),
   gatherCase('i8', 'i8', [5], 3),

@@ -1,16 +1,19 @@
 // Logits: the largest, the k largest, penalties, biases, draws with every option, on flat, steep, tied and broken rows.
+import type { KernelSpec } from '../../../codegen/kernel.ts'
+import { penalisedPublishKernel } from '../../../codegen/kernels/sample.ts'
 import type { GraphBuilder } from '../../../ir/builder.ts'
 import {
   argmax,
   frequencyPenalty,
   logitBias,
+  penalisedPublish,
   penalisedSample,
   repeatPenalty,
   sample,
   topk,
 } from '../../../ir/ops/index.ts'
 import { type FloatType, tensor } from '../../../ir/type.ts'
-import { type KernelCase, noise } from '../kernel-harness.ts'
+import { inBlocks, type KernelCase, noise } from '../kernel-harness.ts'
 
 const none = Number.NEGATIVE_INFINITY
 
@@ -203,28 +206,58 @@ const biased = (x: FloatType, slots: number): KernelCase => ({
   bindings: changeBindings,
 })
 
+type Change = 'none' | 'repeat' | 'all'
+const penalisedOperands = (g: GraphBuilder, columns: number) => ({
+  logits: g.input('logits', tensor('f32', ['R', columns])),
+  ...history(g),
+  ...{ ...repeat(g), ...frequency(g), ...biases(g, 70), ...settings(g) },
+})
+const penalisedValues = (columns: number, o: DrawOptions, change: Change) => ({
+  logits: noise(12, 3 * columns, 4),
+  ...historyValues(columns),
+  penalty: change === 'none' ? [1, 1, 1] : [1.5, 3, 1.1],
+  window: [-1, change === 'none' ? 64 : 10, 0],
+  from: [2, 7, 0],
+  frequency: change === 'all' ? [1.5, -0.5, 0] : [0, 0, 0],
+  presence: change === 'all' ? [0.5, 0, 1] : [0, 0, 0],
+  ...biasValues(70, columns),
+  ...(change === 'all' ? {} : { ids: new Array(3 * 70).fill(-1) }),
+  ...settingValues([o, o, o]),
+})
+
 /** Nothing changes, one thing, all: drawn as the settings say. */
-const penalised = (columns: number, o: DrawOptions, change: 'none' | 'repeat' | 'all'): KernelCase => ({
+const penalised = (columns: number, o: DrawOptions, change: Change): KernelCase => ({
   name: `penalised_sample V=${columns} ${change} ${JSON.stringify(o)}`,
-  graph: (g) => {
-    const logits = g.input('logits', tensor('f32', ['R', columns]))
-    const changes = { ...repeat(g), ...frequency(g), ...biases(g, 70) }
-    g.output('y', penalisedSample({ logits, ...history(g), ...changes, ...settings(g) }))
-  },
-  values: {
-    logits: noise(12, 3 * columns, 4),
-    ...historyValues(columns),
-    penalty: change === 'none' ? [1, 1, 1] : [1.5, 3, 1.1],
-    window: [-1, change === 'none' ? 64 : 10, 0],
-    from: [2, 7, 0],
-    frequency: change === 'all' ? [1.5, -0.5, 0] : [0, 0, 0],
-    presence: change === 'all' ? [0.5, 0, 1] : [0, 0, 0],
-    ...biasValues(70, columns),
-    ...(change === 'all' ? {} : { ids: new Array(3 * 70).fill(-1) }),
-    ...settingValues([o, o, o]),
-  },
+  graph: (g) => g.output('y', penalisedSample(penalisedOperands(g, columns))),
+  values: penalisedValues(columns, o, change),
   bindings: changeBindings,
 })
+
+/** The same, published: a step after the first of so many rows, in a grid of its own or of another launch. */
+const published = (rows: number, step: number, specs?: readonly KernelSpec[]): KernelCase => {
+  const columns = 700
+  const values = penalisedValues(columns, { temperature: 1.5, top_k: 30 }, 'all')
+  const ofRows = Object.entries(values).map(([name, list]) =>
+    name === 'history' ? [name, list] : [name, list.slice(0, (list.length / changeBindings.R) * rows)],
+  )
+  return {
+    name: `penalised_publish R=${rows} step ${step}${specs ? ', in two blocks' : ''}`,
+    graph: (g) => {
+      const ring = g.state('ring', 'i32', [4, 'R', 2])
+      const from = { ring, step: g.input('step', tensor('i32', [1])) }
+      const results = penalisedPublish({ ...penalisedOperands(g, columns), ...from })
+      for (const [name, value] of Object.entries(results)) g.output(name, value)
+    },
+    values: {
+      ...Object.fromEntries(ofRows),
+      positions: [20, 30, -2].slice(0, rows), // idle, but not what unwritten memory holds
+      ring: Array.from({ length: 8 * rows }, (_, i) => -i),
+      step: [step],
+    },
+    bindings: { ...changeBindings, R: rows },
+    ...(specs ? { specs } : {}),
+  }
+}
 
 export const sampleCases: readonly KernelCase[] = [
   largest('f32'),
@@ -266,4 +299,7 @@ export const sampleCases: readonly KernelCase[] = [
   penalised(1200, { temperature: 1.2, top_k: 30, top_p: 0.95 }, 'none'),
   penalised(1200, { temperature: 5, top_k: 900 }, 'all'),
   penalised(1200, { temperature: 1, min_p: 0.01 }, 'all'),
+  published(1, 0),
+  published(3, 6),
+  published(3, 2 ** 31 - 2, [inBlocks(2, penalisedPublishKernel)]),
 ]
