@@ -52,16 +52,26 @@ KERNEL void penalised_decide(i32* y, const u32* survey, const float* changed, i3
   }
 }
 
+/** Where what is drawn goes, and what it needs: addresses that wait while a block decides. */
+struct Publication {
+  i32 *token, *ring, *next_positions, *next_step;
+  u32* arrivals;
+  const i32 *positions, *step;
+};
+
 KERNEL void publish_decide(i32* token, i32* ring, i32* next_positions, i32* next_step, u32* arrivals, const u32* survey,
                            const float* changed, const i32* positions, const i32* step, i32 R) {
+  const Publication to = {by_lane(token), by_lane(ring), by_lane(next_positions), by_lane(next_step), by_lane(arrivals),
+                          by_lane(positions), by_lane(step)};
+  const float* const logits = by_lane(changed);
   for (int r = block_id(); r < R; r += grid_size()) {
-    const int now = step[0], position = positions[r];  // on their way while the block decides
-    const i32 drawn = decide(changed + size_t(r) * COLUMNS, {(u32*)survey + size_t(r) * SURVEY});
+    const int now = *to.step, position = to.positions[r];  // on their way while the block decides
+    const i32 drawn = decide(logits + size_t(r) * COLUMNS, {(u32*)survey + size_t(r) * SURVEY});
     if (thread_id() == 0) {
-      token[r] = drawn;
-      publish_row(ring, next_positions, now, R, r, position, drawn);
+      to.token[r] = drawn;
+      publish_row(to.ring, to.next_positions, now, R, r, position, drawn);
       if (R > 1) device_fence();  // the step is read before the row is counted: whoever counts the last one overwrites it
-      if (R == 1 || atomic_add(arrivals, 1u) == u32(R - 1)) *arrivals = 0, *next_step = now + 1;
+      if (R == 1 || atomic_add(to.arrivals, 1u) == u32(R - 1)) *to.arrivals = 0, *to.next_step = now + 1;
     }
   }
 }
