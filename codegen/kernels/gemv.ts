@@ -40,18 +40,42 @@ export const gemv = (family: Family): KernelSpec =>
 
 // ---- on GPUs -------------------------------------------------------------------------------------------------------
 
-/** A lane's unit of a row (lane_unit.h): elements, registers that it takes on its way, and scales. */
-function unitOf(dtype: Dtype, K: number): { elements: number; words: number; groups: number } {
-  if (dtype === 'q8_0') return { elements: 16, words: 5, groups: 1 }
-  if (isQuant(dtype)) {
-    const words = { q5_0: 6, q5_1: 6, q4_k: 8, q5_k: 12, q6_k: 11 } as Record<string, number>
-    const groups = { q4_k: 2, q5_k: 2, q6_k: 2 } as Record<string, number>
-    return { elements: 32, words: words[dtype] ?? 5, groups: groups[dtype] ?? 1 }
-  }
+/**
+ * A lane's unit of a row (lane_unit.h): elements, registers that it takes on its way, scales, and of x in fixed point
+ * (fixed_x.h) the registers of sums for each part and the neighbours that share a step.
+ */
+interface Unit {
+  readonly elements: number
+  readonly words: number
+  readonly groups: number
+  readonly starts: number
+  readonly span: number
+}
+const units: Partial<Record<Dtype, Unit>> = {
+  q8_0: { elements: 16, words: 5, groups: 1, starts: 0, span: 32 },
+  q4_0: { elements: 32, words: 5, groups: 1, starts: 1, span: 32 },
+  q4_1: { elements: 32, words: 5, groups: 1, starts: 1, span: 32 },
+  q5_0: { elements: 32, words: 6, groups: 1, starts: 1, span: 32 },
+  q5_1: { elements: 32, words: 6, groups: 1, starts: 1, span: 32 },
+  q4_k: { elements: 32, words: 8, groups: 2, starts: 2, span: 64 },
+  q5_k: { elements: 32, words: 12, groups: 2, starts: 2, span: 64 },
+  q6_k: { elements: 32, words: 11, groups: 2, starts: 2, span: 128 },
+}
+
+function unitOf(dtype: Dtype, K: number): Unit {
+  const known = units[dtype]
+  if (known) return known
   const bytes = rowBytes(dtype, 1)
   const elements = [16 / bytes, 4, 2].find((n) => K % n === 0) ?? 1
-  return { elements, words: Math.max(1, (elements * bytes) / 4), groups: 0 }
+  return { elements, words: Math.max(1, (elements * bytes) / 4), groups: 0, starts: 0, span: 1 }
 }
+
+/** Signed bytes of an element of x in fixed point: as exact as y is. */
+const digitsOf = ({ types }: Site): number => (types.y!.dtype === 'f32' ? 3 : 2)
+
+/** Tokens whose x is in LDS at a time. */
+const stagedTokens = (tokens: number, tokenBytes: number): number =>
+  Math.max(1, Math.min(tokens, Math.floor(32768 / tokenBytes)))
 
 /** How the waves of a block share a row, and what a batch of theirs is. Constants of gemv_stream.hip by the same names. */
 function layoutOf(params: Params, target: Target, site: Site) {
@@ -63,7 +87,12 @@ function layoutOf(params: Params, target: Target, site: Site) {
   const teams = Math.floor(waves / segments)
   const lines = P_ROWS! * parts
   const together = P_HELD ? tokens : Math.min(tokens, unit.elements > 8 ? 1 : 2)
-  const x = together * (P_HELD ? P_CHUNKS! : 1) * (unit.elements + unit.groups)
+  const fixed = P_HELD && unit.groups > 0
+  const digits = digitsOf(site)
+  const xUnit = fixed ? (digits * unit.elements) / 4 + 1 + unit.starts * (digits - 1) : unit.elements + unit.groups
+  const x = together * (P_HELD ? P_CHUNKS! : 1) * xUnit
+  const tokenBytes = digits * K + 4 * (K / unit.span)
+  const sumBytes = 8 * P_TURNS! * P_DEPTH! * teams * lines * tokens * (segments | 1)
   return {
     segments,
     teams,
@@ -72,7 +101,7 @@ function layoutOf(params: Params, target: Target, site: Site) {
     sums: lines * together,
     /** columns of a block, at most */
     columns: Math.ceil(N / Math.min(target.cus * P_BLOCKS_PER_CU!, N)),
-    bytes: 8 * P_TURNS! * P_DEPTH! * teams * lines * tokens * (segments | 1),
+    bytes: fixed ? Math.ceil(sumBytes / 16) * 16 + stagedTokens(tokens, tokenBytes) * tokenBytes : sumBytes,
     /** about as many as compilers take: what is alive, addresses, and on AMD what their schedulers bring forward */
     registers:
       (x + P_DEPTH! * P_CHUNKS! * lines * unit.words + lines * together) *
@@ -163,7 +192,9 @@ function validStream(params: Params, target: Target, site: Site): true | string 
   const waves = params.P_BLOCK! / target.wave
   if (params.P_BLOCK! > target.maxBlock || !Number.isInteger(waves)) return `no blocks of ${params.P_BLOCK} threads`
   if (teams < 1) return `a row has ${segments} segments, a block ${waves} waves`
-  if (bytes > target.ldsBytes) return `sums take ${bytes} bytes of LDS, there are ${target.ldsBytes}`
+  if (bytes > target.ldsBytes) return `sums and x take ${bytes} bytes of LDS, there are ${target.ldsBytes}`
+  const blocks = params.P_BLOCKS_PER_CU!
+  if (bytes * blocks > target.ldsPerCuBytes) return `${blocks} blocks of ${bytes} bytes of LDS do not fit a CU`
   const allowed = registersFor(params, target)
   return registers <= allowed || `takes about ${registers} registers, ${allowed} leave room for the blocks of a CU`
 }
@@ -212,6 +243,7 @@ function streamSpace(target: Target, site: Site): Record<string, readonly number
       }),
     ),
     P_TOKENS: [tokensOf(site)],
+    ...(isQuant(site.types.w!.dtype) ? { P_DIGITS: [digitsOf(site)] } : {}),
   }
 }
 

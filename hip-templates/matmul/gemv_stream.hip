@@ -1,14 +1,16 @@
 // gemv: y[t,n] = epilogue(Σ_k x'[t,k] · w[n,k]) for few tokens on a GPU: every weight is read once, for all the tokens.
 // x' is x, or with P_NORM rms_norm(x): x[t,k] · norm[k] · rsqrt(mean_k(x[t,:]²) + eps).
 //   layout    x: x_t[T, K], y: y_t[T, N], residual: [T, N], all row-major; norm: norm_t[K]; w: rows of weight_t
-//   launch    grid: any, best P_BLOCKS_PER_CU blocks for each CU; block = BLOCK; dynamic LDS for SUMS · 8 bytes
+//   launch    grid: any, best P_BLOCKS_PER_CU blocks for each CU; block = BLOCK; dynamic LDS for SUMS · 8 bytes, and X_BYTES
 //   work      a block has a contiguous share of the columns, a wave one SEGMENT of their rows: it holds its part of x in
 //             registers and streams down the rows, ROWS at a time, DEPTH times as many in flight. SEGMENTS waves make a
 //             team, a block has TEAMS, which take turns. The waves of a block meet once in TURNS · DEPTH batches, to add
 //             up the segments, while the next weights are on their way: the order of all sums is fixed
 //   norm      its factor is the same for a whole row of x, so it multiplies finished sums: nobody waits for it
 //   aliasing  y may be residual
-//   numerics  products summed in f32 by lane, then over the wave, then over segments, whatever the grid
+//   codes     of quantised weights are multiplied as integers, by an x in fixed point (fixed_x.h), where that is held
+//   numerics  products summed in f32 by lane, then over the wave, then over segments, whatever the grid; fixed_x.h says how
+//             far x is rounded
 //   limits    any T ≥ 0, N, K; any WAVE, any BLOCK of at least SEGMENTS waves, any grid
 #ifndef P_TOKENS
 #define P_TOKENS 1  // tokens that share the loads of w
@@ -26,13 +28,12 @@
 #define P_TURNS 2  // times DEPTH batches between two meetings of a block's waves
 #endif
 #ifndef P_HELD
-#define P_HELD 1  // 1: x stays in registers; 0: each batch reads it again, from caches
+#define P_HELD 1  // 1: x stays in registers; 0: each batch reads it again, from caches, as f32
 #endif
 #ifndef P_BLOCKS_PER_CU
 #define P_BLOCKS_PER_CU 2  // blocks for each CU in the grid: their registers must fit
 #endif
-#include "matmul/lane_unit.h"
-#include "matmul/share.h"
+#include "matmul/fixed_x.h"
 
 typedef lane_unit<weight_t> unit_t;
 constexpr int TOKENS = P_TOKENS, ROWS = P_ROWS, CHUNKS = P_CHUNKS, DEPTH = P_DEPTH;
@@ -40,12 +41,18 @@ constexpr bool HELD = P_HELD != 0;
 constexpr int UNITS = K / unit_t::ELEMS, SEGMENT = WAVE * CHUNKS, SEGMENTS = ceil_div(UNITS, SEGMENT);
 constexpr int TEAMS = WAVES / SEGMENTS;
 static_assert(TEAMS >= 1, "a block needs a wave for each segment of a row");
-constexpr int OF_GROUP = unit_t::PIECES / max_int(unit_t::GROUPS, 1);  // pieces of one scale
 constexpr int LINES = ROWS * PARTS;             // rows of w in a batch
 constexpr int TILE = P_TURNS * DEPTH;           // batches of a team between two meetings
 constexpr int TILE_COLUMNS = TILE * TEAMS * ROWS;
 constexpr int STRIDE = stride_of(SEGMENTS);
 constexpr int SUMS = TILE_COLUMNS * PARTS * TOKENS * STRIDE;
+
+constexpr bool FIXED = HELD && unit_t::GROUPS > 0;
+/** Tokens whose x is in LDS at a time. */
+constexpr int STAGED = FIXED ? max_int(1, min_int(TOKENS, 32768 / max_int(fixed_x<unit_t>::TOKEN_BYTES, 1))) : 0;
+constexpr int X_BYTES = STAGED * fixed_x<unit_t>::TOKEN_BYTES;
+/** Sums of squares of x come in so many terms: by segment, or as one. */
+constexpr int SQUARES = FIXED ? 1 : SEGMENTS;
 
 /** Where a wave stands in its block: which segment of the rows it has, and in which team. Spare waves have none. */
 struct post {
@@ -61,26 +68,27 @@ struct post {
   DEVICE int place(int c) const { return segment * SEGMENT + c * WAVE + lane_id(); }
 };
 
-/** A unit's elements of x for one token, times the norm's weights; and their sums, which go with the base of a scale. */
-struct x_unit {
-  vec<float, unit_t::PIECE> pieces[unit_t::PIECES];
-  float sums[max_int(unit_t::GROUPS, 1)];
+/** A unit's elements of x for one token as f32, times the norm's weights; and their sums, which go with the base of a scale. */
+template <class Unit> struct x_unit {
+  static constexpr int OF_GROUP = Unit::PIECES / max_int(Unit::GROUPS, 1);  // pieces of one scale
+  vec<float, Unit::PIECE> pieces[Unit::PIECES];
+  float sums[max_int(Unit::GROUPS, 1)];
 
   /** gives the sum of squares of x */
   DEVICE float load(const x_t* row, const norm_t* norm, int unit, bool inside) {
     float squares = 0.f;
-    UNROLL for (int p = 0; p < unit_t::PIECES; p++) {
-      const int k = unit_t::first(unit, p);
-      vec<float, unit_t::PIECE> v = ::load<unit_t::PIECE>(row + k);
-      if (!inside) v = splat<unit_t::PIECE>(0.f);
+    UNROLL for (int p = 0; p < Unit::PIECES; p++) {
+      const int k = Unit::first(unit, p);
+      vec<float, Unit::PIECE> v = ::load<Unit::PIECE>(row + k);
+      if (!inside) v = splat<Unit::PIECE>(0.f);
       if constexpr (NORMED) {
         squares += hsum(v * v);
-        v *= ::load<unit_t::PIECE>(norm + k);
+        v *= ::load<Unit::PIECE>(norm + k);
       }
       pieces[p] = v;
     }
-    if constexpr (unit_t::GROUPS > 0) {
-      UNROLL for (int g = 0; g < unit_t::GROUPS; g++) {
+    if constexpr (Unit::GROUPS > 0) {
+      UNROLL for (int g = 0; g < Unit::GROUPS; g++) {
         sums[g] = 0.f;
         UNROLL for (int p = 0; p < OF_GROUP; p++) sums[g] += hsum(pieces[g * OF_GROUP + p]);
       }
@@ -111,18 +119,22 @@ template <int M> DEVICE float add_products(float sum, const vec<float, M>& a, co
 }
 
 /** sums[t] += a unit of w times the same unit of x, for COUNT tokens. */
-template <int COUNT>
-DEVICE void multiply(float* sums, const words<unit_t::WORDS>& raw, int unit, const x_unit (&x)[COUNT]) {
-  UNROLL for (int g = 0; g < unit_t::PIECES / OF_GROUP; g++) {
-    float part[COUNT];
-    UNROLL for (int t = 0; t < COUNT; t++) part[t] = unit_t::GROUPS > 0 ? 0.f : sums[t];
-    UNROLL for (int p = g * OF_GROUP; p < (g + 1) * OF_GROUP; p++) {
-      const vec<float, unit_t::PIECE> v = unit_t::values(raw, unit, p);
-      UNROLL for (int t = 0; t < COUNT; t++) part[t] = add_products(part[t], v, x[t].pieces[p]);
+template <class Unit, int COUNT>
+DEVICE void multiply(float* sums, const words<Unit::WORDS>& raw, int unit, const x_unit<Unit> (&x)[COUNT]) {
+  if constexpr (Unit::GROUPS == 0) {
+    const auto v = Unit::values(raw, unit, 0);
+    UNROLL for (int t = 0; t < COUNT; t++) sums[t] = add_products(sums[t], v, x[t].pieces[0]);
+  } else {
+    UNROLL for (int g = 0; g < Unit::GROUPS; g++) {
+      float part[COUNT];
+      UNROLL for (int t = 0; t < COUNT; t++) part[t] = 0.f;
+      UNROLL for (int p = g * x_unit<Unit>::OF_GROUP; p < (g + 1) * x_unit<Unit>::OF_GROUP; p++) {
+        const vec<float, Unit::PIECE> v = code_values<Unit>(raw, unit, p);
+        UNROLL for (int t = 0; t < COUNT; t++) part[t] = add_products(part[t], v, x[t].pieces[p]);
+      }
+      const group_scale s = Unit::scale(raw, unit, g);
+      UNROLL for (int t = 0; t < COUNT; t++) sums[t] = fma_f32(s.step, part[t], fma_f32(s.base, x[t].sums[g], sums[t]));
     }
-    const group_scale s = unit_t::scale(raw, unit, g);
-    UNROLL for (int t = 0; t < COUNT; t++)
-      sums[t] = unit_t::GROUPS > 0 ? fma_f32(s.step, part[t], fma_f32(s.base, x[t].sums[g], sums[t])) : part[t];
   }
 }
 
@@ -143,29 +155,63 @@ DEVICE void write_sums(float* to, const float (&values)[LINES * TOGETHER], int t
   }
 }
 
-/** A wave's activations: held in registers, or read when they are wanted. */
-struct activations {
+/** One of two types. */
+template <bool FIRST, class A, class B> struct either { typedef A type; };
+template <class A, class B> struct either<false, A, B> { typedef B type; };
+
+/** A wave's activations: held in registers as X, or read when they are wanted. */
+template <class X> struct activations {
   const x_t* x;
   const norm_t* norm;
   int tokens;
-  x_unit held[HELD ? CHUNKS : 1][TOGETHER];
+  X held[HELD ? CHUNKS : 1][TOGETHER];
 
   DEVICE const x_t* row(int t) const { return x + size_t(min_int(t, tokens - 1)) * K; }
 
-  /** Fills the registers; writes each token's sum of squares over the segment to squares[t · STRIDE], if there is a norm. */
-  DEVICE void load(const post& at, float* squares) {
-    UNROLL for (int t = 0; t < (HELD ? TOKENS : 0); t++) {
-      float sum = 0.f;
-      UNROLL for (int c = 0; c < CHUNKS; c++) sum += held[c][t].load(row(t), norm, at.unit(c), at.inside(c));
-      if constexpr (NORMED) write_squares(squares + t * STRIDE, sum, at);
-    }
-    if constexpr (NORMED && !HELD) {
-      KEEP_LOOP for (int t = 0; t < TOKENS; t++) {
+  /**
+   * Fills the registers. Writes each token's sums of squares, SQUARES of them, to squares[t · stride_of(SQUARES)], if there is
+   * a norm; they are seen after the next block_sync. All threads of the block take part, with X_BYTES at `staged`.
+   */
+  DEVICE void load(const post& at, u8* staged, float* squares) {
+    if constexpr (FIXED) {
+      make(at, staged, squares);
+    } else if (at.at_work) {
+      UNROLL for (int t = 0; t < (HELD ? TOKENS : 0); t++) {
         float sum = 0.f;
-        UNROLL for (int c = 0; c < CHUNKS; c++) sum += x_unit().load(row(t), norm, at.unit(c), at.inside(c));
-        write_squares(squares + t * STRIDE, sum, at);
+        UNROLL for (int c = 0; c < CHUNKS; c++) sum += held[c][t].load(row(t), norm, at.unit(c), at.inside(c));
+        if constexpr (NORMED) write_squares(squares + t * STRIDE, sum, at);
+      }
+      if constexpr (NORMED && !HELD) {
+        KEEP_LOOP for (int t = 0; t < TOKENS; t++) {
+          float sum = 0.f;
+          UNROLL for (int c = 0; c < CHUNKS; c++) sum += x_unit<unit_t>().load(row(t), norm, at.unit(c), at.inside(c));
+          write_squares(squares + t * STRIDE, sum, at);
+        }
       }
     }
+  }
+  /** In fixed point: STAGED tokens at a time are made by the block, then held by the lanes. */
+  DEVICE void make(const post& at, u8* staged, float* squares) {
+    constexpr int TERMS = stride_of(WAVES);
+    LDS(float, partial, NORMED ? TOKENS * TERMS : 1);
+    UNROLL for (int from = 0; from < TOKENS; from += STAGED) {
+      const int end = min_int(from + STAGED, TOKENS);
+      if (from > 0) block_sync();  // lanes may still read the tokens before
+      KEEP_LOOP for (int t = from; t < end; t++) {
+        const float sum = X::make(staged + (t - from) * X::TOKEN_BYTES, row(t), norm);
+        if constexpr (NORMED) {
+          const float all = wave_reduce(sum, Add{});
+          if (lane_id() == 0) partial[t * TERMS + wave_id()] = all;
+        }
+      }
+      block_sync();
+      if (!at.at_work) continue;
+      UNROLL for (int t = from; t < end; t++) {
+        UNROLL for (int c = 0; c < CHUNKS; c++)
+          held[c][t].load_unit(staged + (t - from) * X::TOKEN_BYTES, at.unit(c), at.inside(c));
+      }
+    }
+    if (NORMED && thread_id() < TOKENS) squares[thread_id()] = sum_of<WAVES>(partial + thread_id() * TERMS);
   }
   static DEVICE void write_squares(float* to, float lane_sum, const post& at) {
     const float sum = wave_reduce(lane_sum, Add{});
@@ -178,13 +224,15 @@ struct activations {
       float sums[LINES * TOGETHER];
       UNROLL for (int i = 0; i < LINES * TOGETHER; i++) sums[i] = 0.f;
       UNROLL for (int c = 0; c < CHUNKS; c++) {
-        x_unit read[TOGETHER];
+        x_unit<unit_t> read[TOGETHER];
         if constexpr (!HELD) {
           UNROLL for (int i = 0; i < TOGETHER; i++) read[i].load(row(t + i), norm, at.unit(c), at.inside(c));
         }
         UNROLL for (int l = 0; l < LINES; l++) {
           words<unit_t::WORDS> raw = w.raw[c][l];
-          UNROLL for (int i = 0; i < unit_t::WORDS; i++) raw.w[i] = at.inside(c) ? raw.w[i] : 0;
+          if constexpr (!FIXED) {  // there x is 0
+            UNROLL for (int i = 0; i < unit_t::WORDS; i++) raw.w[i] = at.inside(c) ? raw.w[i] : 0;
+          }
           if constexpr (HELD) multiply(sums + l * TOGETHER, raw, at.unit(c), held[c]);
           else multiply(sums + l * TOGETHER, raw, at.unit(c), read);
         }
@@ -201,18 +249,18 @@ DEVICE void gemv_share(const matmul_call& call, const norm_t* norm) {
   const post at;
   const int batches = ceil_div(own.count, ROWS * TEAMS), last = own.first + own.count - 1;
   const auto column_of = [&](int batch) { return own.first + (batch * TEAMS + at.team) * ROWS; };
-  LDS(float, squares, NORMED ? TOKENS * STRIDE : 1);
+  LDS(float, squares, NORMED ? TOKENS * stride_of(SQUARES) : 1);
   float* const tiles = dyn_lds<float>();
 
-  activations x = {call.x, norm, call.tokens};
+  activations<typename either<FIXED, fixed_x<unit_t>, x_unit<unit_t>>::type> x = {call.x, norm, call.tokens};
   batch_words ring[DEPTH];
   unset(x.held), unset(ring);
   block_sync();  // a stage before this one may have read the LDS
   if (at.at_work) {
     UNROLL for (int d = 0; d < DEPTH; d++)
       if (d < batches) ring[d].load(call.w, at, column_of(d), last);
-    x.load(at, squares);
   }
+  x.load(at, (u8*)(tiles + ceil_div(2 * SUMS, 4) * 4), squares);
 
   int buffer = 0;
   KEEP_LOOP for (int tile = 0; tile < batches; tile += TILE, buffer ^= 1) {
@@ -232,7 +280,7 @@ DEVICE void gemv_share(const matmul_call& call, const norm_t* norm) {
     }
     block_sync();  // sums of the next tile go to the other buffer
     const int done = tile * TEAMS * ROWS;
-    write_columns<TOKENS, SEGMENTS, SEGMENTS>(call, own.first + done, min_int(TILE_COLUMNS, own.count - done), tile_sums,
+    write_columns<TOKENS, SEGMENTS, SQUARES>(call, own.first + done, min_int(TILE_COLUMNS, own.count - done), tile_sums,
                                               squares);
   }
 }

@@ -4,8 +4,14 @@
 //   U::PIECES, U::PIECE     its elements are so many runs of so many neighbours; U::first(unit, p) is where a run begins
 //   U::GROUPS               pieces come in so many groups of one scale; 0 where elements are their own values
 //   U::WORDS, U::load(to, row, unit)       the raw words, by the widest loads that the format's alignment allows
-//   U::values(raw, unit, p)                piece p as vec<float, PIECE>: values, or codes without their scale
-//   U::scale(raw, unit, g)                 value = step · code + base
+// Of elements that are their own values:
+//   U::values(raw, unit, p)                piece p as vec<float, PIECE>
+// Of codes with scales, value = step · (code + OFFSET) + base:
+//   U::codes(raw, unit, p)                 piece p as signed bytes, four to a word
+//   U::scale(raw, unit, g)                 step, and base + step · (OFFSET, or -128 where codes are negative: SIGNED)
+//   U::SPAN                                neighbours of which each unit lies within one run: they share a scale of x
+//   U::BASE                                is there a base?
+//   U::total(raw, unit, dots, sums)        Σ value · x from each group's Σ (code + OFFSET) · x, in DOTS parts (fixed_x.h), and Σ x
 // Units of nibbles take the high ones with the low ones, so that every byte is loaded once.
 #pragma once
 #include "matmul/operands.h"
@@ -40,28 +46,40 @@ template <class T> struct scalar_unit {
     }
     return out;
   }
-  static DEVICE group_scale scale(const words<WORDS>&, int, int) { return {1.f, 0.f}; }
 };
 
-/** Eight codes, one a byte. */
-DEVICE vec<float, 8> eight_codes(u32 low, u32 high) { return join(byte_values(low), byte_values(high)); }
 DEVICE u32 nibbles_at(u32 w, int shift) { return w >> shift & 0x0f0f0f0fu; }
 /** Bits 0 … 3 of `bits`, one to a byte. */
 DEVICE u32 four_bits(u32 bits) { return (bits & 15) * 0x00204081u & 0x01010101u; }
 DEVICE float scale_value(u32 bits) { return f16_value(u16(bits)); }
 
+/** A sum of products with x in fixed point, as a number of steps of x. */
+template <int DOTS> DEVICE float steps_of(const i32 (&dots)[DOTS]) {
+  if constexpr (DOTS == 1) return float(dots[0]);
+  else return fma_f32(float(dots[0]), 256.f, float(dots[1]));
+}
+
+/** Units of one scale. */
+template <class Unit> struct one_scale {
+  template <int W, int DOTS>
+  static DEVICE float total(const words<W>& raw, int unit, const i32 (&dots)[1][DOTS], const float (&sums)[1]) {
+    const group_scale s = Unit::scale(raw, unit, 0);
+    const float total = s.step * steps_of(dots[0]);
+    return Unit::BASE ? fma_f32(s.base, sums[0], total) : total;
+  }
+};
+
 /** Half a block: f16 d · i8 q[32] */
-struct q8_0_unit {
-  static constexpr int ELEMS = 16, PIECES = 2, PIECE = 8, GROUPS = 1, WORDS = 5;
+struct q8_0_unit : one_scale<q8_0_unit> {
+  static constexpr int ELEMS = 16, PIECES = 2, PIECE = 8, GROUPS = 1, WORDS = 5, SPAN = 32, OFFSET = 0;
+  static constexpr bool SIGNED = true, BASE = false;
   static DEVICE int first(int unit, int p) { return unit * 16 + p * 8; }
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
     const u8* const block = row + u32(unit >> 1) * 34;
     put(to, 0, load_words<4, 2, true>(block + 2 + (unit & 1) * 16));
     to.w[4] = load_u16(block);
   }
-  static DEVICE vec<float, 8> values(const words<WORDS>& raw, int, int p) {
-    return eight_codes(raw.w[2 * p] ^ 0x80808080u, raw.w[2 * p + 1] ^ 0x80808080u);  // q + 128
-  }
+  static DEVICE words<2> codes(const words<WORDS>& raw, int, int p) { return {raw.w[2 * p], raw.w[2 * p + 1]}; }
   static DEVICE group_scale scale(const words<WORDS>& raw, int, int) {
     const float d = scale_value(raw.w[4]);
     return {d, -128.f * d};
@@ -70,24 +88,24 @@ struct q8_0_unit {
 
 /** Blocks of 32 that end in 16 bytes: low nibbles are elements 0 … 15, high ones 16 … 31. */
 template <int AT> struct nibble_unit {
-  static constexpr int ELEMS = 32, PIECES = 4, PIECE = 8, GROUPS = 1;
+  static constexpr int ELEMS = 32, PIECES = 4, PIECE = 8, GROUPS = 1, SPAN = 32;
+  static constexpr bool SIGNED = false;
   static DEVICE int first(int unit, int p) { return unit * 32 + p * 8; }
-  /** word i of piece p, i = 0 or 1; the 16 bytes are words AT … of raw */
-  template <int W> static DEVICE u32 codes(const words<W>& raw, int p, int i) {
-    return nibbles_at(raw.w[AT + p % 2 * 2 + i], p / 2 * 4);
+  /** the 16 bytes are words AT … of raw */
+  template <int W> static DEVICE words<2> codes(const words<W>& raw, int, int p) {
+    const int at = AT + p % 2 * 2, shift = p / 2 * 4;
+    return {nibbles_at(raw.w[at], shift), nibbles_at(raw.w[at + 1], shift)};
   }
 };
 
 /** f16 d · u8 qs[16] */
-struct q4_0_unit : nibble_unit<0> {
-  static constexpr int WORDS = 5;
+struct q4_0_unit : nibble_unit<0>, one_scale<q4_0_unit> {
+  static constexpr int WORDS = 5, OFFSET = -8;
+  static constexpr bool BASE = false;
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
     const u8* const block = row + u32(unit) * 18;
     put(to, 0, load_words<4, 2, true>(block + 2));
     to.w[4] = load_u16(block);
-  }
-  static DEVICE vec<float, 8> values(const words<WORDS>& raw, int, int p) {
-    return eight_codes(codes(raw, p, 0), codes(raw, p, 1));
   }
   static DEVICE group_scale scale(const words<WORDS>& raw, int, int) {
     const float d = scale_value(raw.w[4]);
@@ -96,13 +114,11 @@ struct q4_0_unit : nibble_unit<0> {
 };
 
 /** f16 d · f16 m · u8 qs[16] */
-struct q4_1_unit : nibble_unit<1> {
-  static constexpr int WORDS = 5;
+struct q4_1_unit : nibble_unit<1>, one_scale<q4_1_unit> {
+  static constexpr int WORDS = 5, OFFSET = 0;
+  static constexpr bool BASE = true;
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
     to = load_words<5, 4, true>(row + u32(unit) * 20);
-  }
-  static DEVICE vec<float, 8> values(const words<WORDS>& raw, int, int p) {
-    return eight_codes(codes(raw, p, 0), codes(raw, p, 1));
   }
   static DEVICE group_scale scale(const words<WORDS>& raw, int, int) {
     return {scale_value(raw.w[0]), scale_value(raw.w[0] >> 16)};
@@ -111,16 +127,17 @@ struct q4_1_unit : nibble_unit<1> {
 
 /** Nibbles with a fifth bit each, in the word before them. */
 template <int AT> struct five_bit_unit : nibble_unit<AT> {
-  template <int W> static DEVICE vec<float, 8> values(const words<W>& raw, int, int p) {
+  template <int W> static DEVICE words<2> codes(const words<W>& raw, int unit, int p) {
+    const words<2> low = nibble_unit<AT>::codes(raw, unit, p);
     const u32 high = raw.w[AT - 1] >> (p * 8);
-    return eight_codes(nibble_unit<AT>::codes(raw, p, 0) | four_bits(high) << 4,
-                       nibble_unit<AT>::codes(raw, p, 1) | four_bits(high >> 4) << 4);
+    return {low.w[0] | four_bits(high) << 4, low.w[1] | four_bits(high >> 4) << 4};
   }
 };
 
 /** f16 d · u32 qh · u8 qs[16] */
-struct q5_0_unit : five_bit_unit<1> {
-  static constexpr int WORDS = 6;
+struct q5_0_unit : five_bit_unit<1>, one_scale<q5_0_unit> {
+  static constexpr int WORDS = 6, OFFSET = -16;
+  static constexpr bool BASE = false;
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
     const u8* const block = row + u32(unit) * 22;
     put(to, 0, load_words<5, 2, true>(block + 2));
@@ -133,8 +150,9 @@ struct q5_0_unit : five_bit_unit<1> {
 };
 
 /** f16 d · f16 m · u32 qh · u8 qs[16] */
-struct q5_1_unit : five_bit_unit<2> {
-  static constexpr int WORDS = 6;
+struct q5_1_unit : five_bit_unit<2>, one_scale<q5_1_unit> {
+  static constexpr int WORDS = 6, OFFSET = 0;
+  static constexpr bool BASE = true;
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
     to = load_words<6, 8, true>(row + u32(unit) * 24);
   }
@@ -145,7 +163,8 @@ struct q5_1_unit : five_bit_unit<2> {
 
 /** Eighths of a block of 256: 16 bytes of nibbles, half of the 32 that groups 2r and 2r + 1 share; words 0 … 3 are its head. */
 template <int HEAD, int BYTES> struct k_unit {
-  static constexpr int ELEMS = 32, PIECES = 4, PIECE = 8, GROUPS = 2;
+  static constexpr int ELEMS = 32, PIECES = 4, PIECE = 8, GROUPS = 2, SPAN = 64, OFFSET = 0;
+  static constexpr bool SIGNED = false, BASE = true;
   static DEVICE int first(int unit, int p) {
     return (unit >> 3) * 256 + (unit >> 1 & 3) * 64 + p / 2 * 32 + (unit & 1) * 16 + p % 2 * 8;
   }
@@ -155,11 +174,29 @@ template <int HEAD, int BYTES> struct k_unit {
     put(to, 0, load_words<4, 16, false>(from));  // eight lanes read it
     put(to, 4, load_words<4, 16, true>(from + HEAD + (unit & 7) * 16));
   }
-  template <int W> static DEVICE u32 codes(const words<W>& raw, int p, int i) {
-    return nibbles_at(raw.w[4 + p % 2 * 2 + i], p / 2 * 4);
+  template <int W> static DEVICE words<2> codes(const words<W>& raw, int, int p) {
+    const int at = 4 + p % 2 * 2, shift = p / 2 * 4;
+    return {nibbles_at(raw.w[at], shift), nibbles_at(raw.w[at + 1], shift)};
   }
   template <int W> static DEVICE group_scale scale(const words<W>& raw, int unit, int g) {
     return k_scale(part<4>(raw, 0), (unit >> 1 & 3) * 2 + g);
+  }
+  /**
+   * Scales and minima of both groups at a time, a byte each, by shifts and masks that are a lane's own (k_scale in
+   * prelude/quant.h has them one by one). Products with 6-bit scales are whole: 2 · 63 · 16 · 31 · 2^15 < 2^31
+   */
+  template <int W, int DOTS>
+  static DEVICE float total(const words<W>& raw, int unit, const i32 (&dots)[2][DOTS], const float (&sums)[2]) {
+    const bool late = unit & 4;  // groups 4 … 7
+    const int at = (unit & 2) * 8, above = at + (late ? 2 : 0);
+    const u32 mask = late ? 0x3030u : 0x3f3fu, low = late ? 0x0f0fu : 0u;
+    const u32 steps = (raw.w[1] >> above & mask) | (raw.w[3] >> at & low);
+    const u32 least = (raw.w[2] >> above & mask) | (raw.w[3] >> (at + 4) & low);
+    i32 scaled[DOTS];
+    UNROLL for (int i = 0; i < DOTS; i++)
+      scaled[i] = i32(steps & 255) * dots[0][i] + i32(steps >> 8) * dots[1][i];
+    const float below = fma_f32(byte_value(least, 1), sums[1], byte_value(least, 0) * sums[0]);
+    return fma_f32(-scale_value(raw.w[0] >> 16), below, scale_value(raw.w[0]) * steps_of(scaled));
   }
 };
 
@@ -167,9 +204,6 @@ template <int HEAD, int BYTES> struct k_unit {
 struct q4_k_unit : k_unit<16, 144> {
   static constexpr int WORDS = 8;
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) { load_nibbles(to, row, unit); }
-  static DEVICE vec<float, 8> values(const words<WORDS>& raw, int, int p) {
-    return eight_codes(codes(raw, p, 0), codes(raw, p, 1));
-  }
 };
 
 /** f16 d · f16 dmin · u8 scales[12] · u8 qh[32] · u8 qs[128]; bit g of qh[i] belongs to element i of group g */
@@ -179,12 +213,11 @@ struct q5_k_unit : k_unit<48, 176> {
     load_nibbles(to, row, unit);
     put(to, 8, load_words<4, 16, false>(block(row, unit) + 16 + (unit & 1) * 16));
   }
-  static DEVICE vec<float, 8> values(const words<WORDS>& raw, int unit, int p) {
+  static DEVICE words<2> codes(const words<WORDS>& raw, int unit, int p) {
+    words<2> out = k_unit::codes(raw, unit, p);
     const int bit = (unit >> 1 & 3) * 2 + p / 2;
-    u32 w[2];
-    UNROLL for (int i = 0; i < 2; i++)
-      w[i] = codes(raw, p, i) | (raw.w[8 + p % 2 * 2 + i] >> bit & 0x01010101u) << 4;
-    return eight_codes(w[0], w[1]);
+    UNROLL for (int i = 0; i < 2; i++) out.w[i] |= (raw.w[8 + p % 2 * 2 + i] >> bit & 0x01010101u) << 4;
+    return out;
   }
 };
 
@@ -193,7 +226,8 @@ struct q5_k_unit : k_unit<48, 176> {
  * of 32 and 16 of the next but one; their upper bits are in 16 bytes that another lane needs too.
  */
 struct q6_k_unit {
-  static constexpr int ELEMS = 32, PIECES = 4, PIECE = 8, GROUPS = 2, WORDS = 11;
+  static constexpr int ELEMS = 32, PIECES = 4, PIECE = 8, GROUPS = 2, WORDS = 11, SPAN = 128, OFFSET = -32;
+  static constexpr bool SIGNED = false, BASE = false;
   static DEVICE int half(int unit) { return unit >> 2 & 1; }
   static DEVICE int group(int unit) { return unit >> 1 & 1; }
   static DEVICE int first(int unit, int p) {
@@ -207,20 +241,39 @@ struct q6_k_unit {
     put(to, 8, load_words<2, 2, false>(block + 192 + half(unit) * 8));
     to.w[10] = load_u16(block + 208);
   }
-  static DEVICE vec<float, 8> values(const words<WORDS>& raw, int unit, int p) {
+  static DEVICE words<2> codes(const words<WORDS>& raw, int unit, int p) {
     const int shift = 2 * (group(unit) + p / 2 * 2);
-    u32 w[2];
+    words<2> out;
     UNROLL for (int i = 0; i < 2; i++) {
       const int at = p % 2 * 2 + i;
-      w[i] = nibbles_at(raw.w[at], p / 2 * 4) | (raw.w[4 + at] >> shift & 0x03030303u) << 4;
+      out.w[i] = nibbles_at(raw.w[at], p / 2 * 4) | (raw.w[4 + at] >> shift & 0x03030303u) << 4;
     }
-    return eight_codes(w[0], w[1]);
+    return out;
   }
+  static DEVICE i32 factor(const words<WORDS>& raw, int unit, int g) { return i8(raw.w[8 + g] >> ((unit & 3) * 8)); }
   static DEVICE group_scale scale(const words<WORDS>& raw, int unit, int g) {
-    const float step = scale_value(raw.w[10]) * float(i8(raw.w[8 + g] >> ((unit & 3) * 8)));
+    const float step = scale_value(raw.w[10]) * float(factor(raw, unit, g));
     return {step, -32.f * step};
   }
+  /** Products with a scale are whole: 128 · 16 · 32 · 127 · 257 < 2^31; their sum might not be. */
+  template <int DOTS>
+  static DEVICE float total(const words<WORDS>& raw, int unit, const i32 (&dots)[2][DOTS], const float (&)[2]) {
+    float sum = 0.f;
+    UNROLL for (int g = 0; g < 2; g++) {
+      i32 scaled[DOTS];
+      UNROLL for (int i = 0; i < DOTS; i++) scaled[i] = factor(raw, unit, g) * dots[g][i];
+      sum += steps_of(scaled);
+    }
+    return scale_value(raw.w[10]) * sum;
+  }
 };
+
+/** Eight codes as f32: unsigned, so 128 more where they are SIGNED. */
+template <class Unit, int W> DEVICE vec<float, 8> code_values(const words<W>& raw, int unit, int p) {
+  const words<2> codes = Unit::codes(raw, unit, p);
+  const u32 flip = Unit::SIGNED ? 0x80808080u : 0;
+  return join(byte_values(codes.w[0] ^ flip), byte_values(codes.w[1] ^ flip));
+}
 
 template <class W> struct lane_unit;
 template <> struct lane_unit<f32_w> : scalar_unit<f32_t> {};
