@@ -91,6 +91,7 @@ function layoutOf(params: Params, target: Target, site: Site) {
   const digits = digitsOf(site)
   const xUnit = fixed ? (digits * unit.elements) / 4 + 1 + unit.starts * (digits - 1) : unit.elements + unit.groups
   const x = together * (P_HELD ? P_CHUNKS! : 1) * xUnit
+  const alive = x + P_DEPTH! * P_CHUNKS! * lines * unit.words + lines * together
   const tokenBytes = digits * K + 4 * (K / unit.span)
   const sumBytes = 8 * P_TURNS! * P_DEPTH! * teams * lines * tokens * (segments | 1)
   return {
@@ -104,12 +105,13 @@ function layoutOf(params: Params, target: Target, site: Site) {
     bytes: fixed ? Math.ceil(sumBytes / 16) * 16 + stagedTokens(tokens, tokenBytes) * tokenBytes : sumBytes,
     /** about as many as compilers take: what is alive, addresses, and on AMD what their schedulers bring forward */
     registers:
-      (x + P_DEPTH! * P_CHUNKS! * lines * unit.words + lines * together) *
-        (target.platform !== 'amd' ? 1.1 : together > 1 ? 2 : 1.5) +
-      32 +
-      (unit.groups ? 20 : 0) +
-      (site.types.norm ? 8 : 0) +
-      (together > 1 ? 16 : 0),
+      target.platform === 'nvidia' && fixed
+        ? alive + (unit.words % 4 ? 37 : 29) + 2 * (P_CHUNKS! - 1) + 8 * (together - 1)
+        : alive * (target.platform !== 'amd' ? 1.1 : together > 1 ? 2 : 1.5) +
+          32 +
+          (unit.groups ? 20 : 0) +
+          (site.types.norm ? 8 : 0) +
+          (together > 1 ? 16 : 0),
     /** products in the body of the loop */
     body: P_DEPTH! * P_CHUNKS! * lines * unit.elements * together,
   }
@@ -150,9 +152,9 @@ function modelledTime(params: Params, target: Target, site: Site): number {
   const decodes = decodesCodes(target, site)
   const waves = (P_BLOCKS_PER_CU! * teams * segments) / target.simds
   return (
-    readTime(loads / even, flying * (P_DEPTH! / (P_DEPTH! + 0.5)), waves, decodes ? 0.1 : 0.4) *
+    readTime(loads / even, flying * (P_DEPTH! / (P_DEPTH! + 0.5)), waves) *
     (1 + Math.max(0, body - 512) / 1024) * // instructions that do not fit the first caches
-    (1 + (decodes ? 2 : 0.3) * adding) *
+    (1 + (decodes ? 0.6 : 0.3) * adding) *
     (1 + (decodes ? P_BLOCK! / 8192 : 0)) // of the same waves, small blocks meet sooner
   )
 }

@@ -32,7 +32,7 @@ const leastWide = 0.8
 const narrower: readonly (readonly [form: RegExp, share: number])[] = [
   [/^gemv\w* q4_1/, 0.5], // blocks of 20 bytes: scale and minimum are a word beside each 16 bytes of codes
   [/^gemv\w* q6_k/, 0.6], // a lane's elements lie together in x: 8 bytes of high bits, two times 8 of low bits
-  [/^gemv\w* q5_1/, 0.7], // 8 bytes of scale, minimum and high bits beside each 16 of codes
+  [/^gemv\w* q5_[01]/, 0.65], // 6 or 8 bytes of scale, minimum and high bits beside each 16 of codes
   [/^gemv\w* q8_0/, 0.65], // a scale of 2 bytes for each 32 elements, and residuals a word at a time
   [/^attention.* (q8_0|f8) cache/, 0.6], // 8 elements a lane, as the other caches have, are 8 bytes
 ]
