@@ -96,56 +96,83 @@ const firstReason = (...answers: readonly (true | string)[]): true | string =>
 
 const powerFrom = (n: number): number => 2 ** Math.ceil(Math.log2(n))
 
-/** Query heads of a wave: as many as fit into registers with their part of q and of the result, in equal tiles. */
-function decodeHeads(target: Target, { group, channels }: Shape): number {
+/** Do matrix instructions take keys and values as they come from memory? */
+function onMatrix(target: Target, site: Site): boolean {
+  const kv = typeAt(site, 'k_cache').dtype
+  return target.matrix === 'mma' && (kv === 'f16' || kv === 'bf16') && shapeOf(site).channels % 8 === 0
+}
+
+/** Query heads of a wave, in equal tiles: 8 columns of an instruction; else as many as fit into registers with their part of q and of the result. */
+function decodeHeads(target: Target, { group, channels }: Shape, matrix: boolean): number {
   const chunk = Math.min(8, alignmentOf(channels))
   const lanes = isFastHost(target) ? 1 : Math.min(target.wave, powerFrom(channels / chunk))
   const held = Math.ceil(channels / chunk / lanes) * chunk
-  const most = Math.min(8, Math.max(1, Math.floor((isFastHost(target) ? 256 : 32) / held)))
+  const most = matrix ? 8 : Math.min(8, Math.max(1, Math.floor((isFastHost(target) ? 256 : 32) / held)))
   return Math.ceil(group / Math.ceil(group / most))
 }
 
-/** How a block divides its work, as few.h has it. */
-function fewLayout(params: Params, target: Target, { group, channels }: Shape) {
+/** How a block divides its work, and the floats of its LDS, as few.h has them. */
+function fewLayout(params: Params, target: Target, site: Site) {
+  const { group, channels } = shapeOf(site)
   const waves = isFastHost(target) ? 1 : params.P_BLOCK! / target.wave
   const headTiles = Math.ceil(group / params.P_HEADS!)
   const headWaves = Math.min(waves, powerFrom(headTiles))
   const [shares, blockHeads] = [waves / headWaves, headWaves * params.P_HEADS!]
   const room = 2 ** Math.floor(Math.log2(Math.max(1, Math.floor(4096 / (blockHeads * channels)))))
-  const floats = Math.min(shares, room) * blockHeads * channels + 2 * shares * blockHeads + 1
-  return { headParts: Math.ceil(headTiles / headWaves), blockHeads, ldsBytes: 16 * Math.ceil(floats / 4) }
+  const slots = Math.min(shares, room) + 1
+  const whole = (floats: number) => 4 * Math.ceil(floats / 4)
+  const queries = whole(whole(slots * blockHeads * (channels + 2) + 1) + blockHeads * channels)
+  const terms = params.P_MATRIX ? (typeAt(site, 'k_cache').dtype === 'f16' ? 2 : 3) : 0
+  const floats = whole(queries + (terms * blockHeads * (channels + 32)) / 2 + (terms ? blockHeads : 0))
+  return { headParts: Math.ceil(headTiles / headWaves), blockHeads, ldsBytes: 4 * floats }
 }
 
-const fewSpace = (target: Target, site: Site) => ({
-  P_BLOCK: blockSpace(target, [256, 128, 512, 64, 1024]),
-  P_HEADS: [...new Set([decodeHeads(target, shapeOf(site)), Math.min(2, shapeOf(site).group), 1])],
-  P_ROWS: [2, 4],
-})
+function fewSpace(target: Target, site: Site): Record<string, readonly number[]> {
+  const matrix = onMatrix(target, site)
+  const heads = decodeHeads(target, shapeOf(site), matrix)
+  return {
+    P_BLOCK: blockSpace(target, [256, 128, 512, 64, 1024]),
+    P_HEADS: matrix ? [heads] : [...new Set([heads, Math.min(2, shapeOf(site).group), 1])],
+    P_MATRIX: [matrix ? 1 : 0],
+    P_LEAST_SPLIT: target.platform === 'host' ? [64] : [128, 256],
+    ...(matrix ? { P_BLOCKS_PER_CU: [1, 2] } : { P_ROWS: target.platform === 'nvidia' ? [4, 2] : [2, 4] }),
+  }
+}
 
 /** Registers of a lane when a compute unit has one block of so many threads. */
 function registersOfLane({ registers, simds, wave }: Target, block: number): number {
   return registers ? Math.floor((registers.perSimd * simds) / Math.ceil(block / wave)) : Number.POSITIVE_INFINITY
 }
 
-function fewFits({ P_BLOCK, P_HEADS }: Params, target: Target, ldsBytes: number): true | string {
+/** About the registers that few_matrix.h takes: keys, values and results of 16 positions, and as many for the rest. */
+const matrixRegisters = ({ channels }: Shape) => (channels <= 64 ? 128 : channels <= 128 ? 168 : 255)
+
+function fewFits(params: Params, target: Target, site: Site, ldsBytes: number): true | string {
+  const { P_BLOCK, P_HEADS, P_MATRIX, P_BLOCKS_PER_CU } = params
   const registers = registersOfLane(target, P_BLOCK!)
-  if (P_HEADS! > 2 && registers <= 128) return `${P_HEADS} heads do not fit into ${registers} registers`
+  if (P_MATRIX) {
+    const [needed, allowed] = [
+      matrixRegisters(shapeOf(site)),
+      Math.min(255, Math.floor(registers / (P_BLOCKS_PER_CU ?? 1))),
+    ]
+    if (needed > allowed) return `takes about ${needed} registers, ${allowed} leave room for the blocks of a CU`
+  } else if (P_HEADS! > 2 && registers <= 128) return `${P_HEADS} heads do not fit into ${registers} registers`
   return isFastHost(target) || ldsBytes <= target.ldsBytes || ldsReason(ldsBytes, target)
 }
 
 const fewValid = (params: Params, target: Target, site: Site): true | string =>
-  fewFits(params, target, fewLayout(params, target, shapeOf(site)).ldsBytes)
+  fewFits(params, target, site, fewLayout(params, target, site).ldsBytes)
 
 const ldsReason = (bytes: number, target: Target) => `needs ${bytes} bytes of LDS, ${target.ldsBytes} are there`
 
 /** Blocks, before positions are split. */
 const fewBlocks = (params: Params, site: Site, target: Target): Extent =>
-  times(shapeOf(site).T, shapeOf(site).kvHeads * fewLayout(params, target, shapeOf(site)).headParts)
+  times(shapeOf(site).T, shapeOf(site).kvHeads * fewLayout(params, target, site).headParts)
 
 const fewLaunch = (params: Params, site: Site, target: Target) => ({
   grid: times(fewBlocks(params, site, target), params.P_SPLITS ?? 1),
   block: params.P_BLOCK!,
-  ldsBytes: fewLayout(params, target, shapeOf(site)).ldsBytes,
+  ldsBytes: fewLayout(params, target, site).ldsBytes,
 })
 
 const cacheArgs = ['k_cache', 'v_cache', 'positions', 'seq', 'page_table'] as const
@@ -173,12 +200,16 @@ export const attentionDecodeKernel = defineKernel({
   tolerance,
 })
 
-/** Two blocks for each compute unit: more only cost their start, and whoever is last reads what they leave. */
-function splitsFor(target: Target, site: Site): number[] {
+/**
+ * As many as fill the device with blocks that are all there at once, one for each compute unit on matrix instructions, else
+ * two: more only cost their start, and whoever is last reads what they leave. `least`: 1 where a kernel need not split.
+ */
+function splitsFor(target: Target, site: Site, least: number): number[] {
   const { T, kvHeads } = shapeOf(site)
-  const blocks = Math.max(1, Number(T) * kvHeads)
-  const splits = 2 ** Math.round(Math.log2(Math.max(2, Math.min(512, (2 * target.cus) / blocks))))
-  return [...new Set([splits, Math.max(2, splits / 2), Math.min(512, splits * 2)])]
+  const blocks = (onMatrix(target, site) ? 1 : 2) * target.cus
+  const splits = Math.floor(blocks / Math.max(1, Number(T) * kvHeads))
+  const within = (n: number) => Math.max(least, Math.min(512, n))
+  return [...new Set([within(splits), within(Math.ceil(splits / 2)), within(splits * 2)])]
 }
 
 /** What splits leave for the last of them: results [T, H, splits, C] and their maxima and sums. */
@@ -196,7 +227,7 @@ export const attentionSplitKernel = defineKernel({
   args: ['y', 'partial', 'weights', 'arrivals', 'q', ...cacheArgs, 'T', 'M'],
   serves: (site) => firstReason(isDecode(site), servesCache(site)),
   fixed,
-  space: (target, site) => ({ ...fewSpace(target, site), P_SPLITS: splitsFor(target, site) }),
+  space: (target, site) => ({ ...fewSpace(target, site), P_SPLITS: splitsFor(target, site, 2) }),
   valid: fewValid,
   scratch: splitScratch,
   counters: (params, site, target) => ({ arrivals: times(4, fewBlocks(params, site, target)) }),
@@ -215,10 +246,10 @@ const epsilon: Partial<Record<Dtype, number>> = {
   q8_0: 2 ** -6,
 }
 
-/** LDS of a block: few.h's, and behind it rotated queries, a new key and value, cosines and sines. */
+/** LDS of a block: few.h's, and behind it a new key and value and its scores. */
 function ropeLds(params: Params, target: Target, site: Site): number {
-  const { blockHeads, ldsBytes } = fewLayout(params, target, shapeOf(site))
-  return ldsBytes + 4 * ((blockHeads + 2) * shapeOf(site).channels + (site.attrs.dims as number))
+  const { blockHeads, ldsBytes } = fewLayout(params, target, site)
+  return ldsBytes + 4 * (2 * shapeOf(site).channels + blockHeads)
 }
 
 export const ropeAttentionKernel = defineKernel({
@@ -233,6 +264,7 @@ export const ropeAttentionKernel = defineKernel({
   fixed: (site) => ({
     ...fixed(site),
     ...angleDefines(site),
+    P_TOKENS: Number(shapeOf(site).T),
     P_K: elementType(typeAt(site, 'k').dtype),
     P_V: elementType(typeAt(site, 'v').dtype),
     ...placeDefines('q', rowsOf(site, 'q')),
@@ -241,9 +273,9 @@ export const ropeAttentionKernel = defineKernel({
   }),
   space: (target, site) => ({
     ...fewSpace(target, site),
-    P_SPLITS: fillsDevice(site, target) === true ? [1, 2] : splitsFor(target, site),
+    P_SPLITS: splitsFor(target, site, 1),
   }),
-  valid: (params, target, site) => fewFits(params, target, ropeLds(params, target, site)),
+  valid: (params, target, site) => fewFits(params, target, site, ropeLds(params, target, site)),
   scratch: (params, site) => (params.P_SPLITS === 1 ? {} : splitScratch(params, site)),
   counters: (params, site, target) =>
     params.P_SPLITS === 1 ? {} : { arrivals: times(4, fewBlocks(params, site, target)) },

@@ -6,7 +6,9 @@
 //             positions; attention_split (SPLITS > 1): the last block of a head combines the splits, in their order
 //   capture   grids depend on T alone: lengths come from positions, and splits without work leave at once
 //   aliasing  none
-//   numerics  softmax online, ROWS positions of a slot at a time, all in f32; one rounding to y's type
+//   numerics  softmax online, some positions at a time, sums in f32; on matrix instructions a query and a weight are the sum
+//             of two f16, of 22 bits, or of three bf16, of 24: their products are exact, and an infinite value may give NaN
+//             for infinity; else they are f32. One rounding to y's type
 //   limits    any C, any H multiple of Hkv, any window; any WAVE, any BLOCK; 0 where seq or position is negative
 #include "attention/few.h"
 
@@ -15,16 +17,22 @@ DEVICE void attention_tile(int tile, const q_t* queries, const attention_call& c
   const attention_place at = place_of(tile, call);
   if (at.idle()) return store_nothing(call, at);
   if (at.from >= at.to) return;
-  running r;
-  row_part q[HEADS];
-  UNROLL for (int g = 0; g < HEADS; g++) {
-    q[g] = load_row(queries + (size_t(at.t) * QUERY_HEADS + at.head() + min_int(g, max_int(0, at.heads() - 1))) * C);
-    scale_row(q[g], SCALE);
-  }
-  start(r);
-  attend(r, q, call, call.page_table + size_t(at.request) * call.M, at.kv, at.from, at.to);
+  stream s;
+  s.find(call, at, at.from, at.to);
+  s.ask();
+  keep_order();
   block_sync();  // the tile before may still be read
-  finish(call, at, r, lds);
+  KEEP_LOOP for (int row = wave_id(); row < BLOCK_HEADS; row += WAVES) {
+    const q_t* const q = queries + (size_t(at.t) * QUERY_HEADS + at.block_head() + min_int(row, at.block_heads() - 1)) * C;
+    const auto channel = [](int n) { return lane_id() + n * WAVE; };
+    float v[ceil_div(C, WAVE)];
+    each_of_lane<ceil_div(C, WAVE)>([&](int n) { v[n] = float(q[min_int(channel(n), C - 1)]); });
+    put_query(lds, row, v, channel);
+  }
+  block_sync();
+  s.begin(lds);
+  s.attend(lds);
+  finish(call, at, s, false, lds);
 }
 
 #if P_SPLITS == 1

@@ -1,7 +1,8 @@
-// few.h: attention for few queries, the body of decode.hip and rope_decode.hip. A block has one kv head of one token and one
+// few.h: attention for few queries, what decode.hip and rope_decode.hip share. A block has one kv head of one token and one
 // split of its positions. Each of its waves has HEADS of the query heads and a share of the positions, whose keys and values
-// it holds in registers for all of them; the waves of HEAD_WAVES neighbours read the same rows, so that memory is read once
-// for a group of any size. Waves meet when all positions are done; blocks that share a token by counting who is last.
+// it reads once for all of them; the waves of HEAD_WAVES neighbours read the same rows. How a wave computes is a stream's
+// business: few_vector.h, on any target, or few_matrix.h. Waves meet when all positions are done; blocks that share a token
+// by counting who is last.
 #pragma once
 #ifndef P_GROUP
 #define P_GROUP 4  // query heads of a kv head: H / Hkv
@@ -18,8 +19,8 @@
 #ifndef P_Y
 #define P_Y f32_t
 #endif
-#ifndef P_ROWS
-#define P_ROWS 4  // positions whose keys and values a lane has in flight; a power of two
+#ifndef P_MATRIX
+#define P_MATRIX 0  // 1: matrix instructions of 16 × 8 × 16, for caches of 16 bits; 0: vector units
 #endif
 #include "attention/rows.h"
 #include "attention/window.h"
@@ -28,25 +29,28 @@
 
 typedef P_Q q_t;
 typedef P_Y y_t;
-constexpr int GROUP = P_GROUP, HEADS = P_HEADS, ROWS = P_ROWS;
+constexpr int GROUP = P_GROUP, HEADS = P_HEADS;
+constexpr bool MATRIX = P_MATRIX != 0;
 constexpr int QUERY_HEADS = GROUP * KV_HEADS, HEAD_TILES = ceil_div(GROUP, HEADS);
 constexpr float SCALE = float(P_SCALE);
 /** Waves that share positions but not heads, blocks that a kv head needs, waves that share heads but not positions. */
 constexpr int HEAD_WAVES = min_int(WAVES, power_from(HEAD_TILES)), HEAD_PARTS = ceil_div(HEAD_TILES, HEAD_WAVES);
 constexpr int SHARES = WAVES / HEAD_WAVES, BLOCK_HEADS = HEAD_WAVES * HEADS;
-/** Positions that the block takes at a time. */
-constexpr int WAVE_SLOTS = WAVE / LANES, STRIDE = SHARES * WAVE_SLOTS, SPAN = STRIDE * ROWS;
 static_assert(WAVES % HEAD_WAVES == 0, "P_BLOCK must be a power of two of waves");
-static_assert(power_from(ROWS) == ROWS, "P_ROWS must be a power of two");
 
-constexpr int HEAD_SUMS = power_from(HEADS);  // scores of a row, rounded up to a power of two
-/** Results of this many shares are in LDS at a time: at most 16 KiB, or one. */
-constexpr int HELD = min_int(SHARES, power_from(max_int(1, 4096 / (BLOCK_HEADS * C)) / 2 + 1));
+// ---- LDS, floats -----------------------------------------------------------------------------------------------------
 
-// ---- LDS, floats: what P_ROPE keeps comes behind it ------------------------------------------------------------------
+/** Results of this many shares are in LDS at a time: at most 16 KiB, or one. Behind them is one of new positions. */
+constexpr int HELD = min_int(SHARES, power_from(max_int(1, 4096 / (BLOCK_HEADS * C)) / 2 + 1)), SLOTS_HELD = HELD + 1;
+/** Numbers of 16 bits that a query, or a weight, is the sum of, where the stream wants them; apart by rows of so many. */
+constexpr int TERMS = !MATRIX ? 0 : same_type<kv_t, f16_t>::value ? 2 : 3, TERM_PITCH = C + 32;
 
-constexpr int LDS_OUT = 0, LDS_MOST = LDS_OUT + HELD * BLOCK_HEADS * C, LDS_SUM = LDS_MOST + SHARES * BLOCK_HEADS;
-constexpr int LDS_LAST = LDS_SUM + SHARES * BLOCK_HEADS, LDS_END = (LDS_LAST + 1 + 3) / 4 * 4;
+constexpr int LDS_OUT = 0, LDS_MOST = LDS_OUT + SLOTS_HELD * BLOCK_HEADS * C, LDS_SUM = LDS_MOST + SLOTS_HELD * BLOCK_HEADS;
+constexpr int LDS_LAST = LDS_SUM + SLOTS_HELD * BLOCK_HEADS;
+/** queries [BLOCK_HEADS][C]; with TERMS these [TERMS][BLOCK_HEADS][TERM_PITCH], and the unit of each query */
+constexpr int LDS_Q = (LDS_LAST + 1 + 3) / 4 * 4, LDS_TERMS = (LDS_Q + BLOCK_HEADS * C + 3) / 4 * 4;
+constexpr int LDS_UNIT = LDS_TERMS + TERMS * BLOCK_HEADS * TERM_PITCH / 2;
+constexpr int LDS_END = (LDS_UNIT + (TERMS ? BLOCK_HEADS : 0) + 3) / 4 * 4;
 
 struct attention_call {
   y_t* y;
@@ -64,11 +68,7 @@ struct attention_place {
   int from, to;   // positions of this split; none where from ≥ to
   int splits;     // that have work
   DEVICE bool idle() const { return request < 0 || position < 0; }
-  /** first query head of this wave, and how many it has */
-  DEVICE int tile() const { return part * HEAD_WAVES + wave_id() % HEAD_WAVES; }
-  DEVICE int head() const { return kv * GROUP + min_int(tile() * HEADS, GROUP - 1); }
-  DEVICE int heads() const { return max_int(0, min_int(HEADS, GROUP - tile() * HEADS)); }
-  /** the same of the block */
+  /** first query head of the block, and how many it has */
   DEVICE int block_head() const { return kv * GROUP + part * BLOCK_HEADS; }
   DEVICE int block_heads() const { return min_int(BLOCK_HEADS, GROUP - part * BLOCK_HEADS); }
 };
@@ -84,206 +84,172 @@ DEVICE attention_place place_of(int tile, const attention_call& call) {
   return at;
 }
 
-/** Softmax so far of the heads of a wave, over the positions of this lane's slot. */
-struct running {
-  float most[HEADS], sum[HEADS];
-  row_part out[HEADS];
+DEVICE const i32* pages_of(const attention_call& call, const attention_place& at) {
+  return call.page_table + size_t(at.request) * call.M;
+}
+
+/** Which share of the positions this wave has, and where its first query head stands among the block's. */
+DEVICE int share_id() { return wave_id() / HEAD_WAVES; }
+DEVICE int wave_row() { return wave_id() % HEAD_WAVES * HEADS; }
+
+// ---- what a wave handles of a row: elements lane, lane + WAVE, … ------------------------------------------------------
+
+/** f(n) for n < N; the loop vanishes where lanes are several. */
+template <int N, class F> DEVICE void each_of_lane(F f) {
+  if constexpr (WAVE == 1) {
+    for (int n = 0; n < N; n++) f(n);
+  } else {
+    UNROLL for (int n = 0; n < N; n++) f(n);
+  }
+}
+
+// ---- slots of LDS ------------------------------------------------------------------------------------------------------
+
+/** Maximum and sum of a head in one of the slots; its results are LDS_OUT [slot][BLOCK_HEADS][C]. */
+DEVICE float& most_of(float* lds, int slot, int g) { return lds[LDS_MOST + slot * BLOCK_HEADS + g]; }
+DEVICE float& sum_of(float* lds, int slot, int g) { return lds[LDS_SUM + slot * BLOCK_HEADS + g]; }
+DEVICE float* out_of(float* lds, int slot, int g) { return lds + LDS_OUT + (slot * BLOCK_HEADS + g) * C; }
+DEVICE float origin_of(float most) { return most == -INF ? 0.f : most; }  // nothing yet: every weight is 0, not NaN
+
+/** Two softmaxes as one: factors of what is in a slot and of what comes to it. */
+struct joint {
+  float most, sum, before, now;
 };
-DEVICE void start(running& r) {
-  UNROLL for (int g = 0; g < HEADS; g++) r.most[g] = -INF, r.sum[g] = 0.f, r.out[g] = zero_row();
+/** Of a wave whose lanes have the same g, or each its own; what is in the slot counts if `add`. */
+DEVICE joint join_slot(float* lds, int slot, int g, float most, float sum, bool add) {
+  if (!add) return {most, sum, 0.f, 1.f};
+  const float held_most = most_of(lds, slot, g), held_sum = sum_of(lds, slot, g), highest = max_f32(held_most, most);
+  const float before = fast_exp(held_most - origin_of(highest)), now = fast_exp(most - origin_of(highest));
+  return {highest, wave_shfl(held_sum, lane_id()) * before + sum * now, before, now};  // lanes meet: then one may write
 }
 
-DEVICE row_part load_cached(const kv_t* row) {
-  row_part out;
-  UNROLL for (int p = 0; p < PARTS; p++) {
-    const int chunk = row_lane() + p * LANES;
-    if (CHUNKS % LANES == 0 || chunk < CHUNKS) out.v[p] = load_kept<CHUNK>(row, chunk * CHUNK);
-    else out.v[p] = splat<CHUNK>(0.f);
-  }
-  return out;
+#if P_MATRIX
+#include "attention/few_matrix.h"
+#else
+#include "attention/few_vector.h"
+#endif
+
+/**
+ * Puts a query, scaled, into LDS, row by row of the block's; the wave has N of its elements in each lane, index(n) says which
+ * (from C on: none).
+ */
+template <int N, class F> DEVICE void put_query(float* lds, int row, float (&v)[N], F index) {
+  each_of_lane<N>([&](int n) {
+    v[n] *= SCALE;
+    if (index(n) < C) lds[LDS_Q + row * C + index(n)] = v[n];
+  });
+  stream::put_terms(lds, row, v, index);
 }
 
-/** Adds N positions, STRIDE apart, whose scores and values are known; from `left` on there are none. */
-template <int N>
-DEVICE void add_positions(running& r, const float (&scores)[N * HEAD_SUMS], const row_part (&v)[N], int left) {
-  UNROLL for (int g = 0; g < HEADS; g++) {
-    vec<float, N> score;
-    UNROLL for (int i = 0; i < N; i++) score.set(i, i * STRIDE < left ? scores[i * HEAD_SUMS + g] : -INF);
-    const float now = max_f32(r.most[g], hmax(score));
-    const float origin = now == -INF ? 0.f : now;  // nothing yet: every weight is 0, not NaN
-    const vec<float, N> weight = fast_exp(score - origin);
-    if (WAVE > 1 || now != r.most[g]) {
-      const float factor = fast_exp(r.most[g] - origin);
-      r.most[g] = now, r.sum[g] *= factor;
-      scale_row(r.out[g], factor);
-    }
-    r.sum[g] += hsum(weight);
-    UNROLL for (int i = 0; i < N; i++) add_scaled(r.out[g], v[i], weight[i]);
-  }
-}
+// ---- joining waves, and splits ----------------------------------------------------------------------------------------
 
-/** Slot of this lane among all that share a head. */
-DEVICE int share_slot() { return wave_id() / HEAD_WAVES * WAVE_SLOTS + lane_id() / LANES; }
-
-/** Positions from … to-1 of one request; q is scaled. */
-DEVICE void attend(running& r, const row_part (&q)[HEADS], const attention_call& call, const i32* pages, int kv, int from,
-                   int to) {
-  const int slot = share_slot();
-  int page[ROWS];  // known one round ahead: keys need not wait for their address
-  UNROLL for (int i = 0; i < ROWS; i++) page[i] = from < to ? page_of(pages, min_int(from + i * STRIDE + slot, to - 1)) : 0;
-  KEEP_LOOP for (int first = from; first < to; first += SPAN) {  // as often for every thread: lanes meet in sums
-    row_part k[ROWS], v[ROWS];
-    UNROLL for (int i = 0; i < ROWS; i++)
-      k[i] = load_cached(call.k_cache + cache_row(page[i], kv, min_int(first + i * STRIDE + slot, to - 1)));
-    UNROLL for (int i = 0; i < ROWS; i++) {
-      const int l = first + i * STRIDE + slot;
-      v[i] = l < to ? load_cached(call.v_cache + cache_row(page[i], kv, l)) : zero_row();  // not inf · 0
-    }
-    UNROLL for (int i = 0; i < ROWS; i++) page[i] = page_of(pages, min_int(first + SPAN + i * STRIDE + slot, to - 1));
-    float sums[ROWS * HEAD_SUMS];  // of row i and head g: number i · HEAD_SUMS + g
-    UNROLL for (int i = 0; i < ROWS; i++)
-      UNROLL for (int g = 0; g < HEAD_SUMS; g++) sums[i * HEAD_SUMS + g] = g < HEADS ? dot_part(q[min_int(g, HEADS - 1)], k[i]) : 0.f;
-    sum_rows(sums);
-    add_positions<ROWS>(r, sums, v, to - first - slot);
-  }
-}
-
-/** Adds the slots of a wave up, into all of them. */
-DEVICE void join_slots(running& r) {
-  if constexpr (WAVE_SLOTS > 1) {
-    UNROLL for (int g = 0; g < HEADS; g++) {
-      float most = r.most[g];
-      UNROLL for (int mask = LANES; mask < WAVE; mask *= 2) most = max_f32(most, wave_shfl_xor(most, mask));
-      const float factor = fast_exp(r.most[g] - (most == -INF ? 0.f : most));
-      float sum = r.sum[g] * factor;
-      UNROLL for (int mask = LANES; mask < WAVE; mask *= 2) sum += wave_shfl_xor(sum, mask);
-      scale_row(r.out[g], factor);
-      sum_slots(r.out[g]);
-      r.most[g] = most, r.sum[g] = sum;
-    }
-  }
-}
-
-/** Adds the waves of each head up: LDS_OUT gets [BLOCK_HEADS][C], relative to the returned tables of maxima and sums. */
-DEVICE void join_waves(running& r, float* lds) {
-  const int share = wave_id() / HEAD_WAVES, first = wave_id() % HEAD_WAVES * HEADS;
-  join_slots(r);
-  if (late_thread_id() % WAVE == 0) {
-    UNROLL for (int g = 0; g < HEADS; g++) {
-      lds[LDS_MOST + share * BLOCK_HEADS + first + g] = r.most[g];
-      lds[LDS_SUM + share * BLOCK_HEADS + first + g] = r.sum[g];
-    }
-  }
-  if constexpr (SHARES > 1) {
-    block_sync();
-    UNROLL for (int g = 0; g < HEADS; g++) {
-      float most = -INF;
-      KEEP_LOOP for (int w = 0; w < SHARES; w++) most = max_f32(most, lds[LDS_MOST + w * BLOCK_HEADS + first + g]);
-      scale_row(r.out[g], fast_exp(r.most[g] - (most == -INF ? 0.f : most)));
-    }
-  }
+/** Puts what a wave has found into the slot of its share; shares of later rounds are added to those of earlier ones. */
+DEVICE void join_waves(stream& s, float* lds) {
+  s.join();
   KEEP_LOOP for (int round = 0; round < SHARES; round += HELD) {
     if (round > 0) block_sync();
-    if (share >= round && share < round + HELD && lane_id() < LANES) {
-      UNROLL for (int g = 0; g < HEADS; g++) {
-        float* const row = lds + LDS_OUT + ((share - round) * BLOCK_HEADS + first + g) * C;
-        if (round > 0) add_scaled(r.out[g], load_row(row), 1.f);
-        store_row(row, r.out[g]);
-      }
-    }
-  }
-  block_sync();
-}
-
-/** Maximum and sum of one of the block's heads over all its shares. */
-DEVICE void total_of(const float* lds, int g, float& most, float& sum) {
-  most = lds[LDS_MOST + g], sum = lds[LDS_SUM + g];
-  if constexpr (SHARES > 1) {
-    KEEP_LOOP for (int w = 1; w < SHARES; w++) most = max_f32(most, lds[LDS_MOST + w * BLOCK_HEADS + g]);
-    const float origin = most == -INF ? 0.f : most;
-    sum = 0.f;
-    KEEP_LOOP for (int w = 0; w < SHARES; w++)
-      sum = fma_f32(lds[LDS_SUM + w * BLOCK_HEADS + g], fast_exp(lds[LDS_MOST + w * BLOCK_HEADS + g] - origin), sum);
+    const int slot = share_id() - round;
+    if (slot >= 0 && slot < HELD) s.put(lds, slot, round > 0);
   }
 }
 
-/** Channels of a row that a thread finishes: few on a GPU, so that all threads of a block have some. */
+/** Channels that a thread finishes: few on a GPU, so that all threads of a block have some. */
 constexpr int DONE = WAVE == 1 ? CHUNK : min_int(CHUNK, 2), DONES = C / DONE;
 
-/** Writes y where one split has all the work, else this split's part of it. */
-DEVICE void store_split(const attention_call& call, const attention_place& at, const float* lds) {
-  const size_t first = size_t(at.t) * QUERY_HEADS + at.block_head();
+/** f(g, c, most, sum, total) of channels c … of each of the block's heads, added up over `slots` slots and if `fresh` the last. */
+template <class F> DEVICE void each_total(const attention_place& at, float* lds, int slots, bool fresh, F f) {
   KEEP_LOOP for (int i = late_thread_id(); i < at.block_heads() * DONES; i += BLOCK) {
     const int g = i / DONES, c = i % DONES * DONE;
-    float most, sum;
-    total_of(lds, g, most, sum);
-    vec<float, DONE> total = load<DONE>(lds + LDS_OUT + g * C + c);
-    for (int w = 1; w < HELD; w++) total += load<DONE>(lds + LDS_OUT + (w * BLOCK_HEADS + g) * C + c);
-    if (at.splits == 1) {
-      store<DONE>(call.y + (first + g) * C + c, total * fast_rcp(sum));
-    } else {
-      store<DONE>(call.partial + ((first + g) * SPLITS + at.split) * C + c, total);
-      if (c == 0) {
-        call.weights[((first + g) * SPLITS + at.split) * 2] = most;
-        call.weights[((first + g) * SPLITS + at.split) * 2 + 1] = sum;
-      }
-    }
+    float most = fresh ? most_of(lds, HELD, g) : -INF;
+    for (int w = 0; w < slots; w++) most = max_f32(most, most_of(lds, w, g));
+    float sum = 0.f;
+    vec<float, DONE> total = splat<DONE>(0.f);
+    const auto add = [&](int slot) {
+      const float factor = fast_exp(most_of(lds, slot, g) - origin_of(most));
+      sum = fma_f32(sum_of(lds, slot, g), factor, sum);
+      total = fma(load<DONE>(out_of(lds, slot, g) + c), factor, total);
+    };
+    for (int w = 0; w < slots; w++) add(w);
+    if (fresh) add(HELD);
+    f(g, c, most, sum, total);
   }
 }
 
-/** Rows of splits that are added up at a time, for each head. */
-constexpr int ADDERS = max_int(1, min_int(HELD, SLOTS / BLOCK_HEADS));
+/** Rows of splits that are added up at a time, for each head, and of each how many are in flight. */
+constexpr int ADDERS = max_int(1, min_int(HELD, SLOTS / BLOCK_HEADS)), AHEAD = WAVE == 1 ? 1 : max_int(1, 4 / PARTS);
 
 /** y[t,h,:] = Σ_s e^(m_s − m) · partial_s / Σ_s e^(m_s − m) · sum_s, in one order whoever does it. */
 DEVICE void combine(const attention_call& call, const attention_place& at, float* lds) {
   const size_t first = size_t(at.t) * QUERY_HEADS + at.block_head();
-  const int heads = at.block_heads();
   KEEP_LOOP for (int base = 0; base < BLOCK_HEADS * ADDERS; base += SLOTS) {  // as often for every thread
-    const int row = base + row_slot(), g = min_int(row / ADDERS, heads - 1), adder = row % ADDERS;
-    const float* const of = call.weights + (first + g) * SPLITS * 2;
+    const int row = base + row_slot(), g = min_int(row / ADDERS, at.block_heads() - 1), adder = row % ADDERS;
+    const float* const weights = call.weights + (first + g) * SPLITS * 2;
+    const float* const partial = call.partial + (first + g) * SPLITS * C;
     float most = -INF, sum = 0.f;
-    KEEP_LOOP for (int s = row_lane(); s < at.splits; s += LANES) most = max_f32(most, of[2 * s]);
-    most = group_reduce<LANES>(most, Max{});
-    const float origin = most == -INF ? 0.f : most;
     row_part out = zero_row();
-    for (int s = adder; s < at.splits; s += ADDERS) {
-      const float factor = fast_exp(of[2 * s] - origin);
-      sum = fma_f32(of[2 * s + 1], factor, sum);
-      add_scaled(out, load_row(call.partial + ((first + g) * SPLITS + s) * C), factor);
+    KEEP_LOOP for (int s = adder; s < at.splits; s += ADDERS * AHEAD) {
+      row_part parts[AHEAD];
+      vec<float, 2> weight[AHEAD];
+      UNROLL for (int i = 0; i < AHEAD; i++) {
+        const int split = min_int(s + i * ADDERS, at.splits - 1);
+        weight[i] = load<2>(weights + 2 * split), parts[i] = load_row(partial + split * C);
+      }
+      float now = most;
+      UNROLL for (int i = 0; i < AHEAD; i++) now = max_f32(now, weight[i][0]);
+      const float before = fast_exp(most - origin_of(now));
+      most = now, sum *= before;
+      scale_row(out, before);
+      UNROLL for (int i = 0; i < AHEAD; i++) {
+        const float factor = s + i * ADDERS < at.splits ? fast_exp(weight[i][0] - origin_of(now)) : 0.f;
+        sum = fma_f32(weight[i][1], factor, sum);
+        add_scaled(out, parts[i], factor);
+      }
     }
-    if (row < heads * ADDERS) {
-      store_row(lds + LDS_OUT + (adder * BLOCK_HEADS + g) * C, out);
-      if (late_thread_id() % LANES == 0) lds[LDS_SUM + adder * BLOCK_HEADS + g] = sum;
+    if (row < at.block_heads() * ADDERS) {
+      store_row(out_of(lds, adder, g), out);
+      if (late_thread_id() % LANES == 0) most_of(lds, adder, g) = most, sum_of(lds, adder, g) = sum;
     }
   }
   block_sync();
-  KEEP_LOOP for (int i = late_thread_id(); i < heads * DONES; i += BLOCK) {
-    const int g = i / DONES, c = i % DONES * DONE;
-    vec<float, DONE> total = load<DONE>(lds + LDS_OUT + g * C + c);
-    float sum = lds[LDS_SUM + g];
-    for (int a = 1; a < ADDERS; a++) {
-      total += load<DONE>(lds + LDS_OUT + (a * BLOCK_HEADS + g) * C + c);
-      sum += lds[LDS_SUM + a * BLOCK_HEADS + g];
-    }
+  each_total(at, lds, ADDERS, false, [&](int g, int c, float, float sum, const vec<float, DONE>& total) {
     store<DONE>(call.y + (first + g) * C + c, total * fast_rcp(sum));
-  }
+  });
 }
 
-/** Stores what the block has; the last block of a token and head combines the splits. Its counter is 0 again afterwards. */
-DEVICE void finish(const attention_call& call, const attention_place& at, running& r, float* lds) {
-  join_waves(r, lds);
-  store_split(call, at, lds);
+/**
+ * Stores what the block has, all of it in LDS; the last block of a token and head combines the splits. Its counter is 0 again
+ * afterwards. `fresh`: new positions are in the slot behind those of the waves.
+ */
+DEVICE void finish(const attention_call& call, const attention_place& at, stream& s, bool fresh, float* lds) {
+  join_waves(s, lds);
+  block_sync();
+  const size_t first = size_t(at.t) * QUERY_HEADS + at.block_head();
+  const bool alone = SPLITS == 1 || at.splits == 1;
+  each_total(at, lds, HELD, fresh, [&](int g, int c, float most, float sum, const vec<float, DONE>& total) {
+    if (alone) {
+      store<DONE>(call.y + (first + g) * C + c, total * fast_rcp(sum));
+    } else {
+      store<DONE>(call.partial + ((first + g) * SPLITS + at.split) * C + c, total);
+      if (c > 0) return;
+      call.weights[((first + g) * SPLITS + at.split) * 2] = most;
+      call.weights[((first + g) * SPLITS + at.split) * 2 + 1] = sum;
+    }
+  });
   if constexpr (SPLITS > 1) {
-    if (at.splits == 1) return;
+    if (alone) return;
     u32* const last = (u32*)(lds + LDS_LAST);
     u32* const arrivals = call.arrivals + (at.t * KV_HEADS + at.kv) * HEAD_PARTS + at.part;
-    device_fence();  // every thread's part is seen before the block is counted
+    device_release();  // every thread's part is seen before the block is counted
     block_sync();
-    if (late_thread_id() == 0) *last = atomic_add(arrivals, 1u) == u32(at.splits - 1);
+    if (late_thread_id() == 0) {
+      device_fence();
+      const bool is_last = atomic_add(arrivals, 1u) == u32(at.splits - 1);
+      if (is_last) *arrivals = 0;
+      *last = is_last;
+      device_fence();
+    }
     block_sync();
     if (!*last) return;
-    device_fence();
-    if (late_thread_id() == 0) *arrivals = 0;
     combine(call, at, lds);
   }
 }

@@ -7,8 +7,8 @@
 //   appends   the block whose split ends with a token's own position appends it. No block reads what this launch writes:
 //             rows of tokens of this step come from k and v, rounded as the cache would
 //   aliasing  none; no two tokens have one request and position
-//   numerics  angles exact to 2^−32 turns; sine and cosine within 4 ulp; q stays f32; k and v rounded once, to the cache's
-//             type; softmax online, in f32; one rounding to y's type
+//   numerics  angles exact to 2^−32 turns; sine and cosine within 4 ulp; k and v rounded once, to the cache's type; scores
+//             and softmax as in decode.hip; one rounding to y's type
 //   limits    dims even; any C, any H multiple of Hkv, any window; any WAVE, any BLOCK; 0 and no append where seq or
 //             position is negative
 #ifndef P_K
@@ -16,6 +16,9 @@
 #endif
 #ifndef P_V
 #define P_V f32_t
+#endif
+#ifndef P_TOKENS
+#define P_TOKENS 0  // T where it is known; 0: any
 #endif
 #ifndef P_Q_STRIDE
 #define P_Q_STRIDE 512  // elements from token to token
@@ -40,12 +43,12 @@
 
 typedef P_K k_t;
 typedef P_V v_t;
+constexpr int TOKENS = P_TOKENS;
 constexpr int Q_STRIDE = P_Q_STRIDE, Q_OFFSET = P_Q_OFFSET, K_STRIDE = P_K_STRIDE, K_OFFSET = P_K_OFFSET;
 constexpr int V_STRIDE = P_V_STRIDE, V_OFFSET = P_V_OFFSET;
 
-// behind what few.h keeps in LDS: queries [BLOCK_HEADS][C], a key and a value [C], cosines and sines
-constexpr int LDS_Q = LDS_END, LDS_K = LDS_Q + BLOCK_HEADS * C, LDS_V = LDS_K + C, LDS_COSINES = LDS_V + C;
-constexpr int LDS_SINES = LDS_COSINES + PAIRS;
+// behind what few.h keeps in LDS: a new key and value [C], and the key's scores
+constexpr int LDS_K = LDS_END, LDS_V = LDS_K + C, LDS_SCORES = LDS_V + C;
 
 struct rope_call {
   attention_call attention;
@@ -58,10 +61,11 @@ struct rope_call {
 };
 
 /** Of the tokens of this step: the first position that is new to the request, or the token at `position` (none: −1). */
-DEVICE int first_new(const rope_call& call, int request) {
+DEVICE int first_new(const rope_call& call, const attention_place& at) {
+  if constexpr (TOKENS == 1) return at.position;
   int first = 0x7fffffff;
   for (int t = lane_id(); t < call.T; t += WAVE)
-    if (call.attention.seq[t] == request && call.attention.positions[t] >= 0) first = min_int(first, call.attention.positions[t]);
+    if (call.attention.seq[t] == at.request && call.attention.positions[t] >= 0) first = min_int(first, call.attention.positions[t]);
   return wave_reduce(first, Min{});
 }
 DEVICE int token_at(const rope_call& call, int request, int position) {
@@ -71,23 +75,84 @@ DEVICE int token_at(const rope_call& call, int request, int position) {
   return wave_reduce(found, Max{});
 }
 
-/** Key and value of one head of a token of this step, rotated, into LDS; the angles are there. The block must meet. */
-DEVICE void make_row(const rope_call& call, int t, int kv, float* lds) {
-  KEEP_LOOP for (int c = late_thread_id(); c < C; c += BLOCK) {
-    lds[LDS_K + c] = rotated(call.k + K_OFFSET + size_t(t) * K_STRIDE + kv * C, c, lds + LDS_COSINES, lds + LDS_SINES);
-    lds[LDS_V + c] = float(call.v[V_OFFSET + size_t(t) * V_STRIDE + kv * C + c]);
+// ---- one head of a token, by a wave: a lane has pairs lane, lane + WAVE, … and of the channels behind them likewise --------
+
+constexpr int LANE_PAIRS = ceil_div(PAIRS, WAVE), LANE_REST = ceil_div(C - DIMS, WAVE);
+constexpr int LANE_CHANNELS = 2 * LANE_PAIRS + LANE_REST;
+
+struct lane_angles {
+  float cosine[LANE_PAIRS], sine[LANE_PAIRS];
+  DEVICE void make(int position, const float* factors) {
+    each_of_lane<LANE_PAIRS>([&](int n) {
+      make_angle(cosine[n], sine[n], min_int(lane_id() + n * WAVE, PAIRS - 1), position, factors);
+    });
+  }
+};
+
+/** Which channel the lane's number n is; from C on: none. */
+DEVICE int lane_channel(int n) {
+  if (n >= 2 * LANE_PAIRS) return DIMS + lane_id() + (n - 2 * LANE_PAIRS) * WAVE;
+  const int pair = lane_id() + n / 2 * WAVE, c = INTERLEAVED ? 2 * pair + n % 2 : pair + n % 2 * PAIRS;
+  return PAIRS % WAVE == 0 || pair < PAIRS ? c : C;
+}
+
+struct lane_head {
+  float v[LANE_CHANNELS];
+  template <class X> DEVICE void load(const X* x) {
+    each_of_lane<LANE_CHANNELS>([&](int n) { v[n] = float(x[min_int(lane_channel(n), C - 1)]); });
+  }
+  DEVICE void turn(const lane_angles& angles) {
+    each_of_lane<LANE_PAIRS>([&](int n) {
+      const float a = v[2 * n], b = v[2 * n + 1];
+      v[2 * n] = a * angles.cosine[n] - b * angles.sine[n];
+      v[2 * n + 1] = b * angles.cosine[n] + a * angles.sine[n];
+    });
+  }
+  /** Into LDS, as the cache would give it back, and into `row` of the cache if that is one; blocks of elements follow later. */
+  DEVICE void put_kept(float* to, kv_t* row) const {
+    each_of_lane<LANE_CHANNELS>([&](int n) {
+      const int c = lane_channel(n);
+      if (c >= C) return;
+      if constexpr (KEPT == 1) to[c] = keep<1>(row, c, splat<1>(v[n]))[0];
+      else to[c] = v[n];
+    });
+  }
+};
+
+/** Where a new key and value are appended; nowhere if row is negative. */
+struct append_place {
+  i64 row;
+  DEVICE kv_t* in(kv_t* cache) const { return row < 0 ? nullptr : cache + row; }
+};
+
+/** Key and value of one head of a token of this step into LDS, by the waves from `wave` on. The block must meet. */
+DEVICE void put_key_value(const rope_call& call, int t, int kv, const lane_angles& angles, const append_place& place,
+                          int wave, float* lds) {
+  if (wave_id() == wave % WAVES) {
+    lane_head k;
+    k.load(call.k + K_OFFSET + size_t(t) * K_STRIDE + kv * C);
+    k.turn(angles);
+    k.put_kept(lds + LDS_K, place.in(call.k_cache));
+  }
+  if (wave_id() == (wave + 1) % WAVES) {
+    lane_head v;
+    v.load(call.v + V_OFFSET + size_t(t) * V_STRIDE + kv * C);
+    v.put_kept(lds + LDS_V, place.in(call.v_cache));
   }
 }
 
-/** Key and value in LDS become what the caches would give back; they are stored at `row` of them, if that is one. */
-DEVICE void round_row(const rope_call& call, i64 row, float* lds) {
-  KEEP_LOOP for (int i = late_thread_id() * KEPT; i < 2 * C; i += BLOCK * KEPT) {
-    kv_t* const cache = row < 0 ? nullptr : (i < C ? call.k_cache : call.v_cache) + row;
-    store<KEPT>(lds + LDS_K + i, keep<KEPT>(cache, i % C, load<KEPT>(lds + LDS_K + i)));
+/** Where elements are kept in blocks: key and value in LDS become what the caches would give back. The block meets. */
+DEVICE void keep_blocks(const rope_call& call, const append_place& place, float* lds) {
+  if constexpr (KEPT > 1) {
+    KEEP_LOOP for (int i = late_thread_id() * KEPT; i < 2 * C; i += BLOCK * KEPT) {
+      kv_t* const row = place.in(i < C ? call.k_cache : call.v_cache);
+      store<KEPT>(lds + LDS_K + i, keep<KEPT>(row, i % C, load<KEPT>(lds + LDS_K + i)));
+    }
+    block_sync();
   }
 }
 
-/** The same of a position that the caches hold. */
+/** Key and value of a position that the caches hold, into LDS. */
 DEVICE void read_row(const rope_call& call, i64 row, float* lds) {
   KEEP_LOOP for (int c = late_thread_id() * CHUNK; c < C; c += BLOCK * CHUNK) {
     store<CHUNK>(lds + LDS_K + c, load_kept<CHUNK>(call.k_cache + row, c));
@@ -95,27 +160,59 @@ DEVICE void read_row(const rope_call& call, i64 row, float* lds) {
   }
 }
 
-/** Head g of this wave, rotated and scaled. */
-DEVICE row_part query(const float* lds, int g) {
-  return load_row(lds + LDS_Q + (wave_id() % HEAD_WAVES * HEADS + g) * C);
+/** f(g, score) of the key in LDS and each of the block's heads, by the first lane of a wave. */
+template <class F> DEVICE void each_score(const float* lds, F f) {
+  KEEP_LOOP for (int g = wave_id(); g < BLOCK_HEADS; g += WAVES) {
+    float sum = 0.f;
+    for (int c = lane_id(); c < C; c += WAVE) sum = fma_f32(lds[LDS_Q + g * C + c], lds[LDS_K + c], sum);
+    sum = wave_reduce(sum, Add{});
+    if (lane_id() == 0) f(g, sum);
+  }
 }
 
-/** Adds the position whose key and value are in LDS, in the first slot. */
-DEVICE void add_row(running& r, const float* lds) {
-  const row_part k = load_row(lds + LDS_K);
-  const row_part v[1] = {share_slot() == 0 ? load_row(lds + LDS_V) : zero_row()};
-  float sums[HEAD_SUMS];
-  UNROLL for (int g = 0; g < HEAD_SUMS; g++) sums[g] = g < HEADS ? dot_part(query(lds, min_int(g, HEADS - 1)), k) : 0.f;
-  sum_rows(sums);
-  add_positions<1>(r, sums, v, share_slot() == 0);
+/** Makes the key and value in LDS the first of the slot of new positions. */
+DEVICE void start_fresh(float* lds) {
+  each_score(lds, [&](int g, float score) { most_of(lds, HELD, g) = score, sum_of(lds, HELD, g) = 1.f; });
+  KEEP_LOOP for (int i = late_thread_id(); i < BLOCK_HEADS * C; i += BLOCK) out_of(lds, HELD, 0)[i] = lds[LDS_V + i % C];
 }
 
-/** Rotates the queries by the angles in LDS; the block must meet. */
-DEVICE void rotate_queries(const rope_call& call, const attention_place& at, float* lds) {
+/** Adds them to the slot. The block meets before its tables change. */
+DEVICE void add_fresh(float* lds) {
+  each_score(lds, [&](int g, float score) { lds[LDS_SCORES + g] = score; });
+  block_sync();
   KEEP_LOOP for (int i = late_thread_id(); i < BLOCK_HEADS * C; i += BLOCK) {
-    const int head = at.block_head() + min_int(i / C, at.block_heads() - 1);
-    const q_t* const from = call.q + Q_OFFSET + size_t(at.t) * Q_STRIDE + head * C;
-    lds[LDS_Q + i] = rotated(from, i % C, lds + LDS_COSINES, lds + LDS_SINES) * SCALE;
+    const int g = i / C;
+    const float most = most_of(lds, HELD, g), score = lds[LDS_SCORES + g], highest = max_f32(most, score);
+    float& out = out_of(lds, HELD, 0)[i];
+    out = out * fast_exp(most - origin_of(highest)) + lds[LDS_V + i % C] * fast_exp(score - origin_of(highest));
+  }
+  block_sync();
+  KEEP_LOOP for (int g = late_thread_id(); g < BLOCK_HEADS; g += BLOCK) {
+    const float most = most_of(lds, HELD, g), score = lds[LDS_SCORES + g], highest = max_f32(most, score);
+    most_of(lds, HELD, g) = highest;
+    sum_of(lds, HELD, g) = sum_of(lds, HELD, g) * fast_exp(most - origin_of(highest)) + fast_exp(score - origin_of(highest));
+  }
+}
+
+/** Other new positions of the request that are in this split: those of tokens of this step, and cached ones between them. */
+DEVICE void add_others(const rope_call& call, const attention_place& at, int cached, bool& fresh, float* lds) {
+  const i32* const pages = pages_of(call.attention, at);
+  KEEP_LOOP for (int l = min_int(at.to, at.position) - 1; l >= cached; l--) {
+    const int token = token_at(call, at.request, l), page = page_of(pages, l);
+    block_sync();  // what is in LDS may still be read
+    if (token >= 0) {
+      lane_angles angles;
+      angles.make(l, call.factors);
+      put_key_value(call, token, at.kv, angles, {-1}, 0, lds);
+      block_sync();
+      keep_blocks(call, {-1}, lds);
+    } else {
+      read_row(call, i64(cache_row(page, at.kv, l)), lds);
+      block_sync();
+    }
+    if (fresh) add_fresh(lds);
+    else start_fresh(lds);
+    fresh = true;
   }
 }
 
@@ -124,34 +221,36 @@ DEVICE void rope_attention_tile(int tile, const rope_call& call) {
   const attention_place at = place_of(tile, call.attention);
   if (at.idle()) return store_nothing(call.attention, at);
   if (at.from >= at.to) return;
-  const i32* const pages = call.attention.page_table + size_t(at.request) * call.attention.M;
-  /** what this split reads from the cache ends here */
-  const int cached = max_int(at.from, min_int(at.to, first_new(call, at.request)));
-  running r;
-  start(r);
-  // the token's own position first: its angles turn the queries; then others of this step, if they are in this split
-  KEEP_LOOP for (int l = at.position; l == at.position || l >= cached; l = min_int(l, at.to) - 1) {
-    const bool own = l == at.position, here = l < at.to;
-    const int token = own ? at.t : token_at(call, at.request, l), page = here ? page_of(pages, l) : -1;
-    block_sync();  // what is in LDS may still be read
-    if (token >= 0) make_angles(lds + LDS_COSINES, lds + LDS_SINES, l, call.factors);
-    block_sync();
-    if (own) rotate_queries(call, at, lds);
-    if (here && token >= 0) {
-      make_row(call, token, at.kv, lds);
-      block_sync();
-      const bool appends = own && at.part == 0 && page >= 0;
-      round_row(call, appends ? i64(cache_row(page, at.kv, l)) : -1, lds);
-    } else if (here) {
-      read_row(call, i64(cache_row(page, at.kv, l)), lds);
-    }
-    block_sync();
-    if (here && wave_id() / HEAD_WAVES == 0) add_row(r, lds);
+  /** what this split reads from the cache ends here; does the token's own position belong to it? */
+  const int cached = max_int(at.from, min_int(at.to, first_new(call, at)));
+  const bool own = at.to > at.position;
+  stream s;
+  s.find(call.attention, at, at.from, cached);
+  int page = -1;
+  if (own && at.part == 0) page = page_of(pages_of(call.attention, at), at.position);
+  lane_angles angles;
+  angles.make(at.position, call.factors);
+  s.ask();
+  keep_order();
+  block_sync();  // the tile before may still be read
+  KEEP_LOOP for (int row = wave_id(); row < BLOCK_HEADS; row += WAVES) {
+    lane_head q;
+    q.load(call.q + Q_OFFSET + size_t(at.t) * Q_STRIDE + (at.block_head() + min_int(row, at.block_heads() - 1)) * C);
+    q.turn(angles);
+    put_query(lds, row, q.v, [](int n) { return lane_channel(n); });
   }
-  row_part q[HEADS];
-  UNROLL for (int g = 0; g < HEADS; g++) q[g] = query(lds, g);
-  attend(r, q, call.attention, pages, at.kv, at.from, cached);
-  finish(call.attention, at, r, lds);
+  const append_place place = {page < 0 ? -1 : i64(cache_row(page, at.kv, at.position))};
+  if (own) put_key_value(call, at.t, at.kv, angles, place, BLOCK_HEADS, lds);
+  block_sync();
+  if (own) {
+    keep_blocks(call, place, lds);
+    start_fresh(lds);
+  }
+  bool fresh = own;
+  if constexpr (TOKENS != 1) add_others(call, at, cached, fresh, lds);
+  s.begin(lds);
+  s.attend(lds);
+  finish(call.attention, at, s, fresh, lds);
 }
 
 KERNEL void rope_attention(y_t* y, float* partial, float* weights, u32* arrivals, const q_t* q, const k_t* k, const v_t* v,

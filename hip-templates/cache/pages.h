@@ -47,6 +47,60 @@ template <int N, class T> DEVICE vec<float, N> load_kept(const T* row, int c) { 
 template <int N> DEVICE vec<float, N> load_kept(const f8_t* row, int c) { return load_f8<N>(row + c); }
 template <int N> DEVICE vec<float, N> load_kept(const q8_0_t* row, int c) { return q8_0_w::load<N>((const u8*)row, c); }
 
+/**
+ * N elements on their way: as they come from memory, so that what is in flight takes few registers; value() makes floats. Where
+ * a wave is one lane, or elements are no whole words, they are floats at once.
+ */
+template <class T, int N, bool PACKED = (WAVE > 1 && (kept<T>::elems > 1 || (sizeof(T) < 4 && N * sizeof(T) % 4 == 0)))> struct kept_chunk {
+  vec<float, N> v;
+  DEVICE void load(const T* row, int c) { v = load_kept<N>(row, c); }
+  DEVICE void clear() { v = splat<N>(0.f); }
+  DEVICE vec<float, N> value() const { return v; }
+};
+template <class T, int N> struct kept_chunk<T, N, true> {
+  static constexpr int BYTES = N * int(sizeof(T)), WORDS = BYTES / 4;
+  words<WORDS> raw;
+  DEVICE void load(const T* row, int c) {
+    raw = load_words<WORDS, (BYTES % 16 == 0 ? 16 : BYTES % 8 == 0 ? 8 : 4), false>(row + c);
+  }
+  DEVICE void clear() {
+    UNROLL for (int i = 0; i < WORDS; i++) raw.w[i] = 0;
+  }
+  DEVICE vec<float, N> value() const {
+    vec<float, N> out;
+    UNROLL for (int i = 0; i < WORDS; i++) {
+      if constexpr (sizeof(T) == 1) {
+        float four[4];
+        widen_f8(raw.w[i], four);
+        UNROLL for (int e = 0; e < 4; e++) out.set(4 * i + e, four[e]);
+      } else if constexpr (same_type<T, f16_t>::value) {
+        out.set(2 * i, low_f16(raw.w[i])), out.set(2 * i + 1, high_f16(raw.w[i]));
+      } else {
+        out.set(2 * i, low_bf16(raw.w[i])), out.set(2 * i + 1, high_bf16(raw.w[i]));
+      }
+    }
+    return out;
+  }
+};
+template <int N> struct kept_chunk<q8_0_t, N, true> {
+  words<N / 4> raw;
+  u32 step;
+  DEVICE void load(const q8_0_t* row, int c) {
+    const u8* const block = (const u8*)(row + u32(c) / 32);
+    step = load_u16(block), raw = load_words<N / 4, 2, false>(block + 2 + u32(c) % 32);
+  }
+  DEVICE void clear() {
+    step = 0;
+    UNROLL for (int i = 0; i < N / 4; i++) raw.w[i] = 0;
+  }
+  DEVICE vec<float, N> value() const {
+    const float d = f16_value(u16(step));
+    vec<float, N> out;
+    UNROLL for (int i = 0; i < N; i++) out.set(i, fma_f32(byte_value(raw.w[i / 4] ^ 0x80808080u, i % 4), d, -128.f * d));
+    return out;
+  }
+};
+
 template <int N, class T> DEVICE void store_kept(T* row, int c, const vec<float, N>& v) { store<N>(row + c, v); }
 template <int N> DEVICE void store_kept(f8_t* row, int c, const vec<float, N>& v) { store_f8<N>(row + c, v); }
 

@@ -42,6 +42,10 @@ struct f8_t {
 };
 
 #if ON_HOST
+/** Four of them from a word. */
+DEVICE void widen_f8(u32 w, float* out) {
+  for (int i = 0; i < 4; i++) out[i] = f8_value(w >> (8 * i) & 0xff);
+}
 template <int N> DEVICE vec<float, N> load_f8(const f8_t* p) {
   vec<float, N> out;
   if constexpr (N == 1) {

@@ -73,6 +73,18 @@ template <int M, int N, int K, class E = float, bool MATRIX = has_matrix_instruc
 };
 
 #if ON_HOST
+/** Low halves of two words as a pair, and high ones. */
+DEVICE u32 low_halves(u32 a, u32 b) { return (a & 0xffff) | b << 16; }
+DEVICE u32 high_halves(u32 a, u32 b) { return a >> 16 | (b & 0xffff0000u); }
+
+/** An 8 × 8 matrix of 16-bit elements across a wave of 32, transposed: lane l has elements 2 (l % 4) and the next of row l / 4. */
+DEVICE u32 transpose_8x8(u32 pair) {
+  const int group = lane_id() / 4, place = lane_id() % 4;
+  u32 out = 0;
+  for (int i = 0; i < 2; i++) out |= (wave_shfl(pair, (place * 2 + i) * 4 + group / 2) >> (group % 2 * 16) & 0xffff) << (i * 16);
+  return out;
+}
+
 /** What the instruction of that shape does, in emulated waves of 32: lanes ask each other for their elements. */
 template <class E> DEVICE void multiply_16x8x16(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2], E) {
   const auto at = [](u32 pair, int i) {
@@ -93,6 +105,14 @@ template <class E> DEVICE void multiply_16x8x16(float (&c)[4], const u32 (&a)[4]
 #endif
 
 #if ON_NVIDIA
+DEVICE u32 low_halves(u32 a, u32 b) { return __byte_perm(a, b, 0x5410); }
+DEVICE u32 high_halves(u32 a, u32 b) { return __byte_perm(a, b, 0x7632); }
+DEVICE u32 transpose_8x8(u32 pair) {
+  u32 out;
+  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(out) : "r"(pair));
+  return out;
+}
+
 /** c += a · b on 16 × 8 × 16 elements; lanes hold them as the PTX ISA says of mma.m16n8k16. */
 DEVICE void multiply_16x8x16(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2], bf16_t) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"

@@ -356,6 +356,63 @@ export const attentionCases: readonly KernelCase[] = [
   ...prompts.map((shape) => attentionCase(shape, 'T', 'prefill', [attentionPrefillKernel])),
 ]
 
+/** On matrix instructions, as a target with those of 16 × 8 × 16 has it: waves of 32, up to 8 heads each. */
+const onMatrix = (kernel: KernelSpec, P_BLOCK: number): KernelSpec => ({
+  ...kernel,
+  space: (target, site) => {
+    const group = site.types.q!.shape[1] as number
+    const heads = group / (site.types.k_cache!.shape[1] as number)
+    const P_HEADS = Math.ceil(heads / Math.ceil(heads / 8))
+    return { ...kernel.space(target, site), P_MATRIX: [1], P_BLOCK: [P_BLOCK], P_HEADS: [P_HEADS], P_ROWS: [2] }
+  },
+})
+const halved = shapes.filter(({ kv, C }) => (kv === 'f16' || kv === 'bf16') && C % 8 === 0)
+/** For waves of 32. */
+export const matrixCases: readonly KernelCase[] = [
+  ...halved.map((shape, i) =>
+    attentionCase(shape, shape.requests.length, 'matrix', [onMatrix(attentionSplitKernel, 64 << (i % 3))]),
+  ),
+  ...[1, 5, 16].map((group) =>
+    attentionCase(grouped(group), 2, 'matrix', [inBlocks(3, onMatrix(attentionSplitKernel, 64))]),
+  ),
+  attentionCase({ ...grouped(4), kv: 'bf16', name: 'groups of 4, bf16' }, 2, 'matrix', [
+    onMatrix(attentionSplitKernel, 128),
+  ]),
+  ...halved.map((shape, i) =>
+    ropeCase(shape, { merged: i % 2 === 1, kernel: onMatrix(ropeAttentionKernel, 128 >> (i % 3)) }),
+  ),
+  ropeCase(
+    {
+      ...shapes[1]!,
+      name: 'tokens of one request',
+      requests: [
+        [150, 151, 152],
+        [7, 9, 63],
+      ],
+    },
+    { kernel: onMatrix(ropeAttentionKernel, 128) },
+  ),
+  attentionCase(
+    {
+      ...prompts[4]!,
+      name: 'infinite values, window',
+      requests: [[9], [60], [80]],
+      infinite: [
+        [1, 33],
+        [2, 67],
+      ],
+    },
+    3,
+    'matrix',
+    [onMatrix(attentionSplitKernel, 64)],
+  ),
+  ...[3e5, 1e-30].map((scale) => {
+    const name = `queries of ${scale}`
+    const one = attentionCase({ ...shapes[1]!, name }, 2, 'matrix', [onMatrix(attentionSplitKernel, 64)])
+    return { ...one, values: { ...one.values, q: noise(1, 2 * 4 * 64, scale) } }
+  }),
+]
+
 const products = (name: string, k: FloatType, p: FloatType, groups: number, C: number): readonly KernelCase[] => {
   const [T, R, L, Hkv] = [5, 2, 70, 2]
   const H = Hkv * groups

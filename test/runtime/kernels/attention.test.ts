@@ -1,6 +1,6 @@
-import { afterAll, describe, expect, test } from 'vitest'
-import { KernelBench, testKernels } from '../kernel-harness.ts'
-import { attentionCases, farCases, idleCases, productCases } from './attention-cases.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { checkSanitized, KernelBench, testKernels } from '../kernel-harness.ts'
+import { attentionCases, farCases, idleCases, matrixCases, productCases } from './attention-cases.ts'
 
 testKernels('attention', attentionCases, {
   sanitized: ['decode groups of 8, C 80, window', 'split groups of 2, C 64, f16', 'prefill three requests'],
@@ -28,4 +28,17 @@ describe('long contexts and idle rows', async () => {
       expect(y!.data.slice(0, half)).toEqual(emulated.run(alone).outputs.y!.data.slice(0, half))
     },
   )
+})
+
+describe('attention on matrix instructions', () => {
+  let bench: KernelBench
+  beforeAll(async () => {
+    bench = await KernelBench.host('host-wave32')
+    await bench.compile(matrixCases)
+    return () => bench[Symbol.dispose]()
+  })
+  test.each(matrixCases.map((one) => [one.name, one] as const))('%s', (_, one) => {
+    bench.check(one)
+  })
+  test('sanitized', () => checkSanitized(matrixCases[2]!))
 })
