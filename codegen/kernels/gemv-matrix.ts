@@ -1,15 +1,15 @@
-// Matmuls of 2 to 16 tokens with 16-bit weights, on matrix instructions that take them as they come from memory.
+// Matmuls of 2 to 32 tokens with 16-bit weights, on matrix instructions that take them as they come from memory.
 import type { Target } from '../../ir/target.ts'
+import { byteSize } from '../../ir/type.ts'
 import { defineKernel, type KernelSpec, type Params, type Site } from '../kernel.ts'
 import { gridOf, normDefines, persistent, readTime, registersFor, tokensOf } from './gemv.ts'
-import { type Family, served, shapeOf } from './matmul-operands.ts'
+import { common, type Family, served, shapeOf } from './matmul-operands.ts'
 
-/** Columns of the instructions: tokens, times the numbers of the weights' type that an x is split into. */
-const mostColumns = 16
+const mostTokens = 32
 
-/** An x that is not of the weights' type takes three bf16 to keep its 24 bits; two are enough where y has 16 bits itself. */
+/** An x of 16 bits is one number of the weights' type; one of f32 takes three to keep its 24 bits, two where y has 16 itself. */
 function splitsOf({ types }: Site): number {
-  if (!types.norm && types.x!.dtype === types.w!.dtype) return 1
+  if (types.x!.dtype === types.w!.dtype) return 1
   return types.y!.dtype === 'f32' ? 3 : 2
 }
 
@@ -20,69 +20,100 @@ function serves(site: Site, target: Target): true | string {
   if (w!.dtype !== 'f16' && w!.dtype !== 'bf16') return `w must be f16 or bf16, is ${w!.dtype}`
   if (w!.dtype === 'f16' && (norm || x!.dtype !== 'f16')) return 'f16 has not the range for every x'
   if (K % 32 !== 0) return `K must be a multiple of 32, is ${K}`
-  if (typeof T !== 'number' || T < 2) return `T must be a number from 2, is ${T}`
-  const columns = T * splitsOf(site)
-  return columns <= mostColumns ? served(site) : `takes ${mostColumns} columns of x, ${columns} are needed`
+  if (typeof T !== 'number' || T < 2 || T > mostTokens) return `T must be a number from 2 to ${mostTokens}, is ${T}`
+  return served(site)
 }
 
-/** Constants of gemv_matrix.hip by the same names. */
+/** Constants of gemv_matrix.hip by the same names, and what follows for a block. */
 function layoutOf(params: Params, target: Target, site: Site) {
   const { K, N, parts } = shapeOf(site)
-  const { P_BLOCK, P_STEPS, P_TILE } = params as Record<string, number>
+  const { P_BLOCK, P_SEGMENTS, P_PASSES, P_DEPTH, P_TILE } = params as Record<string, number>
   const [tokens, splits, waves] = [tokensOf(site), splitsOf(site), P_BLOCK! / target.wave]
-  const segments = Math.min(waves, Math.ceil(K / 32 / P_STEPS!))
-  const teams = Math.floor(waves / segments)
+  const teams = Math.floor(waves / P_SEGMENTS!)
   const across = Math.ceil((tokens * splits) / 8)
-  const columns = 16 / parts
-  const share = Math.ceil(N / gridOf(params, site, target))
+  const merged = tokens % 8 === 0
+  const allSteps = K / 32
+  const steps = Math.ceil(Math.ceil(allSteps / (P_SEGMENTS! * P_PASSES!)) / P_DEPTH!) * P_DEPTH!
+  const terms = P_SEGMENTS! * (merged ? 1 : splits)
+  const tokenSums = (P_TILE! * teams * 16 + 4) * (terms | 1)
+  const batches = Math.ceil((Math.ceil(N / gridOf(params, site, target)) * parts) / 16)
   return {
-    segments,
     teams,
-    passes: Math.ceil(K / 32 / (segments * P_STEPS!)),
-    batches: Math.ceil(share / (columns * teams)),
-    bytes: 8 * P_TILE! * teams * 16 * tokens * ((segments * splits) | 1),
-    registers: P_STEPS! * (8 + 4 * across) + 4 * across + (site.types.norm ? 88 : 52),
+    allSteps,
+    steps,
+    /** 16 rows of w each, of the block with most columns */
+    batches,
+    turns: Math.ceil(batches / teams),
+    bytes:
+      P_SEGMENTS! * steps * across * Math.min(8, tokens * splits) * 64 + // x
+      (P_PASSES! === 1 ? 2 : 1) * tokens * tokenSums * 4, // sums
+    registers: 8 * P_DEPTH! + 4 * (merged ? tokens / 8 : across) + (across > 1 ? 8 : 0) + 44,
   }
 }
 
 function valid(params: Params, target: Target, site: Site): true | string {
-  const { bytes, registers } = layoutOf(params, target, site)
-  if (params.P_BLOCK! > target.maxBlock) return `no blocks of ${params.P_BLOCK} threads`
-  if (bytes > target.ldsBytes) return `sums take ${bytes} bytes of LDS, there are ${target.ldsBytes}`
+  const { P_BLOCK, P_BLOCKS_PER_CU, P_PASSES, P_TILE } = params as Record<string, number>
+  if (P_BLOCK! > target.maxBlock) return `no blocks of ${P_BLOCK} threads`
+  const { teams, bytes, registers, steps } = layoutOf(params, target, site)
+  const tokens = tokensOf(site)
+  if (P_BLOCK! < 4 * 2 ** Math.ceil(Math.log2(tokens)))
+    return `a block of ${P_BLOCK} cannot bring ${tokens} tokens to LDS`
+  if (teams < 1) return 'a row has more segments than a block has waves'
+  if (P_PASSES! > 1 && P_TILE! > 1) return 'with several passes waves meet in every turn'
+  const most = Math.min(target.ldsMaxBytes, Math.floor(target.ldsPerCuBytes / P_BLOCKS_PER_CU!) - 1024) - 4096
+  if (bytes > most) return `x and the sums take ${bytes} bytes of LDS, there are ${most}`
+  if (steps > (2 * shapeOf(site).K) / 32) return 'more steps than a row has'
   const allowed = registersFor(params, target)
   return registers <= allowed || `takes about ${registers} registers, ${allowed} leave room for the blocks of a CU`
 }
 
 const choices = {
-  P_BLOCK: [512, 256, 1024],
-  P_BLOCKS_PER_CU: [1, 2, 3],
-  P_STEPS: [8, 7, 6, 4, 5, 3, 2, 10, 12, 16],
-  P_TILE: [2, 1, 3, 4, 6],
+  P_BLOCK: [512, 256],
+  P_BLOCKS_PER_CU: [1, 2],
+  P_SEGMENTS: [16, 8, 4, 2, 1, 5],
+  P_PASSES: [1, 2, 3, 4, 5, 7, 8, 14, 16],
+  P_DEPTH: [8, 7, 6, 4, 5],
+  P_TILE: [1, 2],
 } as const
 
-/** As modelledTime of gemv.ts; a share that takes several tiles reads x again in each pass over each. */
+/**
+ * As modelledTime of gemv.ts, and besides: x comes from L2 to each block, in several passes once a turn; waves meet once a
+ * tile, and in several passes twice a pass.
+ */
 function modelledTime(params: Params, target: Target, site: Site): number {
   const { K, N, parts } = shapeOf(site)
-  const { P_BLOCKS_PER_CU, P_STEPS, P_TILE } = params as Record<string, number>
-  const { segments, teams, passes, batches } = layoutOf(params, target, site)
-  const steps = P_BLOCKS_PER_CU! * teams * segments * batches * passes * P_STEPS!
-  const even = (N * parts * K) / 16 / 32 / target.cus
-  const waves = P_BLOCKS_PER_CU! * teams * segments
-  const again = passes > 1 ? Math.ceil(batches / P_TILE!) - 1 : 0
-  return readTime(steps / even, waves * P_STEPS! * 1024, waves / target.simds) * (1 + 0.1 * again)
+  const { P_BLOCKS_PER_CU, P_SEGMENTS, P_PASSES, P_DEPTH, P_TILE } = params as Record<string, number>
+  const { teams, steps, batches, turns, allSteps } = layoutOf(params, target, site)
+  const blocks = gridOf(params, site, target)
+  const covered = (steps * P_SEGMENTS! * P_PASSES!) / allSteps
+  const waves = P_BLOCKS_PER_CU! * Math.min(teams, batches) * P_SEGMENTS!
+  const even = (N * parts) / 16 / target.cus
+  const share = (P_BLOCKS_PER_CU! * batches) / Math.max(even, 1)
+  const weights = 2 * parts * N * K
+  const x = blocks * byteSize(site.types.x!) * (P_PASSES! > 1 ? turns : 1)
+  // in units of the time in which a CU reads 32 KiB, about a microsecond
+  const meetings = 0.25 * Math.ceil(turns / P_TILE!) + (P_PASSES! > 1 ? 0.5 * turns * P_PASSES! : 0)
+  const own = weights / target.cus / 32768
+  return (
+    readTime(Math.sqrt(share) * covered, waves * P_DEPTH! * 1024, waves / target.simds) *
+    Math.max(1, 0.8 * (1 + x / weights)) *
+    (1 + (0.5 * meetings) / own)
+  )
 }
 
 function space(target: Target, site: Site): Record<string, readonly number[]> {
   let [best, least] = [{} as Params, Number.POSITIVE_INFINITY]
   for (const P_BLOCK of choices.P_BLOCK)
     for (const P_BLOCKS_PER_CU of choices.P_BLOCKS_PER_CU)
-      for (const P_STEPS of choices.P_STEPS)
-        for (const P_TILE of choices.P_TILE) {
-          const params = { P_BLOCK, P_BLOCKS_PER_CU, P_STEPS, P_TILE }
-          if (valid(params, target, site) !== true) continue
-          const time = modelledTime(params, target, site)
-          if (time < least * 0.995) [best, least] = [params, time]
-        }
+      for (const P_SEGMENTS of choices.P_SEGMENTS)
+        for (const P_PASSES of choices.P_PASSES)
+          for (const P_DEPTH of choices.P_DEPTH)
+            for (const P_TILE of choices.P_TILE) {
+              const params = { P_BLOCK, P_BLOCKS_PER_CU, P_SEGMENTS, P_PASSES, P_DEPTH, P_TILE }
+              if (valid(params, target, site) !== true) continue
+              const time = modelledTime(params, target, site)
+              if (time < least * 0.995) [best, least] = [params, time]
+            }
   const ordered = Object.entries(choices).map(([name, values]): [string, readonly number[]] => {
     const first = best[name]
     return [name, first === undefined ? values : [first, ...values.filter((value) => value !== first)]]
@@ -90,11 +121,19 @@ function space(target: Target, site: Site): Record<string, readonly number[]> {
   return { ...Object.fromEntries(ordered), P_TOKENS: [tokensOf(site)], P_SPLITS: [splitsOf(site)] }
 }
 
+/** That of a sum of products of x' as the matrix instruction gets it: rounded to 16 bits where x has 16 and is normed. */
+function tolerance(family: Family, site: Site): number {
+  const { x, y, norm } = site.types
+  const coarse = norm && y!.dtype === 'f32' && x!.dtype !== 'f32'
+  return common(family, '').tolerance(site) * (coarse ? 2 ** (x!.dtype === 'bf16' ? 16 : 13) : 1)
+}
+
 const matrix = (family: Family) => ({
   ...persistent(family, 'gemv_matrix'),
   serves,
   space,
   valid,
+  tolerance: (site: Site) => tolerance(family, site),
   launch: (params: Params, site: Site, target: Target) => ({
     grid: gridOf(params, site, target),
     block: params.P_BLOCK!,

@@ -7,7 +7,7 @@ import type { KernelSite, KernelSource } from '../../codegen/program.ts'
 import { paramSpace } from '../../codegen/select.ts'
 import { targetDefines } from '../../codegen/target-defines.ts'
 import { Diagnostic } from '../../ir/diagnostic.ts'
-import { type Bindings, byteSize } from '../../ir/type.ts'
+import { type Bindings, byteSize, type FloatType } from '../../ir/type.ts'
 import { compileJob } from '../../runtime/kernel-compiler.ts'
 import type { DeviceBuffer, Driver } from '../../runtime/platform/driver.ts'
 import { ModelPlan } from '../../src/api/plan.ts'
@@ -16,17 +16,23 @@ import { compileOptions, readOptions } from '../../src/options.ts'
 import { median, type Suite } from './suite.ts'
 import type { SuiteDevice } from './suite-device.ts'
 
-/** `llama-8b:bf16`, `llama-8b:bf16:8` for a batch */
+/** `llama-8b:bf16`, `llama-8b:bf16:8` for a batch, `llama-8b:bf16:8:bf16` for activations too */
 export interface SweepModel {
   readonly shape: string
   readonly weights: BenchWeights
   readonly batch: number
+  readonly activations: FloatType
 }
 
 export const sweepModels = (text: string): SweepModel[] =>
   text.split(',').map((one) => {
-    const [shape = '', weights = 'bf16', batch = '1'] = one.split(':')
-    return { shape, weights: weights as BenchWeights, batch: Number(batch) }
+    const [shape = '', weights = 'bf16', batch = '1', activations = 'f32'] = one.split(':')
+    return {
+      shape,
+      weights: weights as BenchWeights,
+      batch: Number(batch),
+      activations: activations as FloatType,
+    }
   })
 
 interface Variant {
@@ -51,8 +57,8 @@ export async function sweepPart(
   device.driver.fill(memory.address, 0x11, memory.bytes)
   device.driver.fill(small.address, 0, small.bytes)
   device.driver.synchronize()
-  for (const { shape, weights, batch } of models) {
-    const settings = readOptions(compileOptions, { context: 256, maxBatch: batch })
+  for (const { shape, weights, batch, activations } of models) {
+    const settings = readOptions(compileOptions, { context: 256, maxBatch: batch, activations })
     const plan = new ModelPlan(randomModel(shape, weights), settings, device.target)
     const program = plan.program('decode', batch)
     const sites = new Map<string, KernelSite>()
