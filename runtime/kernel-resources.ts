@@ -110,7 +110,7 @@ function faultsOf({ target, block, dynamicLdsBytes }: Launch['row'], resources: 
     ...(spills(resources)
       ? [`spills: ${vgprSpills} VGPRs, ${sgprSpills} SGPRs, ${scratchBytes} bytes of scratch a lane`]
       : []),
-    ...(lds > target.ldsBytes ? [`${lds} bytes of LDS, ${target.ldsBytes} are there`] : []),
+    ...(lds > target.ldsMaxBytes ? [`${lds} bytes of LDS, ${target.ldsMaxBytes} are there`] : []),
     ...(waveSize !== undefined && waveSize !== target.wave ? [`waves of ${waveSize}, expected ${target.wave}`] : []),
     ...(maxBlock !== undefined && block > maxBlock
       ? [`blocks of ${block}, at most ${maxBlock} were compiled for`]
