@@ -5,6 +5,7 @@ import { type Graph, type Node, nodesOf, typeOf, type ValueId } from '../ir/grap
 import { opNamed } from '../ir/op.ts'
 import type { Target } from '../ir/target.ts'
 import { type Bindings, byteSize, elementCount, type TensorType } from '../ir/type.ts'
+import { weightLayout } from '../ir/weight-layout.ts'
 import { evaluate } from './extent.ts'
 import type { Defines, KernelSpec, Params, Site } from './kernel.ts'
 import { kernelSpecs } from './kernels/index.ts'
@@ -25,6 +26,7 @@ import {
 } from './select.ts'
 import { targetDefines } from './target-defines.ts'
 import { isContiguous, type View, viewsOf, wholeView } from './view.ts'
+import { toPlanesSource } from './weight-source.ts'
 
 export interface ProgramOptions {
   readonly target: Target
@@ -74,6 +76,7 @@ class ProgramBuilder {
       target,
       limits,
       kernels: [...this.#kernels.values()].map(({ source, entries }) => ({ ...source, entries: [...entries] })),
+      conversions: this.#conversions(),
       calls: this.#calls,
       buffers: Object.fromEntries(this.#buffers),
       arenaBytes,
@@ -105,12 +108,19 @@ class ProgramBuilder {
       let offset = 0
       const placed = weights.map((weight) => {
         const type = typeOf(graph, weight)
-        const part = { weight: weight.slice(1), type, offset, bytes: byteSize(type) }
+        const layout = weightLayout(type, this.#options.target)
+        const part = { weight: weight.slice(1), type, offset, bytes: byteSize(type), layout }
         offset += part.bytes
         return part
       })
       this.#buffers.set(id, { id, kind: 'weight', type: typeOf(graph, id), bytes: offset, parts: placed })
     }
+  }
+
+  #conversions(): KernelSource[] {
+    const parts = [...this.#buffers.values()].flatMap(({ parts = [] }) => parts)
+    const dtypes = new Set(parts.filter(({ layout }) => layout === 'planes').map(({ type }) => type.dtype))
+    return [...dtypes].map((dtype) => toPlanesSource(dtype, this.#options.target))
   }
 
   #add(id: string, type: TensorType, kind: BufferKind, bytes = byteSize(type, this.#options.limits)): void {

@@ -4,6 +4,7 @@ import type { Graph, ValueId } from '../ir/graph.ts'
 import type { Target } from '../ir/target.ts'
 import { targetId } from '../ir/target.ts'
 import type { Bindings, TensorType } from '../ir/type.ts'
+import type { WeightLayout } from '../ir/weight-layout.ts'
 import { type Extent, printExtent } from './extent.ts'
 import type { Defines, Params, Site } from './kernel.ts'
 import type { StageSource } from './stages.ts'
@@ -96,6 +97,8 @@ export interface ProgramBuffer {
     readonly type: TensorType
     readonly offset: number
     readonly bytes: number
+    /** how its rows lie in memory */
+    readonly layout: WeightLayout
   }[]
 }
 
@@ -106,6 +109,8 @@ export interface Program {
   /** largest value of each symbol: what buffers are sized for */
   readonly limits: Bindings
   readonly kernels: readonly KernelSource[]
+  /** kernels that bring weights into their layout when they are loaded; no call is theirs */
+  readonly conversions: readonly KernelSource[]
   readonly calls: readonly KernelCall[]
   readonly buffers: Readonly<Record<string, ProgramBuffer>>
   readonly arenaBytes: number
@@ -117,6 +122,9 @@ export interface Program {
 
 export const buffersOf = (program: Program, kind: BufferKind): ProgramBuffer[] =>
   Object.values(program.buffers).filter((buffer) => buffer.kind === kind)
+
+/** Everything that has to be compiled. */
+export const sourcesOf = ({ kernels, conversions }: Program): KernelSource[] => [...kernels, ...conversions]
 
 /** The text form: one line a call. */
 export function printProgram(program: Program): string {

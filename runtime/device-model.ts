@@ -1,7 +1,7 @@
 // DeviceModel: the programs of one model on one device: kernels compiled and loaded, weights and states in memory, one
 // arena for all. Owns everything it makes, and gives it back in one call.
 
-import { buffersOf, type KernelSource, type Program } from '../codegen/program.ts'
+import { buffersOf, type KernelSource, type Program, sourcesOf } from '../codegen/program.ts'
 import { invariant } from '../ir/diagnostic.ts'
 import type { Target } from '../ir/target.ts'
 import { type Bindings, bindShape } from '../ir/type.ts'
@@ -87,7 +87,7 @@ export class DeviceModel implements Disposable {
   constructor(options: DeviceModelOptions) {
     this.#options = options
     this.stream = options.driver.createStream()
-    this.#weights = new DeviceWeights(options.driver)
+    this.#weights = new DeviceWeights(options.driver, (source, entry) => this.#kernel(source, entry))
   }
 
   /** Loads programs that will share weights, states and arena. Nothing of it may run yet while more are loaded. */
@@ -128,7 +128,7 @@ export class DeviceModel implements Disposable {
     signal?: AbortSignal,
   ): Promise<ReadonlyMap<string, Uint8Array>> {
     const sources = new Map<string, KernelSource>()
-    for (const source of programs.flatMap(({ kernels }) => kernels)) {
+    for (const source of programs.flatMap(sourcesOf)) {
       if (source.entries.every((entry) => this.#kernels.has(kernelKey(source.id, entry)))) continue
       const entries = new Set([...(sources.get(source.id)?.entries ?? []), ...source.entries])
       sources.set(source.id, { ...source, entries: [...entries].sort() })
@@ -142,7 +142,7 @@ export class DeviceModel implements Disposable {
       const module = driver.during(`loading ${id}`, () => driver.loadModule(image))
       this.#modules.push(module)
       const entries = programs
-        .flatMap(({ kernels }) => kernels.filter((source) => source.id === id))
+        .flatMap((program) => sourcesOf(program).filter((source) => source.id === id))
         .flatMap((source) => source.entries)
       for (const entry of new Set(entries)) this.#kernels.set(kernelKey(id, entry), module.kernel(entry))
     }

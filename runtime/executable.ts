@@ -8,6 +8,7 @@ import { invariant } from '../ir/diagnostic.ts'
 import type { HostTensor } from '../ir/host-tensor.ts'
 import { decodeTensor } from '../ir/tensor-bytes.ts'
 import { type Bindings, bindShape, byteSize, type TensorType } from '../ir/type.ts'
+import { toBlocks, weightLayout } from '../ir/weight-layout.ts'
 import { PersistentLaunch } from './persistent-launch.ts'
 import type { DeviceBuffer, Driver, Graph, Kernel, PinnedBuffer, PreparedLaunch, Stream } from './platform/driver.ts'
 
@@ -273,7 +274,8 @@ export class Executable implements Disposable {
     driver.copyToHost(pinned.address, this.outputAddress(name), bytes, stream)
     await stream.synchronizeAsync()
     this.#sending = false
-    return decodeTensor(type.dtype, bindShape(type.shape, bound), pinned.view.slice())
+    const blocks = toBlocks(type, weightLayout(type, this.program.target), pinned.view.slice())
+    return decodeTensor(type.dtype, bindShape(type.shape, bound), blocks)
   }
 
   [Symbol.dispose](): void {

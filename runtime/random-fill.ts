@@ -112,8 +112,11 @@ export class RandomFill implements Disposable {
     return fill
   }
 
-  /** `bytes` at `address` become a weight of this type, in the order of the stream; equal seeds give equal weights. */
-  fill(type: Dtype, seed: number, address: bigint, bytes: number, stream: Stream): void {
+  /**
+   * `bytes` at `address` become those of a weight of this type from byte `offset` (even) on, in the order of the stream;
+   * equal seeds give equal weights.
+   */
+  fill(type: Dtype, seed: number, address: bigint, bytes: number, stream: Stream, offset = 0): void {
     const kernel = this.#kernels.get(type)
     invariant(kernel, `random weights of ${type} were not prepared`)
     const words = bytes / 2
@@ -125,6 +128,7 @@ export class RandomFill implements Disposable {
         block: [block],
         args: [
           { kind: 'pointer', address },
+          { kind: 'u64', value: offset / 2 },
           { kind: 'u64', value: words },
           { kind: 'u32', value: seed >>> 0 },
         ],

@@ -12,6 +12,7 @@ import { type Target, targetId } from '../ir/target.ts'
 import { decodeTensor } from '../ir/tensor-bytes.ts'
 import { type Bindings, bindShape, byteSize, type Dtype, elementCount, isCache, state, tensor } from '../ir/type.ts'
 import type { Value } from '../ir/value.ts'
+import { fromBlocks, weightLayout } from '../ir/weight-layout.ts'
 import type { KernelCache, KeyInput, SelfCheck } from './kernel-cache.ts'
 import type { Driver } from './platform/driver.ts'
 import type { KernelArg } from './platform/launch.ts'
@@ -69,7 +70,16 @@ export function checkKernel(
       if (bytes?.length) driver.copyToDevice(address, bytes)
       addresses.set(name, address)
     }
-    for (const [name, { bytes }] of operands) place(name, bytes.length, bytes)
+    for (const [
+      name,
+      {
+        bytes,
+        tensor: { shape },
+      },
+    ] of operands) {
+      const type = { ...site.types[name]!, shape }
+      place(name, bytes.length, fromBlocks(type, weightLayout(type, target), bytes))
+    }
     for (const { memory } of results) if (!addresses.has(memory)) place(memory, byteSize(site.types[memory]!, bindings))
     for (const [name, bytes] of scratch) place(name, evaluate(bytes, bindings))
     for (const [name, bytes] of Object.entries(spec.counters(params, site, target)))

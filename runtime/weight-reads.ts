@@ -1,6 +1,7 @@
 // The order in which weights are read: a list of reads, each of one stretch of a file, that together cover every weight
 // once. Large weights are cut so that several threads read them; small neighbours share a read; files are read forwards.
-import type { TensorType } from '../ir/type.ts'
+import { rowBytes, type TensorType } from '../ir/type.ts'
+import type { WeightLayout } from '../ir/weight-layout.ts'
 import type { Stream } from './platform/stream.ts'
 
 /** A file, read in any order and by several readers at once; a failure is a Diagnostic that names the file. */
@@ -16,8 +17,21 @@ export interface WeightSource {
   read(name: string, type: TensorType, into: Uint8Array, offset: number): Promise<void> | void
   /** Where those very bytes lie in a file, from byte `offset` of it on; undefined when they are computed. */
   locate?(name: string, type: TensorType): { readonly file: WeightFile; readonly offset: number } | undefined
-  /** Makes a whole weight in device memory by itself, in the order of `stream`; false: it has to be read. */
-  fill?(target: WeightTarget, stream: Stream): boolean
+  /**
+   * Makes the bytes of a weight from `offset` on in device memory by itself, in the order of `stream`: those that `read`
+   * would give. False for every part of a weight that has to be read.
+   */
+  fill?(part: WeightPart, stream: Stream): boolean
+}
+
+/** Bytes of a weight on a device. */
+export interface WeightPart {
+  readonly weight: string
+  readonly type: TensorType
+  /** of the first byte within the weight */
+  readonly offset: number
+  readonly bytes: number
+  readonly address: bigint
 }
 
 /** A weight and where it goes. */
@@ -27,6 +41,7 @@ export interface WeightTarget {
   readonly bytes: number
   /** in device memory */
   readonly address: bigint
+  readonly layout: WeightLayout
 }
 
 export interface WeightRead {
@@ -34,12 +49,20 @@ export interface WeightRead {
   /** whose bytes these are */
   readonly weights: readonly string[]
   /** what of the bytes read goes where; gaps between weights go nowhere */
-  readonly pieces: readonly { readonly from: number; readonly bytes: number; readonly to: bigint }[]
+  readonly pieces: readonly WeightPiece[]
   fill(into: Uint8Array): Promise<void> | void
 }
 
+export interface WeightPiece {
+  readonly from: number
+  readonly bytes: number
+  readonly to: bigint
+  /** of weights that are kept in planes: the piece is whole rows of this type */
+  readonly planes?: TensorType
+}
+
 export interface ReadSizes {
-  /** most bytes of one read */
+  /** most bytes of one read, unless a single row of a weight in planes is longer */
   readonly largest: number
   /** a weight from this size on has reads of its own */
   readonly alone: number
@@ -69,19 +92,31 @@ export function planReads(targets: readonly WeightTarget[], source: WeightSource
   return [...computed, ...[...byFile.values()].flatMap((weights) => readsOfFile(weights, sizes))]
 }
 
+/** The most bytes of a weight that go together: in planes whole rows. */
+export function partBytes({ type, layout }: Pick<WeightTarget, 'type' | 'layout'>, largest: number): number {
+  if (layout === 'blocks') return largest
+  const row = rowBytes(type.dtype, type.shape.at(-1) as number)
+  return Math.max(1, Math.floor(largest / row)) * row
+}
+
+const pieceOf = ({ type, layout }: WeightTarget, from: number, bytes: number, to: bigint): WeightPiece =>
+  layout === 'planes' ? { from, bytes, to, planes: type } : { from, bytes, to }
+
 /** The reads of one weight alone. */
 function readsOf(
-  { weight, bytes, address }: WeightTarget,
-  { largest }: ReadSizes,
+  target: WeightTarget,
+  sizes: ReadSizes,
   fill: (into: Uint8Array, at: number) => Promise<void> | void,
 ): WeightRead[] {
+  const { weight, bytes, address } = target
+  const largest = partBytes(target, sizes.largest)
   return Array.from({ length: Math.ceil(bytes / largest) }, (_, i) => {
     const at = i * largest
     const size = Math.min(largest, bytes - at)
     return {
       bytes: size,
       weights: [weight],
-      pieces: [{ from: 0, bytes: size, to: address + BigInt(at) }],
+      pieces: [pieceOf(target, 0, size, address + BigInt(at))],
       fill: (into) => fill(into, at),
     }
   })
@@ -119,7 +154,7 @@ function readOf(weights: readonly Placed[]): WeightRead {
   return {
     bytes: last.offset + last.bytes - start,
     weights: weights.map(({ weight }) => weight),
-    pieces: weights.map(({ offset, bytes, address }) => ({ from: offset - start, bytes, to: address })),
+    pieces: weights.map((weight) => pieceOf(weight, weight.offset - start, weight.bytes, weight.address)),
     fill: (into) => file.read(into, start),
   }
 }

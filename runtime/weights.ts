@@ -1,12 +1,14 @@
 // Weights on their way into device memory: several reads at once, each into a pinned buffer of its own, copied to the
-// device as soon as it is there (where the device's memory is the host's, reads go straight to their place). Host memory
-// beyond the weights stays at those buffers.
+// device as soon as it is there (where the device's memory is the host's, reads go straight to their place). Weights that a
+// device keeps in planes go by way of device memory, where a kernel puts their rows in order. Memory beyond the weights
+// stays at those buffers.
 
 import type { Program, ProgramBuffer } from '../codegen/program.ts'
 import { buffersOf } from '../codegen/program.ts'
 import { Diagnostic, invariant } from '../ir/diagnostic.ts'
+import { type ConversionKernel, PlanesStage } from './planes-stage.ts'
 import type { DeviceBuffer, Driver, Stream } from './platform/driver.ts'
-import { planReads, type WeightRead, type WeightSource, type WeightTarget } from './weight-reads.ts'
+import { partBytes, planReads, type WeightRead, type WeightSource, type WeightTarget } from './weight-reads.ts'
 
 export type { WeightFile, WeightSource } from './weight-reads.ts'
 
@@ -30,12 +32,15 @@ const largestRead = 8 * 2 ** 20
 /** Weights in device memory, by name; programs that share a weight share its memory. */
 export class DeviceWeights implements Disposable {
   readonly #driver: Driver
+  readonly #conversion: ConversionKernel | undefined
   readonly #buffers: DeviceBuffer[] = []
   /** buffer key (its parts' names) → address */
   readonly #addresses = new Map<string, bigint>()
 
-  constructor(driver: Driver) {
+  /** Programs that read weights in planes need `conversion`: the kernels that bring them there. */
+  constructor(driver: Driver, conversion?: ConversionKernel) {
     this.#driver = driver
+    this.#conversion = conversion
   }
 
   /** Bytes of the weights of these programs that are not loaded yet. */
@@ -59,21 +64,22 @@ export class DeviceWeights implements Disposable {
       signal?.throwIfAborted()
       const { address } = this.#allocate(buffer)
       addresses.set(keyOf(buffer), address)
-      for (const { weight, type, bytes, offset } of buffer.parts!) {
-        targets.push({ weight, type, bytes, address: address + BigInt(offset) })
+      for (const { weight, type, bytes, offset, layout } of buffer.parts!) {
+        targets.push({ weight, type, bytes, address: address + BigInt(offset), layout })
         addresses.set(weight, address + BigInt(offset))
       }
     }
-    const direct = this.#driver.sharesHostMemory
+    using planes = this.#stageFor(targets, programs[0]!.target, stream)
+    const direct = this.#driver.sharesHostMemory && !planes
     const sizes = { largest: largestRead, alone: direct ? 2 ** 16 : 2 ** 20, gap: 4096 }
     const start = performance.now()
-    const toRead = targets.filter((target) => !source.fill?.(target, stream))
+    const toRead = targets.filter((target) => !filled(target, source, stream, planes))
     const reads = planReads(toRead, source, sizes)
     const totalBytes = targets.reduce((sum, { bytes }) => sum + bytes, 0)
     let bytes = totalBytes - toRead.reduce((sum, target) => sum + target.bytes, 0)
     const report = () => onProgress?.({ bytes, totalBytes, seconds: (performance.now() - start) / 1000 })
 
-    using upload = new Upload(this.#driver, stream, reads)
+    using upload = new Upload(this.#driver, stream, reads, direct, planes)
     await upload.all(signal, (read) => {
       bytes += bytesIn(read)
       if (bytes < totalBytes) report()
@@ -81,6 +87,16 @@ export class DeviceWeights implements Disposable {
     if (toRead.length < targets.length) await stream.synchronizeAsync() // what the device fills is there when it says so
     report()
     for (const [key, address] of addresses) this.#addresses.set(key, address)
+  }
+
+  /** The way into planes, if any of these weights is to take it. */
+  #stageFor(targets: readonly WeightTarget[], target: Program['target'], stream: Stream): PlanesStage | undefined {
+    const sizes = targets
+      .filter(({ layout }) => layout === 'planes')
+      .map((one) => Math.min(one.bytes, partBytes(one, largestRead)))
+    if (sizes.length === 0) return undefined
+    invariant(this.#conversion, 'weights in planes need the kernels that bring them there')
+    return new PlanesStage(this.#driver, stream, { target, kernel: this.#conversion, bytes: Math.max(...sizes) })
   }
 
   #allocate({ id, bytes }: ProgramBuffer): DeviceBuffer {
@@ -119,22 +135,42 @@ const keyOf = (buffer: ProgramBuffer): string => buffer.parts!.map(({ weight }) 
 
 const bytesIn = (read: WeightRead): number => read.pieces.reduce((sum, { bytes }) => sum + bytes, 0)
 
+/** Lets the source make a weight on the device; false: it does not. */
+function filled(target: WeightTarget, source: WeightSource, stream: Stream, planes: PlanesStage | undefined): boolean {
+  const { weight, type, address, bytes: all, layout } = target
+  if (layout === 'blocks') return source.fill?.({ weight, type, address, bytes: all, offset: 0 }, stream) ?? false
+  const most = partBytes(target, largestRead)
+  for (let offset = 0; offset < all; offset += most) {
+    const bytes = Math.min(most, all - offset)
+    if (!source.fill?.({ weight, type, address: planes!.address, bytes, offset }, stream)) return false
+    planes!.convert(type, bytes, address + BigInt(offset))
+  }
+  return true
+}
+
 /** Carries out a list of reads, several at once. */
 class Upload implements Disposable {
-  readonly #driver: Driver
   readonly #stream: Stream
   readonly #reads: readonly WeightRead[]
+  readonly #direct: boolean
   readonly #lanes: Lane[] = []
   #next = 0
 
-  constructor(driver: Driver, stream: Stream, reads: readonly WeightRead[]) {
-    this.#driver = driver
+  /** `direct`: reads go straight to their place, none of them into planes. */
+  constructor(
+    driver: Driver,
+    stream: Stream,
+    reads: readonly WeightRead[],
+    direct: boolean,
+    planes: PlanesStage | undefined,
+  ) {
     this.#stream = stream
+    this.#direct = direct
     this.#reads = reads
     const bytes = Math.max(0, ...reads.map((read) => read.bytes))
     try {
       while (this.#lanes.length < Math.min(lanes, reads.length))
-        this.#lanes.push(driver.sharesHostMemory ? directLane(driver) : new StagedLane(driver, stream, bytes))
+        this.#lanes.push(direct ? directLane(driver) : new StagedLane(driver, stream, bytes, planes))
     } catch (error) {
       this[Symbol.dispose]()
       throw error
@@ -146,7 +182,7 @@ class Upload implements Disposable {
     const ended = await Promise.allSettled(this.#lanes.map((lane) => this.#work(lane, signal, onRead)))
     const failed = ended.find((end) => end.status === 'rejected')
     if (failed) throw failed.reason
-    if (!this.#driver.sharesHostMemory) await this.#stream.synchronizeAsync()
+    if (!this.#direct) await this.#stream.synchronizeAsync()
   }
 
   /** Takes read after read until none is left, or another lane failed. */
@@ -164,7 +200,7 @@ class Upload implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (!this.#driver.sharesHostMemory) this.#stream.synchronize() // copies still read the buffers
+    if (!this.#direct) this.#stream.synchronize() // copies still read the buffers
     for (const lane of this.#lanes) lane[Symbol.dispose]()
   }
 }
@@ -178,13 +214,15 @@ interface Lane extends Disposable {
 class StagedLane implements Lane {
   readonly #driver: Driver
   readonly #stream: Stream
+  readonly #planes: PlanesStage | undefined
   readonly #buffer
   readonly #copied
   #busy = false
 
-  constructor(driver: Driver, stream: Stream, bytes: number) {
+  constructor(driver: Driver, stream: Stream, bytes: number, planes: PlanesStage | undefined) {
     this.#driver = driver
     this.#stream = stream
+    this.#planes = planes
     this.#copied = driver.createEvent({ timing: false })
     try {
       this.#buffer = driver.during('staging of weights', () => driver.allocPinned(bytes))
@@ -197,10 +235,17 @@ class StagedLane implements Lane {
   async run(read: WeightRead): Promise<void> {
     const buffer = this.#buffer
     if (this.#busy && !this.#copied.reached) await this.#copied.synchronizeAsync()
-    await filled(read, buffer.view.subarray(0, read.bytes))
+    await carryOut(read, buffer.view.subarray(0, read.bytes))
     this.#driver.during(`copying ${named(read)}`, () => {
-      for (const { from, bytes, to } of read.pieces)
-        this.#driver.copyToDevice(to, buffer.address + BigInt(from), bytes, this.#stream)
+      for (const { from, bytes, to, planes } of read.pieces) {
+        this.#driver.copyToDevice(
+          planes ? this.#planes!.address : to,
+          buffer.address + BigInt(from),
+          bytes,
+          this.#stream,
+        )
+        if (planes) this.#planes!.convert(planes, bytes, to)
+      }
       this.#copied.record(this.#stream)
     })
     this.#busy = true
@@ -216,9 +261,9 @@ class StagedLane implements Lane {
 const directLane = (driver: Driver): Lane => ({
   async run(read) {
     const { pieces } = read
-    if (pieces.length === 1) return filled(read, driver.viewOf(pieces[0]!.to, read.bytes))
+    if (pieces.length === 1) return carryOut(read, driver.viewOf(pieces[0]!.to, read.bytes))
     const together = new Uint8Array(read.bytes)
-    await filled(read, together)
+    await carryOut(read, together)
     for (const { from, bytes, to } of pieces) driver.viewOf(to, bytes).set(together.subarray(from, from + bytes))
   },
   [Symbol.dispose]() {},
@@ -230,7 +275,7 @@ const named = ({ weights }: WeightRead): string => {
 }
 
 /** Carries out a read; a file's failure says which weights it was about. */
-async function filled(read: WeightRead, into: Uint8Array): Promise<void> {
+async function carryOut(read: WeightRead, into: Uint8Array): Promise<void> {
   try {
     await read.fill(into)
   } catch (error) {

@@ -8,18 +8,19 @@ import { ceilDiv, plus, times } from '../extent.ts'
 import { defineKernel, type KernelSpec, type Site, type Stage } from '../kernel.ts'
 import type { View } from '../view.ts'
 import { wholeView } from '../view.ts'
+import { weightStruct } from '../weight-source.ts'
 import { blockSpace, isFastHost } from './block-space.ts'
 import { alignmentOf, bytesOf, elementType, rowAlignment, rowsOf, servesRows, sizeOf, typeAt } from './layout.ts'
 
 // ---- embed ---------------------------------------------------------------------------------------------------------
 
-const embedFixed = (site: Site) => {
+const embedFixed = (site: Site, target: Target) => {
   const hidden = staticDim(typeAt(site, 'table'), 1)
   return {
     P_HIDDEN: hidden,
     P_ALIGN: alignmentOf(hidden),
     P_Y: elementType(typeAt(site, 'y').dtype),
-    P_WEIGHT: `${typeAt(site, 'table').dtype}_w`,
+    P_WEIGHT: weightStruct(typeAt(site, 'table'), hidden, target),
   }
 }
 
@@ -57,8 +58,8 @@ export const embedAppendKernel = defineKernel({
   implements: embedAppend,
   template: 'embed/embed_append.hip',
   args: ['y', 'history', 'ids', 'table', 'positions', 'seq', 'page_table', 'T', 'M'],
-  fixed: (site) => ({
-    ...embedFixed(site),
+  fixed: (site, target) => ({
+    ...embedFixed(site, target),
     P_KV_HEADS: 1,
     P_PAGE: staticDim(typeAt(site, 'history'), 2),
     P_HEAD_DIM: 1,

@@ -149,6 +149,6 @@ export const normedGemvMatrix = (family: Family): KernelSpec => {
   return defineKernel({
     ...shared,
     name: `rms_norm_gemv_matrix${family.suffix}`,
-    fixed: (site) => ({ ...shared.fixed(site), ...normDefines(site) }),
+    fixed: (site, target) => ({ ...shared.fixed(site, target), ...normDefines(site) }),
   })
 }

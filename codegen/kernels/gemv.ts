@@ -92,7 +92,7 @@ function layoutOf(params: Params, target: Target, site: Site) {
   const xUnit = fixed ? (digits * unit.elements) / 4 + 1 + unit.starts * (digits - 1) : unit.elements + unit.groups
   const x = together * (P_HELD ? P_CHUNKS! : 1) * xUnit
   const alive = x + P_DEPTH! * P_CHUNKS! * lines * unit.words + lines * together
-  const tokenBytes = digits * K + 4 * (K / unit.span)
+  const tokenBytes = Math.ceil((digits * K + 4 * (K / unit.span)) / 16) * 16
   const sumBytes = 8 * P_TURNS! * P_DEPTH! * teams * lines * tokens * (segments | 1)
   return {
     segments,
@@ -287,6 +287,6 @@ export const normedGemvStream = (family: Family): KernelSpec => {
   return defineKernel({
     ...shared,
     name: `rms_norm_gemv${family.suffix}`,
-    fixed: (site) => ({ ...shared.fixed(site), ...normDefines(site) }),
+    fixed: (site, target) => ({ ...shared.fixed(site, target), ...normDefines(site) }),
   })
 }

@@ -3,9 +3,11 @@ import type { Op } from '../../ir/op.ts'
 import { staticDim } from '../../ir/op.ts'
 import { matmul, matmulAdd, matmulSwiglu, rmsNormMatmul, rmsNormMatmulSwiglu } from '../../ir/ops/index.ts'
 import { quantFormats } from '../../ir/quant.ts'
+import type { Target } from '../../ir/target.ts'
 import { type Dim, isFloat, isQuant, rowBytes } from '../../ir/type.ts'
 import { plus, times } from '../extent.ts'
 import type { Defines, Site } from '../kernel.ts'
+import { weightStruct } from '../weight-source.ts'
 
 /** An op of the family: its suffix in names of kernels, and P_EPILOGUE of operands.h. */
 export interface Family {
@@ -58,7 +60,7 @@ export function servesFewTokens(site: Site): true | string {
   return served(site)
 }
 
-function defines(site: Site, epilogue: number): Defines {
+function defines(site: Site, target: Target, epilogue: number): Defines {
   const { types } = site
   const { N, K } = shapeOf(site)
   return {
@@ -66,7 +68,7 @@ function defines(site: Site, epilogue: number): Defines {
     P_N: N,
     P_X: `${types.x!.dtype}_t`,
     P_Y: `${types.y!.dtype}_t`,
-    P_WEIGHT: `${types.w!.dtype}_w`,
+    P_WEIGHT: weightStruct(types.w!, K, target),
     P_EPILOGUE: epilogue,
     P_BIAS: types.bias ? 1 : 0,
     ...(types.bias ? { P_BIAS_ELEM: `${types.bias.dtype}_t` } : {}),
@@ -96,7 +98,7 @@ export const common = ({ op, suffix, epilogue }: Family, kernel: string) => ({
   template: `matmul/${kernel}.hip`,
   entry: kernel,
   args: ['y', 'x', 'w', 'bias', 'residual', 'T'],
-  fixed: (site: Site) => defines(site, epilogue),
+  fixed: (site: Site, target: Target) => defines(site, target, epilogue),
   scalars: ({ types }: Site) => ({ T: types.x!.shape[0]! }),
   cost,
   tolerance,

@@ -1,7 +1,7 @@
 // fixed_x.h: x in fixed point, for products with the codes of quantised weights by integer dot products (prelude/dot.h).
 // SPAN neighbours share a step; each of them is a whole number of steps, DIGITS signed bytes long: x = step · (a digit + 256 ·
 // (the next + 256 · …)). A block makes them together, once for all its rows, and each lane then holds those of its units.
-//   in LDS    of a token: DIGITS planes of K digits, the lowest first, then K / SPAN steps
+//   in LDS    of a token: DIGITS planes of K digits, the lowest first, then K / SPAN steps; tokens 16-byte aligned
 //   numerics  an x is off by half a step at most: the largest |x| of its span · 2^-24 with three digits, which is what an f32
 //             next to it is off by, 2^-16 with two. Sums of products are exact until they are scaled. NaN and infinity make
 //             sums of their span NaN
@@ -25,7 +25,7 @@ template <class Unit, bool CODES = (Unit::GROUPS > 0)> struct fixed_x {
 
 template <class Unit> struct fixed_x<Unit, true> {
   static constexpr int SPAN = Unit::SPAN, EACH = 8, LANES = SPAN / EACH;  // elements of a thread, threads of a span
-  static constexpr int TOKEN_BYTES = DIGITS * K + 4 * (K / SPAN);
+  static constexpr int TOKEN_BYTES = (DIGITS * K + 4 * (K / SPAN) + 15) / 16 * 16;
   static constexpr int MAKERS = K / EACH, ROUNDS = ceil_div(MAKERS, BLOCK);
   static constexpr float LARGEST = DIGITS == 3 ? 127.f * 65536.f : 127.f * 256.f;  // steps of the largest |x| of a span
 

@@ -70,14 +70,14 @@ template <class Unit> struct one_scale {
 };
 
 /** Half a block: f16 d · i8 q[32] */
-struct q8_0_unit : one_scale<q8_0_unit> {
+template <class W> struct q8_0_unit : one_scale<q8_0_unit<W>> {
   static constexpr int ELEMS = 16, PIECES = 2, PIECE = 8, GROUPS = 1, WORDS = 5, SPAN = 32, OFFSET = 0;
   static constexpr bool SIGNED = true, BASE = false;
   static DEVICE int first(int unit, int p) { return unit * 16 + p * 8; }
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
-    const u8* const block = row + u32(unit >> 1) * 34;
-    put(to, 0, load_words<4, 2, true>(block + 2 + (unit & 1) * 16));
-    to.w[4] = load_u16(block);
+    const auto b = W::block_at(row, u32(unit >> 1));
+    put(to, 0, words_of<q8_0_format::q, 4, true>(b, (unit & 1) * 16));
+    to.w[4] = u16_of<q8_0_format::d>(b);
   }
   static DEVICE words<2> codes(const words<WORDS>& raw, int, int p) { return {raw.w[2 * p], raw.w[2 * p + 1]}; }
   static DEVICE group_scale scale(const words<WORDS>& raw, int, int) {
@@ -86,26 +86,25 @@ struct q8_0_unit : one_scale<q8_0_unit> {
   }
 };
 
-/** Blocks of 32 that end in 16 bytes: low nibbles are elements 0 … 15, high ones 16 … 31. */
-template <int AT> struct nibble_unit {
+/** Blocks of 32 with 16 bytes of nibbles: low ones are elements 0 … 15, high ones 16 … 31. */
+struct nibble_unit {
   static constexpr int ELEMS = 32, PIECES = 4, PIECE = 8, GROUPS = 1, SPAN = 32;
   static constexpr bool SIGNED = false;
   static DEVICE int first(int unit, int p) { return unit * 32 + p * 8; }
-  /** the 16 bytes are words AT … of raw */
-  template <int W> static DEVICE words<2> codes(const words<W>& raw, int, int p) {
-    const int at = AT + p % 2 * 2, shift = p / 2 * 4;
+  template <int N> static DEVICE words<2> codes(const words<N>& raw, int, int p) {
+    const int at = p % 2 * 2, shift = p / 2 * 4;
     return {nibbles_at(raw.w[at], shift), nibbles_at(raw.w[at + 1], shift)};
   }
 };
 
 /** f16 d · u8 qs[16] */
-struct q4_0_unit : nibble_unit<0>, one_scale<q4_0_unit> {
+template <class W> struct q4_0_unit : nibble_unit, one_scale<q4_0_unit<W>> {
   static constexpr int WORDS = 5, OFFSET = -8;
   static constexpr bool BASE = false;
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
-    const u8* const block = row + u32(unit) * 18;
-    put(to, 0, load_words<4, 2, true>(block + 2));
-    to.w[4] = load_u16(block);
+    const auto b = W::block_at(row, u32(unit));
+    put(to, 0, words_of<q4_0_format::qs, 4, true>(b, 0));
+    to.w[4] = u16_of<q4_0_format::d>(b);
   }
   static DEVICE group_scale scale(const words<WORDS>& raw, int, int) {
     const float d = scale_value(raw.w[4]);
@@ -114,34 +113,37 @@ struct q4_0_unit : nibble_unit<0>, one_scale<q4_0_unit> {
 };
 
 /** f16 d · f16 m · u8 qs[16] */
-struct q4_1_unit : nibble_unit<1>, one_scale<q4_1_unit> {
+template <class W> struct q4_1_unit : nibble_unit, one_scale<q4_1_unit<W>> {
   static constexpr int WORDS = 5, OFFSET = 0;
   static constexpr bool BASE = true;
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
-    to = load_words<5, 4, true>(row + u32(unit) * 20);
+    const auto b = W::block_at(row, u32(unit));
+    put(to, 0, words_of<q4_1_format::qs, 4, true>(b, 0));
+    to.w[4] = u32_of<q4_1_format::dm>(b);
   }
   static DEVICE group_scale scale(const words<WORDS>& raw, int, int) {
-    return {scale_value(raw.w[0]), scale_value(raw.w[0] >> 16)};
+    return {scale_value(raw.w[4]), scale_value(raw.w[4] >> 16)};
   }
 };
 
-/** Nibbles with a fifth bit each, in the word before them. */
-template <int AT> struct five_bit_unit : nibble_unit<AT> {
-  template <int W> static DEVICE words<2> codes(const words<W>& raw, int unit, int p) {
-    const words<2> low = nibble_unit<AT>::codes(raw, unit, p);
-    const u32 high = raw.w[AT - 1] >> (p * 8);
+/** Nibbles with a fifth bit each, in the word behind them. */
+struct five_bit_unit : nibble_unit {
+  template <int N> static DEVICE words<2> codes(const words<N>& raw, int unit, int p) {
+    const words<2> low = nibble_unit::codes(raw, unit, p);
+    const u32 high = raw.w[4] >> (p * 8);
     return {low.w[0] | four_bits(high) << 4, low.w[1] | four_bits(high >> 4) << 4};
   }
 };
 
 /** f16 d · u32 qh · u8 qs[16] */
-struct q5_0_unit : five_bit_unit<1>, one_scale<q5_0_unit> {
+template <class W> struct q5_0_unit : five_bit_unit, one_scale<q5_0_unit<W>> {
   static constexpr int WORDS = 6, OFFSET = -16;
   static constexpr bool BASE = false;
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
-    const u8* const block = row + u32(unit) * 22;
-    put(to, 0, load_words<5, 2, true>(block + 2));
-    to.w[5] = load_u16(block);
+    const auto b = W::block_at(row, u32(unit));
+    put(to, 0, words_of<q5_0_format::qs, 4, true>(b, 0));
+    to.w[4] = u32_of<q5_0_format::qh>(b);
+    to.w[5] = u16_of<q5_0_format::d>(b);
   }
   static DEVICE group_scale scale(const words<WORDS>& raw, int, int) {
     const float d = scale_value(raw.w[5]);
@@ -150,14 +152,17 @@ struct q5_0_unit : five_bit_unit<1>, one_scale<q5_0_unit> {
 };
 
 /** f16 d · f16 m · u32 qh · u8 qs[16] */
-struct q5_1_unit : five_bit_unit<2>, one_scale<q5_1_unit> {
+template <class W> struct q5_1_unit : five_bit_unit, one_scale<q5_1_unit<W>> {
   static constexpr int WORDS = 6, OFFSET = 0;
   static constexpr bool BASE = true;
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
-    to = load_words<6, 8, true>(row + u32(unit) * 24);
+    const auto b = W::block_at(row, u32(unit));
+    put(to, 0, words_of<q5_1_format::qs, 4, true>(b, 0));
+    to.w[4] = u32_of<q5_1_format::qh>(b);
+    to.w[5] = u32_of<q5_1_format::dm>(b);
   }
   static DEVICE group_scale scale(const words<WORDS>& raw, int, int) {
-    return {scale_value(raw.w[0]), scale_value(raw.w[0] >> 16)};
+    return {scale_value(raw.w[5]), scale_value(raw.w[5] >> 16)};
   }
 };
 
@@ -225,7 +230,7 @@ struct q5_k_unit : k_unit<48, 176> {
  * u8 ql[128] · u8 qh[64] · i8 scales[16] · f16 d. An eighth of a block: 16 bytes of nibbles, which are 16 elements of a group
  * of 32 and 16 of the next but one; their upper bits are in 16 bytes that another lane needs too.
  */
-struct q6_k_unit {
+template <class W> struct q6_k_unit {
   static constexpr int ELEMS = 32, PIECES = 4, PIECE = 8, GROUPS = 2, WORDS = 11, SPAN = 128, OFFSET = -32;
   static constexpr bool SIGNED = false, BASE = false;
   static DEVICE int half(int unit) { return unit >> 2 & 1; }
@@ -234,12 +239,12 @@ struct q6_k_unit {
     return (unit >> 3) * 256 + half(unit) * 128 + (group(unit) + p / 2 * 2) * 32 + (unit & 1) * 16 + p % 2 * 8;
   }
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
-    const u8* const block = row + u32(unit >> 3) * 210;
+    const auto b = W::block_at(row, u32(unit >> 3));
     const int at = (unit & 1) * 16;
-    put(to, 0, load_words<4, 2, true>(block + half(unit) * 64 + group(unit) * 32 + at));
-    put(to, 4, load_words<4, 2, false>(block + 128 + half(unit) * 32 + at));
-    put(to, 8, load_words<2, 2, false>(block + 192 + half(unit) * 8));
-    to.w[10] = load_u16(block + 208);
+    put(to, 0, words_of<q6_k_format::ql, 4, true>(b, half(unit) * 64 + group(unit) * 32 + at));
+    put(to, 4, words_of<q6_k_format::qh, 4, false>(b, half(unit) * 32 + at));
+    put(to, 8, words_of<q6_k_format::scales, 2, false>(b, half(unit) * 8));
+    to.w[10] = u16_of<q6_k_format::d>(b);
   }
   static DEVICE words<2> codes(const words<WORDS>& raw, int unit, int p) {
     const int shift = 2 * (group(unit) + p / 2 * 2);
@@ -279,11 +284,11 @@ template <class W> struct lane_unit;
 template <> struct lane_unit<f32_w> : scalar_unit<f32_t> {};
 template <> struct lane_unit<f16_w> : scalar_unit<f16_t> {};
 template <> struct lane_unit<bf16_w> : scalar_unit<bf16_t> {};
-template <> struct lane_unit<q8_0_w> : q8_0_unit {};
-template <> struct lane_unit<q4_0_w> : q4_0_unit {};
-template <> struct lane_unit<q4_1_w> : q4_1_unit {};
-template <> struct lane_unit<q5_0_w> : q5_0_unit {};
-template <> struct lane_unit<q5_1_w> : q5_1_unit {};
+template <int K> struct lane_unit<q8_0_planes<K>> : q8_0_unit<q8_0_planes<K>> {};
+template <int K> struct lane_unit<q4_0_planes<K>> : q4_0_unit<q4_0_planes<K>> {};
+template <int K> struct lane_unit<q4_1_planes<K>> : q4_1_unit<q4_1_planes<K>> {};
+template <int K> struct lane_unit<q5_0_planes<K>> : q5_0_unit<q5_0_planes<K>> {};
+template <int K> struct lane_unit<q5_1_planes<K>> : q5_1_unit<q5_1_planes<K>> {};
 template <> struct lane_unit<q4_k_w> : q4_k_unit {};
 template <> struct lane_unit<q5_k_w> : q5_k_unit {};
-template <> struct lane_unit<q6_k_w> : q6_k_unit {};
+template <int K> struct lane_unit<q6_k_planes<K>> : q6_k_unit<q6_k_planes<K>> {};

@@ -1,6 +1,6 @@
 // random_fill: a weight of random numbers in its own format, for models whose size matters and whose values do not
 //   A kernel of the runtime: it implements no op and is part of no program. runtime/random-fill.ts computes the same bytes.
-//   layout    y: the weight as 16-bit words, of which every format is a whole number
+//   layout    y: the weight's 16-bit words from `first` on; every format is a whole number of them
 //   launch    any grid, block = BLOCK; a thread writes 8 words at a time
 //   numerics  floats: (sum of four random bytes - 510) · STEP, nearly normal, rounded once to elem_t
 //             quantised: random codes, the scales at their places in each block of BLOCK_WORDS words
@@ -60,14 +60,14 @@ DEVICE u32 random_word(u64 index, int in_block, u32 seed) {
   return bits_of(elem_t(random_float(index / WORDS, seed))) >> int(index % WORDS) * 16 & 0xffff;
 }
 
-KERNEL void random_fill(u16* y, u64 count, u32 seed) {
+KERNEL void random_fill(u16* y, u64 first, u64 count, u32 seed) {
   const bool aligned = (u64(y) & 15) == 0;
   const u64 step = u64(grid_size()) * BLOCK * GROUP;
   for (u64 at = (u64(block_id()) * BLOCK + thread_id()) * GROUP; at < count; at += step) {
-    int in_block = BLOCK_WORDS > 0 ? int(at % u64(BLOCK_WORDS > 0 ? BLOCK_WORDS : 1)) : 0;
+    int in_block = BLOCK_WORDS > 0 ? int((first + at) % u64(BLOCK_WORDS > 0 ? BLOCK_WORDS : 1)) : 0;
     u32 word[GROUP];
     UNROLL for (int i = 0; i < GROUP; i++) {
-      word[i] = random_word(at + i, in_block, seed);
+      word[i] = random_word(first + at + i, in_block, seed);
       if (++in_block == BLOCK_WORDS) in_block = 0;
     }
     if (aligned && at + GROUP <= count) {

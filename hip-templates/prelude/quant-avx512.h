@@ -43,7 +43,7 @@ DEVICE f32x16 nibble_table(group_scale s) { return nibble_table(s.step - f32x16{
 template <class Format> struct decode32_nibbles {  // blocks of 32 that end in their nibbles
   static constexpr bool present = true;
   static DEVICE vec<float, 32> at(const u8* block, int) {
-    const f32x16 table = nibble_table(Format::scale(block, 0));
+    const f32x16 table = nibble_table(Format::scale(whole_block<Format>{block}, 0));
     const i32x16 q = widen_u8<16>(block + Format::block_bytes - 16);
     return pair(permuted(table, q), permuted(table, q >> 4));
   }
@@ -62,7 +62,7 @@ template <> struct decode32<q8_0_format> {
 template <> struct decode32<q4_k_format> {
   static constexpr bool present = true;
   static DEVICE vec<float, 32> at(const u8* block, int i) {
-    const f32x16 table = nibble_table(q4_k_format::scale(block, i));
+    const f32x16 table = nibble_table(k_scale(block, i >> 5));
     const u8* q = block + 16 + (i >> 6) * 32;
     const int shift = i >> 3 & 4;
     return pair(permuted(table, widen_u8<16>(q) >> shift), permuted(table, widen_u8<16>(q + 16) >> shift));
@@ -73,7 +73,7 @@ template <> struct decode32<q4_k_format> {
 template <class Format> struct decode32_five_bits {
   static constexpr bool present = true;
   static DEVICE vec<float, 32> at(const u8* block, int) {
-    const group_scale s = Format::scale(block, 0);
+    const group_scale s = Format::scale(whole_block<Format>{block}, 0);
     const u32 high = load_unaligned<u32>(block + Format::block_bytes - 20);
     const i32x16 q = widen_u8<16>(block + Format::block_bytes - 16);
     const i32x16 first = plus_16(q & 15, high), second = plus_16(q >> 4, high >> 16);

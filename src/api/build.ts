@@ -1,6 +1,7 @@
 // Ahead-of-time compiling: every kernel of a model, for targets whose GPUs need not be here, into the kernel cache and
 // into a bundle to ship.
 import { z } from 'zod'
+import { sourcesOf } from '../../codegen/program.ts'
 import { findTargets } from '../../codegen/targets.ts'
 import { type Target, targetId } from '../../ir/target.ts'
 import { type BundleReport, exportBundle } from '../../runtime/cache-bundle.ts'
@@ -93,7 +94,7 @@ async function compilerOf(target: Target): Promise<string> {
 /** Every kernel of the model's programs, each once, with all entries that any program uses. */
 function jobsOf(plan: ModelPlan, target: Target): CompileJob[] {
   const jobs = new Map<string, CompileJob>()
-  for (const source of plan.programs.flatMap(({ kernels }) => kernels)) {
+  for (const source of plan.programs.flatMap(sourcesOf)) {
     const known = jobs.get(source.id)
     const kernels = [...new Set([...(known?.kernels ?? []), ...source.entries])].sort() // as loading asks for them
     jobs.set(source.id, { ...(known ?? compileJob(source, target)), kernels })

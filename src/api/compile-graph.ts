@@ -15,6 +15,7 @@ import {
   type TensorType,
 } from '../../ir/type.ts'
 import { verify } from '../../ir/verify.ts'
+import { fromBlocks, weightLayout } from '../../ir/weight-layout.ts'
 import type { OptLevel, PassRecord } from '../../passes/pass.ts'
 import { optimise } from '../../passes/pipeline.ts'
 import { DeviceModel } from '../../runtime/device-model.ts'
@@ -160,9 +161,11 @@ export class CompiledGraph implements Disposable, AsyncDisposable {
     if (!this.#loaded) return this.#runReference(given, bound)
     const { executable } = this.#loaded
     for (const [name, tensor] of Object.entries(given)) {
-      const { dtype } = this.graph.types[`%${name}`]!
+      const type = this.graph.types[`%${name}`]!
+      const { dtype } = type
       const is32 = dtype === 'f32' || dtype === 'i32' || dtype === 'u32'
-      executable.setInput(name, is32 ? tensor.data : encodeValues(dtype, tensor.data))
+      const layout = weightLayout(type, executable.program.target)
+      executable.setInput(name, is32 ? tensor.data : fromBlocks(type, layout, encodeValues(dtype, tensor.data)))
     }
     executable.sendInputs()
     executable.run(bound)

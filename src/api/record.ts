@@ -13,6 +13,7 @@ import type { Target } from '../../ir/target.ts'
 import { targetId } from '../../ir/target.ts'
 import { decodeTensor, encodeValues } from '../../ir/tensor-bytes.ts'
 import { type Bindings, bindShape, byteSize, product } from '../../ir/type.ts'
+import { fromBlocks } from '../../ir/weight-layout.ts'
 import type { CompileService } from '../../runtime/compile-service.ts'
 import { makeFolder } from '../../runtime/file-layer.ts'
 import { compileJob } from '../../runtime/kernel-compiler.ts'
@@ -183,8 +184,11 @@ class Recording {
         continue
       }
       const bytes = new Uint8Array(buffer.bytes)
-      for (const part of buffer.parts!)
-        await source.read(part.weight, part.type, bytes.subarray(part.offset, part.offset + part.bytes), 0)
+      for (const part of buffer.parts!) {
+        const inBlocks = new Uint8Array(part.bytes)
+        await source.read(part.weight, part.type, inBlocks, 0)
+        bytes.set(fromBlocks(part.type, part.layout, inBlocks), part.offset)
+      }
       this.#buffers.set(id, {
         bytes: bytes.length,
         before: this.#file(`buffers/${String(this.#buffers.size).padStart(3, '0')}.bin`, bytes),

@@ -98,9 +98,9 @@ export function randomWeightSource(model: ModelSource, fill: RandomFill): Weight
   const { read } = weightSource(model)
   return {
     read,
-    fill({ weight, type, address, bytes }, stream) {
+    fill({ weight, type, address, bytes, offset }, stream) {
       if (type.shape.length < 2) return false
-      fill.fill(type.dtype, seedOf(weight), address, bytes, stream)
+      fill.fill(type.dtype, seedOf(weight), address, bytes, stream, offset)
       return true
     },
   }

@@ -24,30 +24,20 @@ const thorough = ['gfx942', 'gfx1100', 'sm_90']
 
 /**
  * Least part of what a kernel loads that comes by loads of 16 bytes, each instruction counted once; the rest are scales
- * of blocks, page tables and residuals. AMD's memory takes 16 bytes at any address. NVIDIA's wants them at a multiple of
- * 16, where blocks of 18 to 34 and of 210 bytes are not: words of 4 or 8 bytes are the widest that any of them permits.
+ * of blocks, page tables and residuals.
  */
 const leastWide = 0.8
 /** Where lanes take less at a time: shares as they are, so that they do not fall further. */
 const narrower: readonly (readonly [form: RegExp, share: number])[] = [
-  [/^gemv\w* q4_1/, 0.5], // blocks of 20 bytes: scale and minimum are a word beside each 16 bytes of codes
-  [/^gemv\w* q6_k/, 0.6], // a lane's elements lie together in x: 8 bytes of high bits, two times 8 of low bits
   [/^gemv\w* q5_[01]/, 0.65], // 6 or 8 bytes of scale, minimum and high bits beside each 16 of codes
-  [/^gemv\w* q8_0/, 0.65], // a scale of 2 bytes for each 32 elements, and residuals a word at a time
+  [/^gemv\w* q6_k/, 0.75], // scales of 16 elements, and half of the bytes of upper bits in two pieces
   [/^attention.* (q8_0|f8) cache/, 0.6], // 8 elements a lane, as the other caches have, are 8 bytes
 ]
 const leastOf = (name: string): number => narrower.find(([form]) => form.test(name))?.[1] ?? leastWide
-const unalignedOnNvidia = new Set(['q4_0', 'q4_1', 'q5_0', 'q5_1', 'q8_0', 'q6_k'])
 
-function fault(target: Target, name: string, found: MemoryInstructions): string | undefined {
-  const format = /^gemv\w* (\w+)/.exec(name)?.[1] ?? ''
+function fault(name: string, found: MemoryInstructions): string | undefined {
   const share = wideShare(found)
   if (found.scratch > 0) return `${found.scratch} instructions use scratch memory`
-  if (target.platform === 'nvidia' && unalignedOnNvidia.has(format)) {
-    const narrow = [...found.loads].filter(([bits]) => bits < 32).reduce((sum, [, count]) => sum + count, 0)
-    const words = [...found.loads].filter(([bits]) => bits >= 32).reduce((sum, [, count]) => sum + count, 0)
-    return narrow > words / 2 ? `${narrow} loads of less than 4 bytes beside ${words} others` : undefined
-  }
   return share < leastOf(name) ? `only ${percent(share)} of its loads are 16 bytes wide` : undefined
 }
 
@@ -119,7 +109,7 @@ test.each(targets.map((target) => [targetId(target), target] as const))(
           target.platform === 'nvidia' ? nvidiaInstructions(image, entry) : amdInstructions(texts.get(source)!, entry)
         const own = resources.find((kernel) => kernel.name === entry)!
         const { waves, maxWaves } = occupancy(own, target, block, ldsBytes)!
-        const wrong = fault(target, name, found)
+        const wrong = fault(name, found)
         if (index > 0 && found.scratch === 0) continue // combines what the first kernel of the call left
         rows.push({ name, entry, found, waves, maxWaves })
         if (wrong) faults.push(`${name}: ${entry} on ${targetId(target)}: ${wrong}; loads ${listed(found)}`)

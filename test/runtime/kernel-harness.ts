@@ -18,6 +18,7 @@ import { bindInputs, executeReference } from '../../ir/reference.ts'
 import type { Target } from '../../ir/target.ts'
 import { decodeTensor, encodeValues } from '../../ir/tensor-bytes.ts'
 import { type Bindings, bindShape, byteSize, type Dtype, isCache, type TensorType } from '../../ir/type.ts'
+import { fromBlocks, weightLayout } from '../../ir/weight-layout.ts'
 import { type CompileService, createCompileService } from '../../runtime/compile-service.ts'
 import { compileHostKernel } from '../../runtime/host-compiler.ts'
 import { hostLibraryPath } from '../../runtime/host-library.ts'
@@ -130,12 +131,17 @@ function launchesOf({ program, bindings, bytes }: Prepared) {
       ),
     }))
     .filter(({ grid }) => grid > 0)
+  const onDevice = (name: string) => {
+    const { type } = program.buffers[name]!
+    const given = bytes.get(name)
+    return given && fromBlocks(type, weightLayout(type, program.target), given)
+  }
   return {
     buffers,
     sizes,
     launches,
     contents: buffers.map((name, i) =>
-      program.buffers[name]!.kind === 'counters' ? new Uint8Array(sizes[i]!) : bytes.get(name),
+      program.buffers[name]!.kind === 'counters' ? new Uint8Array(sizes[i]!) : onDevice(name),
     ),
   }
 }

@@ -8,6 +8,7 @@ import { emitSource } from '../../codegen/source.ts'
 import { findTarget } from '../../codegen/targets.ts'
 import { packageRoot } from '../../ir/package-root.ts'
 import { quantFormats } from '../../ir/quant.ts'
+import { planes } from '../../ir/weight-layout.ts'
 import { spills } from '../../runtime/code-object.ts'
 import { createCompileService } from '../../runtime/compile-service.ts'
 import { openKernelCache } from '../../runtime/kernel-cache.ts'
@@ -18,15 +19,19 @@ const text = /* cpp */ `
 #include "prelude/tile.h"
 #include "prelude/dot.h"
 #include "prelude/atomic.h"
-${Object.keys({ ...quantFormats, f32: 0, f16: 0, bf16: 0 })
+${[
+  ...Object.keys({ ...quantFormats, f32: 0, f16: 0, bf16: 0 }).map((type) => [type, `${type}_w`] as const),
+  ...Object.keys(planes).map((type) => [`${type}_planes`, `${type}_planes<2048>`] as const),
+]
   .map(
-    (
+    ([
+      name,
       type,
-    ) => `extern "C" __global__ __launch_bounds__(BLOCK) void gemv_${type}(float* y, const u8* w, const elem_t* x, i32 K, i32 M) {
+    ]) => `extern "C" __global__ __launch_bounds__(BLOCK) void gemv_${name}(float* y, const u8* w, const elem_t* x, i32 K, i32 M) {
   for (int m = block_id() * WAVES + wave_id(); m < M; m += grid_size() * WAVES) {
     vec<float, 16> acc = splat<16>(0.f);
-    const u8* row = w + m * ${type}_w::row_bytes(K);
-    for (int k = lane_id() * 16; k < K; k += WAVE * 16) ${type}_w::dot<16>(acc, row, k, load<16>(x + k));
+    const u8* row = w + m * ${type}::row_bytes(K);
+    for (int k = lane_id() * 16; k < K; k += WAVE * 16) ${type}::dot<16>(acc, row, k, load<16>(x + k));
     const float sum = wave_reduce(hsum(acc), Add{});
     if (lane_id() == 0) y[m] = sum;
   }

@@ -46,6 +46,12 @@ describe.each([
         const expected = new Uint8Array(bytes + 64).fill(0xee)
         randomBytes(type, 12345, expected.subarray(shift, shift + bytes))
         expect(got, `${type}, ${shift} bytes off`).toEqual(expected)
+        const offset = 14 // a part of it, from a place within a block on
+        fill.fill(type, 12345, memory.address, bytes - offset, stream, offset)
+        stream.synchronize()
+        expect(driver.viewOf(memory.address, bytes - offset), `${type}, a part`).toEqual(
+          expected.subarray(shift + offset, shift + bytes),
+        )
       }
   })
 

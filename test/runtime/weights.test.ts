@@ -84,7 +84,7 @@ function programOf(groups: readonly (readonly { name: string; bytes: number }[])
   const buffers = groups.map((group) => {
     let offset = 0
     const parts = group.map(({ name, bytes }) => {
-      const part = { weight: name, type: bytesType(bytes), offset, bytes }
+      const part = { weight: name, type: bytesType(bytes), offset, bytes, layout: 'blocks' }
       offset += bytes
       return part
     })
@@ -149,6 +149,7 @@ describe('the list of reads', () => {
           bytes,
           address,
           type: bytesType(bytes),
+          layout: 'blocks' as const,
         }))
         const reads = planReads(backwards ? targets.toReversed() : targets, sourceOf(laid), sizes)
         const covered = reads
@@ -190,9 +191,10 @@ describe('the list of reads', () => {
       bytes,
       type: bytesType(bytes),
       address: BigInt(i * 10000),
+      layout: 'blocks' as const,
     }))
     const reads = planReads(
-      [...targets, { weight: 'made', bytes: 4, type: bytesType(4), address: 1n }],
+      [...targets, { weight: 'made', bytes: 4, type: bytesType(4), address: 1n, layout: 'blocks' }],
       sourceOf(laid),
       sizes,
     )
