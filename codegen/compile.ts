@@ -6,6 +6,7 @@ import { opNamed } from '../ir/op.ts'
 import type { Target } from '../ir/target.ts'
 import { type Bindings, byteSize, elementCount, type TensorType } from '../ir/type.ts'
 import { weightLayout } from '../ir/weight-layout.ts'
+import { launchesEarly } from './early-launch.ts'
 import { evaluate } from './extent.ts'
 import type { Defines, KernelSpec, Params, Site } from './kernel.ts'
 import { kernelSpecs } from './kernels/index.ts'
@@ -212,6 +213,7 @@ class ProgramBuilder {
         grid,
         block,
         ldsBytes: ldsBytes ?? 0,
+        ...(launchesEarly(spec.template, target, this.#calls.length) ? { early: true } : {}),
         cost: i === 0 ? cost : { bytes: 0, flops: 0 },
       })
     }

@@ -53,6 +53,8 @@ export interface KernelCall {
   readonly grid: Extent
   readonly block: number
   readonly ldsBytes: number
+  /** it may be launched before the calls ahead of it are done: it waits for them itself */
+  readonly early?: boolean
   /** bytes moved and arithmetic done; 0 for the later stages of a call with several */
   readonly cost: { readonly bytes: Extent; readonly flops: Extent }
 }

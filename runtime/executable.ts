@@ -145,6 +145,7 @@ export class Executable implements Disposable {
       grid: [now(call.grid)],
       block: [call.block],
       ldsBytes: call.ldsBytes,
+      ...(call.early ? { early: true } : {}),
       args: call.args.map((arg) =>
         arg.kind === 'scalar'
           ? { kind: 'i32', value: now(arg.value) }

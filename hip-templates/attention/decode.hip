@@ -38,6 +38,7 @@ DEVICE void attention_tile(int tile, const q_t* queries, const attention_call& c
 #if P_SPLITS == 1
 KERNEL void attention_decode(y_t* y, const q_t* q, const kv_t* k_cache, const kv_t* v_cache, const i32* positions, const i32* seq,
                       const i32* page_table, i32 T, i32 M) {
+  await_earlier_launches();
   const attention_call call = {y, nullptr, nullptr, nullptr, k_cache, v_cache, positions, seq, page_table, M};
   const int tiles = T * KV_HEADS * HEAD_PARTS;
   for (int tile = block_id(); tile < tiles; tile += grid_size()) attention_tile(tile, q, call);
@@ -45,6 +46,7 @@ KERNEL void attention_decode(y_t* y, const q_t* q, const kv_t* k_cache, const kv
 #else
 KERNEL void attention_split(y_t* y, float* partial, float* weights, u32* arrivals, const q_t* q, const kv_t* k_cache,
                      const kv_t* v_cache, const i32* positions, const i32* seq, const i32* page_table, i32 T, i32 M) {
+  await_earlier_launches();
   const attention_call call = {y, partial, weights, arrivals, k_cache, v_cache, positions, seq, page_table, M};
   const int tiles = T * KV_HEADS * HEAD_PARTS * SPLITS;
   for (int tile = block_id(); tile < tiles; tile += grid_size()) attention_tile(tile, q, call);

@@ -219,8 +219,11 @@ DEVICE void add_others(const rope_call& call, const attention_place& at, int cac
 DEVICE void rope_attention_tile(int tile, const rope_call& call) {
   float* const lds = dyn_lds<float>();
   const attention_place at = place_of(tile, call.attention);
-  if (at.idle()) return store_nothing(call.attention, at);
-  if (at.from >= at.to) return;
+  if (at.idle()) {
+    await_earlier_launches();
+    return store_nothing(call.attention, at);
+  }
+  if (at.from >= at.to) return await_earlier_launches();
   /** what this split reads from the cache ends here; does the token's own position belong to it? */
   const int cached = max_int(at.from, min_int(at.to, first_new(call, at)));
   const bool own = at.to > at.position;
@@ -232,6 +235,7 @@ DEVICE void rope_attention_tile(int tile, const rope_call& call) {
   angles.make(at.position, call.factors);
   s.ask();
   keep_order();
+  await_earlier_launches();
   block_sync();  // the tile before may still be read
   KEEP_LOOP for (int row = wave_id(); row < BLOCK_HEADS; row += WAVES) {
     lane_head q;
@@ -261,4 +265,5 @@ KERNEL void rope_attention(y_t* y, float* partial, float* weights, u32* arrivals
                           by_lane(q), by_lane(k), by_lane(v), k_cache, v_cache, factors, T};
   const int tiles = T * KV_HEADS * HEAD_PARTS * SPLITS;
   for (int tile = block_id(); tile < tiles; tile += grid_size()) rope_attention_tile(tile, call);
+  await_earlier_launches();  // a block without a tile
 }

@@ -205,7 +205,7 @@ DEVICE void write_tile(const matmul_call& call, int n, int columns, const float*
 
 DEVICE void gemv_share(const matmul_call& call, const norm_t* norm) {
   const share own;
-  if (own.count == 0 || call.tokens == 0) return;
+  if (own.count == 0 || call.tokens == 0) return await_earlier_launches();
   const post at;
   const int turns = ceil_div(own.count, COLUMNS * TEAMS), last = own.first + own.count - 1;
   const auto column_of = [&](int turn) { return own.first + (turn * TEAMS + at.team) * COLUMNS; };
@@ -223,6 +223,7 @@ DEVICE void gemv_share(const matmul_call& call, const norm_t* norm) {
     const w_rows rows(call.w, column_of(0), last, at);
     UNROLL for (int d = 0; d < DEPTH; d++) ring[d].load(rows, at.segment * STEPS + d);
   }
+  await_earlier_launches();
   if constexpr (PASSES == 1) {
     filling.fill(x, call, norm, 0);
     block_sync();

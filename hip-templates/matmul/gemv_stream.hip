@@ -245,7 +245,7 @@ template <class X> struct activations {
 /** All columns of a block. */
 DEVICE void gemv_share(const matmul_call& call, const norm_t* norm) {
   const share own;
-  if (own.count == 0 || call.tokens == 0) return;
+  if (own.count == 0 || call.tokens == 0) return await_earlier_launches();
   const post at;
   const int batches = ceil_div(own.count, ROWS * TEAMS), last = own.first + own.count - 1;
   const auto column_of = [&](int batch) { return own.first + (batch * TEAMS + at.team) * ROWS; };
@@ -260,6 +260,7 @@ DEVICE void gemv_share(const matmul_call& call, const norm_t* norm) {
     UNROLL for (int d = 0; d < DEPTH; d++)
       if (d < batches) ring[d].load(call.w, at, column_of(d), last);
   }
+  await_earlier_launches();
   x.load(at, (u8*)(tiles + ceil_div(2 * SUMS, 4) * 4), squares);
 
   int buffer = 0;

@@ -43,5 +43,6 @@ DEVICE void add_rms_norm_tile(int t, y_t* sum, y_t* y, const a_t* a, const b_t* 
 }
 
 KERNEL void add_rms_norm(y_t* sum, y_t* y, const a_t* a, const b_t* b, const w_t* w, i32 T) {
+  await_earlier_launches();
   for (int t = block_id(); t < T; t += grid_size()) add_rms_norm_tile(t, sum, y, a, b, w);
 }

@@ -51,5 +51,6 @@ DEVICE void rms_norm_tile(int t, y_t* y, const x_t* x, const w_t* w) {
 }
 
 KERNEL void rms_norm(y_t* y, const x_t* x, const w_t* w, i32 T) {
+  await_earlier_launches();
   for (int t = block_id(); t < T; t += grid_size()) rms_norm_tile(t, y, x, w);
 }

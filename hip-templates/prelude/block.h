@@ -2,6 +2,9 @@
 // waves.
 //   block_sync()              all threads of the block meet; LDS and global writes before it are seen after it
 //   block_reduce(v, Op{})     over the block, to all threads, the same bits in each; vanishes at BLOCK == 1
+//   await_earlier_launches()  what the launches before this one wrote is there; a kernel that calls it is started early
+//                             where devices can do that: until then it may read weights, inputs of the step and state of
+//                             earlier steps, and write nothing. Every thread must call it, also one without work
 //   LDS(T, name, n);          declares the static LDS array T name[n], aligned to 16 bytes; not initialised
 //   dyn_lds<T>()              the LDS bytes that the launch asked for, aligned to 16 bytes
 #pragma once
@@ -21,6 +24,13 @@ DEVICE void block_sync() { __syncthreads(); }
 #else
 DEVICE void block_sync() { hiphost_barrier(); }
 #endif
+
+DEVICE void await_earlier_launches() {
+#if ON_NVIDIA && !defined(P_STAGED) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");  // the next launch may take what room there is
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
 
 #if ON_HOST
 #define LDS(T, name, n) HIPHOST_LDS(T, name, n)

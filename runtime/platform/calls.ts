@@ -62,6 +62,8 @@ export interface Calls {
     fn: Pointer, gridX: number, gridY: number, gridZ: number, blockX: number, blockY: number, blockZ: number,
     ldsBytes: number, stream: Pointer, params: Pointer | null,
   ): Status
+  /** a launch that may start before the one ahead of it in the stream is done; `config` is `earlyLaunchConfig` */
+  launchEarly?(config: Pointer, fn: Pointer, params: Pointer | null): Status
 
   alloc(out: Out64, bytes: number): Status
   free(address: Pointer): Status
@@ -165,6 +167,7 @@ export const optionalCalls: ReadonlySet<CallName> = new Set<Exclude<CallName, Re
   'setFunctionAttribute',
   'occupancy',
   'launchCooperative',
+  'launchEarly',
   'hostDeviceAddress',
   'allocAsync',
   'freeAsync',

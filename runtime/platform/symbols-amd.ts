@@ -46,6 +46,7 @@ export const amdSymbols: SymbolTable = {
   // biome-ignore format: grid, block, then the rest
   launch: direct('hipModuleLaunchKernel', 'pointer', 'u32', 'u32', 'u32', 'u32', 'u32', 'u32',
     'u32', 'pointer', 'pointer', 'pointer'),
+  launchEarly: { absent: 'HIP starts a kernel when those ahead of it in the stream are done' },
   // biome-ignore format: as launch
   launchCooperative: direct('hipModuleLaunchCooperativeKernel', 'pointer', 'u32', 'u32', 'u32', 'u32', 'u32', 'u32',
     'u32', 'pointer', 'pointer'),

@@ -11,6 +11,7 @@ export const hostSymbols: SymbolTable = {
   uuid: read,
   lastMessage: { ...direct('hiphostLastMessage'), returns: 'text' },
   hostDeviceAddress: { absent: 'all memory is the host’s' },
+  launchEarly: { absent: 'launches run one after the other' },
   launchCooperative: { absent: 'blocks up to the number of threads always run at once' },
   setFunctionAttribute: { absent: 'any amount of LDS is plain memory' },
 }

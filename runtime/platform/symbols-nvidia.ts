@@ -46,6 +46,13 @@ export const nvidiaSymbols: SymbolTable = {
   // biome-ignore format: as launch
   launchCooperative: direct('cuLaunchCooperativeKernel', 'pointer', 'u32', 'u32', 'u32', 'u32', 'u32', 'u32',
     'u32', 'pointer', 'pointer'),
+  launchEarly: {
+    symbol: 'cuLaunchKernelEx',
+    adapt(bind): Calls['launchEarly'] {
+      const launch = bind('cuLaunchKernelEx', ['pointer', 'pointer', 'pointer', 'pointer'])
+      return launch && ((config, fn, params) => launch(config, fn, params, null))
+    },
+  },
 
   alloc: direct('cuMemAlloc_v2', 'pointer', 'size'),
   free: direct('cuMemFree_v2', 'pointer'),
