@@ -252,21 +252,24 @@ function ropeLds(params: Params, target: Target, site: Site): number {
   return ldsBytes + 4 * (2 * shapeOf(site).channels + blockHeads)
 }
 
+/** Of the weights that heads are normed with, if they are. */
+const normType = ({ types }: Site, name: string): string => (types[name] ? elementType(types[name].dtype) : 'void')
+
 export const ropeAttentionKernel = defineKernel({
   implements: ropeAttention,
   template: 'attention/rope_decode.hip',
-  args: ['y', 'partial', 'weights', 'arrivals', 'q', 'k', 'v', ...cacheArgs, 'factors', 'T', 'M'],
+  args: ['y', 'partial', 'weights', 'arrivals', 'q', 'k', 'v', ...cacheArgs, 'factors', 'q_norm', 'k_norm', 'T', 'M'],
   strided: ['q', 'k', 'v'],
-  serves: (site) => {
-    if (site.types.q_norm || site.types.k_norm) return 'heads are normed by another kernel'
-    return firstReason(isDecode(site), servesCache(site), servesRows(site, ['q', 'k', 'v']))
-  },
+  serves: (site) => firstReason(isDecode(site), servesCache(site), servesRows(site, ['q', 'k', 'v'])),
   fixed: (site) => ({
     ...fixed(site),
     ...angleDefines(site),
     P_TOKENS: Number(shapeOf(site).T),
     P_K: elementType(typeAt(site, 'k').dtype),
     P_V: elementType(typeAt(site, 'v').dtype),
+    P_Q_NORM: normType(site, 'q_norm'),
+    P_K_NORM: normType(site, 'k_norm'),
+    P_EPS: (site.attrs.eps as number | undefined) ?? 1,
     ...placeDefines('q', rowsOf(site, 'q')),
     ...placeDefines('k', rowsOf(site, 'k')),
     ...placeDefines('v', rowsOf(site, 'v')),

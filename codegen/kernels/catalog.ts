@@ -306,7 +306,7 @@ function attentions({ heads: H, kvHeads, channels: C, page }: CatalogShape): Cat
         { scale: c ** -0.5 },
       ),
     )
-  const rotateAttend = (name: string, T: number, kv: Dtype, x: Dtype = 'f32') =>
+  const rotateAttend = (name: string, T: number, kv: Dtype, x: Dtype = 'f32', norm?: FloatType) =>
     entry(name, (g) => {
       const operands = {
         q: g.input('q', tensor(x, [T, H, C])),
@@ -317,8 +317,10 @@ function attentions({ heads: H, kvHeads, channels: C, page }: CatalogShape): Cat
         positions: g.input('positions', tensor('i32', [T])),
         seq: g.input('seq', tensor('i32', [T])),
         page_table: g.input('page_table', tensor('i32', [T, 'M'])),
+        q_norm: norm && g.weight('q_norm', norm, [C]),
+        k_norm: norm && g.weight('k_norm', norm, [C]),
       }
-      const attrs = { theta: 500000, dims: C, style: 'half-split', scale: C ** -0.5 } as const
+      const attrs = { theta: 500000, dims: C, style: 'half-split', scale: C ** -0.5, eps: norm && 1e-6 } as const
       const { y, k_cache, v_cache } = ropeAttention(operands, attrs)
       return { y, k_appended: k_cache, v_appended: v_cache }
     })
@@ -345,6 +347,7 @@ function attentions({ heads: H, kvHeads, channels: C, page }: CatalogShape): Cat
     attend('attention, many tokens, 64 channels', 'T', 'f16', 'f32', 64),
     rotateAttend('rope_attention, one token, f16 cache', 1, 'f16'),
     rotateAttend('rope_attention, one token, bf16', 1, 'bf16', 'bf16'),
+    rotateAttend('rope_attention, one token, normed heads', 1, 'f16', 'f32', 'f32'),
     rotateAttend('rope_attention, 32 tokens, f16 cache', 32, 'f16'),
     rotateAttend('rope_attention, one token, q8_0 cache', 1, 'q8_0'),
     rotateAttend('rope_attention, one token, f8 cache', 1, 'f8_e4m3'),

@@ -1,8 +1,9 @@
 // rope_attention for few tokens: q and k are rotated, k and v appended to the caches, and each token attends to what its
 // request has then: y[t,h,:] = Σ_l softmax_l(scale · rope(q)[t,h,:]·k[l,:]) · v[l,:]
+// where there are weights for it, heads of q and k are normed first: x[c] · rsqrt(mean_c(x²) + EPS) · norm[c]
 //   layout    y: y_t[T, H, C] row-major; q, k, v: tokens STRIDE apart from OFFSET; positions, seq: i32[T]; page_table:
-//             i32[R, M]; caches: kv_t[P, Hkv, PAGE, C]; factors: f32[dims/2] or null; partial, weights, arrivals (absent
-//             where SPLITS = 1): as in decode.hip
+//             i32[R, M]; caches: kv_t[P, Hkv, PAGE, C]; factors: f32[dims/2] or null; q_norm, k_norm: [C] or null; partial,
+//             weights, arrivals (absent where SPLITS = 1): as in decode.hip
 //   launch    grid = T · Hkv · HEAD_PARTS · SPLITS, block = BLOCK; blocks as in decode.hip
 //   appends   the block whose split ends with a token's own position appends it. No block reads what this launch writes:
 //             rows of tokens of this step come from k and v, rounded as the cache would
@@ -16,6 +17,15 @@
 #endif
 #ifndef P_V
 #define P_V f32_t
+#endif
+#ifndef P_Q_NORM
+#define P_Q_NORM void  // element types of the weights that heads are normed with; void: they are not
+#endif
+#ifndef P_K_NORM
+#define P_K_NORM void
+#endif
+#ifndef P_EPS
+#define P_EPS 1e-6f  // added to the mean square of a head
 #endif
 #ifndef P_TOKENS
 #define P_TOKENS 0  // T where it is known; 0: any
@@ -43,6 +53,9 @@
 
 typedef P_K k_t;
 typedef P_V v_t;
+typedef P_Q_NORM q_norm_t;
+typedef P_K_NORM k_norm_t;
+constexpr float EPS = float(P_EPS);
 constexpr int TOKENS = P_TOKENS;
 constexpr int Q_STRIDE = P_Q_STRIDE, Q_OFFSET = P_Q_OFFSET, K_STRIDE = P_K_STRIDE, K_OFFSET = P_K_OFFSET;
 constexpr int V_STRIDE = P_V_STRIDE, V_OFFSET = P_V_OFFSET;
@@ -57,6 +70,8 @@ struct rope_call {
   const v_t* v;
   kv_t *k_cache, *v_cache;
   const float* factors;
+  const q_norm_t* q_norm;
+  const k_norm_t* k_norm;
   i32 T;
 };
 
@@ -101,6 +116,17 @@ struct lane_head {
   template <class X> DEVICE void load(const X* x) {
     each_of_lane<LANE_CHANNELS>([&](int n) { v[n] = float(x[min_int(lane_channel(n), C - 1)]); });
   }
+  /** The rms_norm of the head, where there are weights for it. */
+  template <class W> DEVICE void norm(const W* weights) {
+    if constexpr (!same_type<W, void>::value) {
+      lane_head w;
+      w.load(weights);
+      float squares = 0.f;
+      each_of_lane<LANE_CHANNELS>([&](int n) { squares = lane_channel(n) < C ? fma_f32(v[n], v[n], squares) : squares; });
+      const float scale = rsqrt_f32(wave_reduce(squares, Add{}) * (1.f / C) + EPS);
+      each_of_lane<LANE_CHANNELS>([&](int n) { v[n] *= scale * w.v[n]; });
+    }
+  }
   DEVICE void turn(const lane_angles& angles) {
     each_of_lane<LANE_PAIRS>([&](int n) {
       const float a = v[2 * n], b = v[2 * n + 1];
@@ -131,6 +157,7 @@ DEVICE void put_key_value(const rope_call& call, int t, int kv, const lane_angle
   if (wave_id() == wave % WAVES) {
     lane_head k;
     k.load(call.k + K_OFFSET + size_t(t) * K_STRIDE + kv * C);
+    k.norm(call.k_norm);
     k.turn(angles);
     k.put_kept(lds + LDS_K, place.in(call.k_cache));
   }
@@ -240,6 +267,7 @@ DEVICE void rope_attention_tile(int tile, const rope_call& call) {
   KEEP_LOOP for (int row = wave_id(); row < BLOCK_HEADS; row += WAVES) {
     lane_head q;
     q.load(call.q + Q_OFFSET + size_t(at.t) * Q_STRIDE + (at.block_head() + min_int(row, at.block_heads() - 1)) * C);
+    q.norm(call.q_norm);
     q.turn(angles);
     put_query(lds, row, q.v, [](int n) { return lane_channel(n); });
   }
@@ -259,10 +287,10 @@ DEVICE void rope_attention_tile(int tile, const rope_call& call) {
 
 KERNEL void rope_attention(y_t* y, float* partial, float* weights, u32* arrivals, const q_t* q, const k_t* k, const v_t* v,
                     kv_t* k_cache, kv_t* v_cache, const i32* positions, const i32* seq, const i32* page_table,
-                    const float* factors, i32 T, i32 M) {
+                    const float* factors, const q_norm_t* q_norm, const k_norm_t* k_norm, i32 T, i32 M) {
   const rope_call call = {{by_lane(y), by_lane(partial), by_lane(weights), by_lane(arrivals), k_cache, v_cache, positions,
                            seq, page_table, M},
-                          by_lane(q), by_lane(k), by_lane(v), k_cache, v_cache, factors, T};
+                          by_lane(q), by_lane(k), by_lane(v), k_cache, v_cache, factors, q_norm, k_norm, T};
   const int tiles = T * KV_HEADS * HEAD_PARTS * SPLITS;
   for (int tile = block_id(); tile < tiles; tile += grid_size()) rope_attention_tile(tile, call);
   await_earlier_launches();  // a block without a tile

@@ -104,6 +104,7 @@ function ropeCase(
     style = 'half-split',
     factors = false,
     merged = false,
+    norms = [],
     grid = 0,
     kernel = ropeAttentionKernel,
   }: {
@@ -111,6 +112,8 @@ function ropeCase(
     readonly style?: 'half-split' | 'interleaved'
     readonly factors?: boolean
     readonly merged?: boolean
+    /** dtypes of the weights that heads of q and k are normed with */
+    readonly norms?: readonly [q?: FloatType | undefined, k?: FloatType | undefined]
     readonly grid?: number
     readonly kernel?: KernelSpec
   } = {},
@@ -121,7 +124,7 @@ function ropeCase(
   const T = positions.length
   const width = (H + 2 * Hkv) * C
   return {
-    name: `rope_attention ${shape.name}${merged ? ', merged' : ''}${grid ? ` in ${grid} blocks` : ''}`,
+    name: `rope_attention ${shape.name}${merged ? ', merged' : ''}${norms.length ? `, normed ${norms}` : ''}${grid ? ` in ${grid} blocks` : ''}`,
     graph: (g) => {
       const x = g.input('x', tensor(q, [T, width]))
       const part = (name: string, from: number, heads: number) =>
@@ -139,8 +142,10 @@ function ropeCase(
           seq: g.input('seq', tensor('i32', [T])),
           page_table: g.input('page_table', tensor('i32', ['R', 'M'])),
           factors: factors ? g.weight('factors', 'f32', [dims / 2]) : undefined,
+          q_norm: norms[0] && g.weight('q_norm', norms[0], [C]),
+          k_norm: norms[1] && g.weight('k_norm', norms[1], [C]),
         },
-        { theta: 10000, dims, style, scale: 1 / Math.sqrt(C), window, dtype: y },
+        { theta: 10000, dims, style, scale: 1 / Math.sqrt(C), window, dtype: y, eps: norms.length ? 0.01 : undefined },
       )
       g.output('y', made.y)
       g.output('k', made.k_cache)
@@ -153,6 +158,8 @@ function ropeCase(
       v: noise(5, T * Hkv * C),
       k_cache: noise(2, P * Hkv * page * C, 2),
       v_cache: cachedValues(shape),
+      q_norm: noise(6, C).map((w) => 1 + w / 2),
+      k_norm: noise(7, C).map((w) => 1 + w / 2),
       factors: Array.from({ length: dims / 2 }, (_, i) => 1 + (i % 3) / 2),
       positions,
       seq: requests.flatMap((list, r) => list.map(() => r)),
@@ -323,6 +330,7 @@ const narrow = (['q8_0', 'f8_e4m3'] as const).flatMap((kv) => {
     attentionCase(shape, T, 'split', [attentionSplitKernel]),
     attentionCase({ ...shape, C: 64, requests: [range(30, 45)] }, 'T', 'prefill', [attentionPrefillKernel]),
     ropeCase({ ...shape, C: 64 }, { merged: true }),
+    ropeCase({ ...shape, C: 64 }, { norms: ['f32', 'bf16'] }),
     ropeCase({ ...shape, q: 'bf16', y: 'bf16' }, { dims: 32, style: 'interleaved' }),
   ]
 })
@@ -351,6 +359,10 @@ export const attentionCases: readonly KernelCase[] = [
       [7, 9, 63],
     ],
   }),
+  ropeCase(shapes[4]!, { merged: true, norms: ['f32', 'f32'] }),
+  ropeCase(shapes[2]!, { dims: 16, norms: ['bf16', 'f16'], grid: 3 }),
+  ropeCase(shapes[7]!, { dims: 6, style: 'interleaved', norms: [undefined, 'f32'] }),
+  ropeCase({ ...shapes[6]!, requests: [[70, 71, 72]] }, { norms: ['f32'] }),
   ropeCase({ ...shapes[1]!, name: 'not split' }, { kernel: unsplit(ropeAttentionKernel) }),
   ...narrow,
   ...prompts.map((shape) => attentionCase(shape, 'T', 'prefill', [attentionPrefillKernel])),
