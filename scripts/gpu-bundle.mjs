@@ -29,6 +29,7 @@ export async function bundleSuite(folder, { standAlone = false } = {}) {
     'gpu-suite': 'test/gpu/main.ts',
     'first-token': 'test/gpu/first-token.ts',
     'story-worker': 'test/gpu/story-worker.ts',
+    'cold-start': 'bench/cold-start.ts',
   }
   const named = standAlone ? { ...entries, ...alone } : entries
   await build({

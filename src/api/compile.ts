@@ -1,7 +1,12 @@
 // Checkpoint → Model: open, lower, fuse, choose kernels, compile, load. The whole way on one page.
+import { isDeepStrictEqual } from 'node:util'
+import { findTarget } from '../../codegen/targets.ts'
+import type { Target } from '../../ir/target.ts'
 import type { PassRecord } from '../../passes/pass.ts'
 import type { CompiledKernel, CompileProgress } from '../../runtime/compile-service.ts'
 import { DeviceModel } from '../../runtime/device-model.ts'
+import type { DeviceReport } from '../../runtime/platform/devices.ts'
+import { wakeDevice } from '../../runtime/platform/wake.ts'
 import type { LoadProgress, WeightSource } from '../../runtime/weights.ts'
 import { decodeFeedback } from '../engine/device-decoding.ts'
 import { DeviceStepper } from '../engine/device-stepper.ts'
@@ -14,10 +19,12 @@ import { type Checkpoint, type ModelSource, openCheckpoint } from '../loader/che
 import { knownArchitectures } from '../models/index.ts'
 import { type CompileOptions, type CompileSettings, compileOptions, readOptions } from '../options.ts'
 import { createTokenizer } from '../tokenizer/create-tokenizer.ts'
+import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { type ComputeDevice, type Device, findDevice, openDevice } from './device.ts'
 import { checkMemory } from './memory-check.ts'
 import { Model, type ModelParts, releaseAll } from './model.ts'
 import { ModelPlan } from './plan.ts'
+import { StepGraphs } from './step-graphs.ts'
 
 /** What happens while a model is compiled and loaded; each may be called many times. */
 export interface CompileEvents {
@@ -52,13 +59,23 @@ export async function compileParts(
   const settings = readOptions(compileOptions, options)
   const given = settings.device
   const search = new AbortController()
-  // a GPU's runtime takes its time to say what is there: files are read meanwhile
+  // a GPU's runtime takes its time to say what is there and to open it: files are read and kernels chosen meanwhile
   const found = typeof given === 'string' ? findDevice(given, search.signal) : undefined
+  const awake = found?.then(wakeDevice, () => undefined)
   const owned: (Disposable | AsyncDisposable)[] = []
   try {
     const checkpoint = await openCheckpoint(path, { architectures: knownArchitectures })
     owned.push(checkpoint)
-    const tokenizer = createTokenizer(checkpoint.tokenizer)
+    let made: Tokenizer | undefined
+    const tokenizerOf = () => {
+      made ??= createTokenizer(checkpoint.tokenizer)
+      return made
+    }
+    const graphs = new StepGraphs(checkpoint, settings, events.onPass)
+    const planFor = (target: Target | undefined) => new ModelPlan(checkpoint, settings, target, graphs)
+    const early = found && awake ? await planMeanwhile(awake, found, graphs, planFor, tokenizerOf) : undefined
+    const tokenizer = tokenizerOf()
+    await awake
     const device =
       typeof given === 'object'
         ? given
@@ -69,14 +86,11 @@ export async function compileParts(
             ...(events.onCompiled ? { onCompiled: events.onCompiled } : {}),
             ...(events.saveTemps ? { saveTemps: events.saveTemps } : {}),
           })
+    void awake?.then((context) => context?.[Symbol.dispose]()) // the driver holds it now
     if (device !== given) owned.push(device)
     events.onDevice?.(device)
-    const plan = new ModelPlan(
-      checkpoint,
-      settings,
-      device.kind === 'device' ? device.target : undefined,
-      events.onPass,
-    )
+    const target = device.kind === 'device' ? device.target : undefined
+    const plan = early && target && isDeepStrictEqual(early.target, target) ? early : planFor(target)
     events.onPlan?.(plan)
     const stepper =
       device.kind === 'reference'
@@ -86,10 +100,49 @@ export async function compileParts(
     return { checkpoint, device, tokenizer, stepper, plan, owned }
   } catch (error) {
     search.abort()
+    void awake?.then((context) => context?.[Symbol.dispose]())
     await releaseAll(owned)
     throw error
   }
 }
+
+/**
+ * What can be done while a GPU is looked for and woken: graphs as any GPU needs them, then programs for the one that was
+ * found, then the tokenizer. Undefined where nothing was left to wait for, or there is no GPU. The device's own steps begin at
+ * turns in between, so what keeps this thread longest comes last.
+ */
+async function planMeanwhile(
+  awake: Promise<unknown>,
+  found: Promise<DeviceReport>,
+  graphs: StepGraphs,
+  planFor: (target: Target) => ModelPlan,
+  tokenizerOf: () => Tokenizer,
+): Promise<ModelPlan | undefined> {
+  let isOver = false
+  awake.finally(() => {
+    isOver = true
+  })
+  const kinds = ['sample', 'decode'] as const
+  await turn()
+  if (isOver) return undefined
+  for (const kind of kinds) {
+    graphs.get(kind, 1, true)
+    await turn()
+  }
+  const report = await found
+  if (report.platform !== 'amd' && report.platform !== 'nvidia') return undefined
+  const plan = planFor(findTarget(report.properties!.targetId))
+  for (const kind of kinds) {
+    await turn()
+    plan.program(kind)
+  }
+  await turn()
+  tokenizerOf()
+  return plan
+}
+
+/** Lets everything that waits for this thread have its turn. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 function referenceStepper(checkpoint: Checkpoint, plan: ModelPlan): Stepper {
   const { chunk, pageSize, pages, maxBatch } = plan

@@ -8,10 +8,10 @@ import type { Graph } from '../../ir/graph.ts'
 import { printGraph } from '../../ir/print.ts'
 import { type Target, targetId } from '../../ir/target.ts'
 import type { Bindings } from '../../ir/type.ts'
-import type { PassRecord } from '../../passes/pass.ts'
-import { batchFor, batchSizes, type StepGraph, type StepKind, stepGraph, stepKinds } from '../engine/programs.ts'
+import { batchFor, batchSizes, type StepGraph, type StepKind, stepKinds } from '../engine/programs.ts'
 import type { ModelSource } from '../loader/checkpoint.ts'
 import type { CompileSettings } from '../options.ts'
+import { StepGraphs } from './step-graphs.ts'
 
 const largestDefaultContext = 8192
 
@@ -29,21 +29,18 @@ export class ModelPlan {
   readonly maxBatch: number
   /** none: for the reference executor */
   readonly target: Target | undefined
-  readonly #checkpoint: ModelSource
   readonly #settings: CompileSettings
-  readonly #onPass: ((kind: StepKind, record: PassRecord) => void) | undefined
-  readonly #graphs = new Map<string, StepGraph>()
+  readonly #graphs: StepGraphs
   readonly #programs = new Map<string, Program>()
 
   constructor(
     checkpoint: ModelSource,
     settings: CompileSettings,
     target?: Target,
-    onPass?: (kind: StepKind, record: PassRecord) => void,
+    graphs = new StepGraphs(checkpoint, settings),
   ) {
-    this.#checkpoint = checkpoint
     this.#settings = settings
-    this.#onPass = onPass
+    this.#graphs = graphs
     this.target = target
     this.context = settings.context ?? Math.min(checkpoint.config.contextLength, largestDefaultContext)
     this.chunk = Math.min(settings.chunk, this.context)
@@ -59,21 +56,7 @@ export class ModelPlan {
   }
 
   #graph(kind: StepKind, batch: number): StepGraph {
-    const key = `${kind} ${batch}`
-    const known = this.#graphs.get(key)
-    if (known) return known
-    const { activations, kvDtype, pageSize, optLevel } = this.#settings
-    const onGpu = this.target !== undefined && this.target.platform !== 'host'
-    const made = stepGraph(
-      this.#checkpoint,
-      kind,
-      { activations, kvDtype: kvDtype === 'f8' ? 'f8_e4m3' : (kvDtype ?? (onGpu ? 'f16' : 'f32')), pageSize },
-      optLevel,
-      this.#onPass && ((record) => this.#onPass!(kind, record)),
-      batch,
-    )
-    this.#graphs.set(key, made)
-    return made
+    return this.#graphs.get(kind, batch, this.target !== undefined && this.target.platform !== 'host')
   }
 
   /** The graph as the front end wrote it. */

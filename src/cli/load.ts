@@ -40,11 +40,18 @@ export interface SampleFlags {
   readonly ignoreEos?: boolean
 }
 
-/** How long each stage took, ms. */
+/** How long loading took, ms, and what came of it. */
 export interface LoadReport {
   readonly loadMs: number
+  /** when each stage was over, ms from the start of the process */
+  readonly reached: Readonly<Record<Stage, number>>
+  /** from the first read of a weight to the last that arrived */
+  readonly weightsMs: number
   readonly kernels: { readonly total: number; readonly fromCache: number }
 }
+
+/** `program`: our own code is read; `device`: files are opened and the device too; `model`: nothing is left to load */
+export type Stage = 'program' | 'device' | 'plan' | 'kernels' | 'weights' | 'model'
 
 const given = <T extends object>(options: T): T =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
@@ -90,10 +97,16 @@ export async function loadModel(
   progress.update('device   looking for one; the first time on a CPU, its library is compiled')
   const start = performance.now()
   let kernels = { total: 0, fromCache: 0 }
+  let weightsMs = 0
+  const reached: Partial<Record<Stage, number>> = { program: start }
+  const reach = (stage: Stage): void => {
+    reached[stage] ??= performance.now()
+  }
   const events: CompileEvents = {
     signal,
     ...(flags.saveTemps ? { saveTemps: flags.saveTemps } : {}),
     onDevice(device) {
+      reach('device')
       if (device.kind === 'reference' && device.reason) {
         // a slower device than asked for is said even where progress is not
         process.stderr.write(`device   ${device.id}: ${device.name} (${device.reason}): exact and slow\n`)
@@ -107,6 +120,7 @@ export async function loadModel(
     },
     onPlan(plan) {
       const program = plan.target && plan.program()
+      reach('plan')
       const kernels = program ? `, ${program.calls.length} kernels a token` : ''
       const launches = program?.persistent
         ? `${kernels}, ${program.persistent.stages.length} of them in one launch`
@@ -120,6 +134,7 @@ export async function loadModel(
       )
     },
     onKernels({ done, total, fromCache, label }) {
+      if (done === total) reach('kernels')
       kernels = { total, fromCache }
       progress.update(`kernels  ${bar(done / total)} ${done}/${total}, ${fromCache} from cache  ${label}`)
       if (done === total)
@@ -128,6 +143,10 @@ export async function loadModel(
         )
     },
     onWeights({ bytes, totalBytes, seconds }) {
+      if (bytes === totalBytes) {
+        reach('weights')
+        weightsMs = seconds * 1000
+      }
       progress.update(`weights  ${bar(bytes / totalBytes)} ${megabytes(bytes)} of ${megabytes(totalBytes)}`)
       if (bytes === totalBytes)
         progress.line(`weights  ${megabytes(totalBytes)} loaded, ${loadingRate(bytes, seconds)}`)
@@ -136,7 +155,9 @@ export async function loadModel(
   }
   try {
     const model = await compile(path, compileSettings(flags), events)
-    return { model, report: { loadMs: performance.now() - start, kernels } }
+    reach('model')
+    const stages = reached as LoadReport['reached']
+    return { model, report: { loadMs: performance.now() - start, kernels, reached: stages, weightsMs } }
   } finally {
     progress.clear()
   }

@@ -63,7 +63,7 @@ export function summary({ timings: t, reason, tokenIds, seed }: GenerationResult
 
 const asJson = (
   result: GenerationResult,
-  { loadMs, kernels }: LoadReport,
+  { loadMs, kernels, reached, weightsMs }: LoadReport,
   device: string,
   firstAt: number | undefined,
 ) => ({
@@ -76,6 +76,8 @@ const asJson = (
   timings: {
     load_ms: loadMs,
     first_token_ms: firstAt ?? null,
+    reached_ms: reached,
+    weights_ms: weightsMs,
     kernels: kernels.total,
     kernels_from_cache: kernels.fromCache,
     prompt_tokens: result.timings.promptTokens,

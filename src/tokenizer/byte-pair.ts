@@ -5,7 +5,7 @@ import { MergeTable } from './merge.ts'
 
 export interface BytePairModel {
   /** id of a piece; pieces that only special parsing may produce are absent */
-  readonly ids: ReadonlyMap<string, number>
+  readonly ids: Pick<ReadonlyMap<string, number>, 'get'>
   /** first merges first */
   readonly merges: readonly (readonly [left: string, right: string])[]
   /** a word that is a token as a whole is not merged */

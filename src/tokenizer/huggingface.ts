@@ -79,8 +79,8 @@ export function createHuggingFaceTokenizer(source: HuggingFaceTokenizerSource): 
   for (const [piece, id] of vocab) pieces[id] = piece
   for (const token of addedTokens) pieces[token.id] = token.text
   const special = new Set(addedTokens.filter((token) => token.special).map((token) => token.id))
-  const idOf = new Map(vocab)
-  for (const token of addedTokens) idOf.set(token.text, token.id)
+  const added = new Map(addedTokens.map((token) => [token.text, token.id]))
+  const idOf = (text: string) => added.get(text) ?? vocab.get(text)
 
   const parts = buildParts(path, file, kind)
   const encodeWord = kind === 'BPE' ? bytePairWords(file, vocab, special) : packageWords(path, parts, vocab, model)
@@ -88,8 +88,8 @@ export function createHuggingFaceTokenizer(source: HuggingFaceTokenizerSource): 
   const eosText = textOf(config.eos_token)
   const unkText = model.unk_token ?? textOf(config.unk_token)
   const ends = endsOf(parts, config, idOf, bosText, eosText)
-  const bosId = bosText === undefined ? ends.prefix[0] : idOf.get(bosText)
-  const eosId = eosText === undefined ? undefined : idOf.get(eosText)
+  const bosId = bosText === undefined ? ends.prefix[0] : idOf(bosText)
+  const eosId = eosText === undefined ? undefined : idOf(eosText)
   const { bytesOf, stripLeadingSpace } = pieceBytes(path, file, addedTokens)
 
   return makeTokenizer(
@@ -98,7 +98,7 @@ export function createHuggingFaceTokenizer(source: HuggingFaceTokenizerSource): 
       special,
       bosId,
       eosIds: eosId === undefined ? [] : [eosId],
-      unkId: unkText === undefined ? undefined : idOf.get(unkText),
+      unkId: unkText === undefined ? undefined : idOf(unkText),
       ...ends,
       stripLeadingSpace,
       chatTemplate: source.chatTemplate ?? chatTemplateOf(config),
@@ -164,8 +164,12 @@ type EncodeWord = (word: string, ids: number[]) => void
 
 function bytePairWords(file: TokenizerFile, vocab: Map<string, number>, special: Set<number>): EncodeWord {
   const { model } = file
-  const ids = new Map(vocab)
-  for (const [piece, id] of vocab) if (special.has(id)) ids.delete(piece)
+  const ids = {
+    get(piece: string) {
+      const id = vocab.get(piece)
+      return id !== undefined && special.has(id) ? undefined : id
+    },
+  }
   const encoder = new BytePairEncoder({
     ids,
     merges: (model.merges ?? []).map((merge) => {
@@ -259,7 +263,7 @@ function makeEncoder(tokens: readonly HuggingFaceAddedToken[], parts: Parts, enc
 function endsOf(
   parts: Parts,
   config: Partial<ConfigFile>,
-  idOf: ReadonlyMap<string, number>,
+  idOf: (text: string) => number | undefined,
   bosText: string | undefined,
   eosText: string | undefined,
 ): { prefix: number[]; suffix: number[] } {
@@ -267,7 +271,7 @@ function endsOf(
   const tokens = parts.post_processor ? parts.post_processor([text], null, true).tokens : [text]
   const cut = tokens.indexOf(text)
   const idsOf = (list: (string | undefined)[]) =>
-    list.map((token) => (token === undefined ? undefined : idOf.get(token))).filter((id) => id !== undefined)
+    list.map((token) => (token === undefined ? undefined : idOf(token))).filter((id) => id !== undefined)
   let prefix = idsOf(tokens.slice(0, cut))
   let suffix = idsOf(tokens.slice(cut + 1))
   if (/^(Code)?Llama|^Gemma/.test(config.tokenizer_class ?? '')) {
@@ -300,7 +304,9 @@ function readVocab(path: string, vocab: unknown): Map<string, number> {
       if (!ids.has(entry[0])) ids.set(entry[0], id)
     })
   } else if (vocab && typeof vocab === 'object') {
-    for (const [piece, id] of Object.entries(vocab)) {
+    const given = vocab as Readonly<Record<string, number>>
+    for (const piece in given) {
+      const id = given[piece]!
       if (!Number.isInteger(id) || id < 0 || id >= 2 ** 24) bad(`gives '${piece}' the id ${id}`)
       ids.set(piece, id)
     }

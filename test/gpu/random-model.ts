@@ -59,10 +59,8 @@ export function randomModel(scratch: string, name: ShapeName, options: { readonl
     writeSync(file, Buffer.concat([length, text]))
     if (options.sparse) ftruncateSync(file, 8 + text.length + place)
     else {
-      const normal = normals(1)
-      const random = bytesOf(Uint16Array.from({ length: 2 ** 20 }, () => numberToBf16(0.02 * normal())))
       const ones = bytesOf(new Uint16Array(2 ** 16).fill(numberToBf16(1)))
-      const [weights, norms] = [repeated(random, patternBytes), repeated(ones, patternBytes)]
+      const [weights, norms] = [normalPattern(), repeated(ones, patternBytes)]
       for (const { bytes, norm } of tensors) writePattern(file, norm ? norms : weights, bytes)
     }
   } finally {
@@ -77,6 +75,12 @@ export function randomModel(scratch: string, name: ShapeName, options: { readonl
   return folder
 }
 
+/** bf16 of deviation 0.02 */
+function normalPattern(): Uint8Array {
+  const normal = normals(1)
+  return repeated(bytesOf(Uint16Array.from({ length: 2 ** 20 }, () => numberToBf16(0.02 * normal()))), patternBytes)
+}
+
 const bytesOf = (numbers: Uint16Array): Uint8Array => new Uint8Array(numbers.buffer)
 function repeated(piece: Uint8Array, bytes: number): Uint8Array {
   const out = new Uint8Array(Math.floor(bytes / piece.length) * piece.length)
@@ -87,8 +91,8 @@ function writePattern(file: number, pattern: Uint8Array, bytes: number): void {
   for (let at = 0; at < bytes; at += pattern.length) writeSync(file, pattern, 0, Math.min(pattern.length, bytes - at))
 }
 
-/** The same shape as a GGUF file of one quantised type, the embedding in Q8_0: valid random blocks. */
-export function randomGguf(scratch: string, name: ShapeName, type: 'Q8_0' | 'Q4_0'): string {
+/** The same shape as a GGUF file: bf16, or one quantised type in valid random blocks, the embedding then in Q8_0. */
+export function randomGguf(scratch: string, name: ShapeName, type: 'BF16' | 'Q8_0' | 'Q4_0'): string {
   const path = join(scratch, `random-${name}.${type}.gguf`)
   if (existsSync(path)) return path
   const config = configOf(name)
@@ -98,7 +102,13 @@ export function randomGguf(scratch: string, name: ShapeName, type: 'Q8_0' | 'Q4_
   for (const [long, shape] of Object.entries(shapesOf(config))) {
     const short = shortName(long)
     const stored =
-      shape.length === 1 ? 'f32' : /embd|^output\.weight/.test(short) ? 'q8_0' : (type.toLowerCase() as QuantType)
+      shape.length === 1
+        ? 'f32'
+        : type === 'BF16'
+          ? 'bf16'
+          : /embd|^output\.weight/.test(short)
+            ? 'q8_0'
+            : (type.toLowerCase() as QuantType)
     const bytes = shape.length === 1 ? shape[0]! * 4 : shape[0]! * rowBytes(stored, shape[1]!)
     tensors.push({ name: short, type: stored, shape, data: new Uint8Array(0), offset: place, bytes })
     place += Math.ceil(bytes / 32) * 32
@@ -107,9 +117,9 @@ export function randomGguf(scratch: string, name: ShapeName, type: 'Q8_0' | 'Q4_
   try {
     writeSync(file, ggufBytes({ metadata: metadataOf(source, config, type), tensors }))
     const ones = repeated(new Uint8Array(new Float32Array(1024).fill(1).buffer), patternBytes)
-    const patterns = { q8_0: randomBlocks('q8_0'), q4_0: randomBlocks('q4_0') }
+    const patterns = { f32: ones, bf16: normalPattern(), q8_0: randomBlocks('q8_0'), q4_0: randomBlocks('q4_0') }
     for (const { type: stored, bytes } of tensors) {
-      writePattern(file, stored === 'f32' ? ones : patterns[stored as 'q8_0'], bytes)
+      writePattern(file, patterns[stored as keyof typeof patterns], bytes)
       writeSync(file, new Uint8Array((32 - (bytes % 32)) % 32))
     }
   } finally {
