@@ -128,7 +128,8 @@ async function probe(name: string): Promise<HostCompiler | string> {
 export function kernelFlags(compiler: HostCompiler, request: Pick<HostKernelRequest, 'mode' | 'sanitize'>): string[] {
   const fast = request.mode === 'fast'
   const flags = [
-    ...(request.sanitize ? ['-O1', '-g1'] : [fast ? '-O3' : '-O1']),
+    // threads of emulated waves spend their time in changing places: what optimising takes longer is not won back
+    ...(request.sanitize ? ['-O1', '-g1'] : [fast ? '-O3' : '-Og']),
     ...compiler.native,
     '-std=c++17',
     '-fPIC',

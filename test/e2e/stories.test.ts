@@ -38,14 +38,14 @@ const settings: Record<StoryName, readonly Setting[]> = {
     { device: 'host', optLevel: 3, tokens: 64, runs: 5 },
     { device: 'host-wave32', optLevel: 3, tokens: 8, runs: 1 },
     { device: 'host-wave64', optLevel: 3, tokens: 8, runs: 1 },
-    { device: 'reference', optLevel: 0, tokens: 64, runs: 1 },
-    { device: 'reference', optLevel: 3, tokens: 64, runs: 2 },
+    { device: 'reference', optLevel: 0, tokens: 32, runs: 1 },
+    { device: 'reference', optLevel: 3, tokens: 32, runs: 2 },
   ],
   'story-15m': [
     { device: 'host', optLevel: 0, tokens: 64, runs: 5 },
     { device: 'host', optLevel: 3, tokens: 64, runs: 5 },
-    { device: 'reference', optLevel: 0, tokens: 16, runs: 1 },
-    { device: 'reference', optLevel: 3, tokens: 32, runs: 1 },
+    { device: 'reference', optLevel: 0, tokens: 8, runs: 1 },
+    { device: 'reference', optLevel: 3, tokens: 16, runs: 1 },
   ],
 }
 

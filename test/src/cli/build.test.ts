@@ -4,13 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findToolchains } from '../../../runtime/toolchains.ts'
+import { quickCompiler } from '../../quick-compiler.ts'
 import { rocmforge, story } from './spawn.ts'
 
 const hipRtc = findToolchains().some(({ family, version }) => family === 'hiprtc' && version.startsWith('6.4'))
 if (!hipRtc) console.log('skipped: builds for gfx targets, no hipRTC 6.4 (node scripts/hiprtc.mjs)')
 
 let folder: string
-const env = () => ({ ROCMFORGE_CACHE_DIR: join(folder, 'cache') })
+const quick = await quickCompiler()
+const env = () => ({ ...quick, ROCMFORGE_CACHE_DIR: join(folder, 'cache') })
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'build-'))
 })
@@ -60,7 +62,7 @@ describe('for the host, through a bundle', () => {
   })
 
   test('an import checks each kernel on this machine, and remembers', async () => {
-    const other = { ROCMFORGE_CACHE_DIR: join(folder, 'imported') }
+    const other = { ...quick, ROCMFORGE_CACHE_DIR: join(folder, 'imported') }
     const { code, entries, selfChecks } = await json(['cache', 'import', bundle()], other)
     expect(code).toBe(0)
     expect(selfChecks).toHaveLength(1)
@@ -77,7 +79,7 @@ describe('for the host, through a bundle', () => {
   })
 
   test('verify finds a flipped byte, --remove deletes it, prune and clear empty the cache', async () => {
-    const other = { ROCMFORGE_CACHE_DIR: join(folder, 'imported') }
+    const other = { ...quick, ROCMFORGE_CACHE_DIR: join(folder, 'imported') }
     const host = join(folder, 'imported', 'host')
     const victim = join(host, readdirSync(host).find((name) => name.endsWith('.kernel'))!)
     const bytes = readFileSync(victim)
