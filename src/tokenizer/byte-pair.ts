@@ -6,8 +6,8 @@ import { MergeTable } from './merge.ts'
 export interface BytePairModel {
   /** id of a piece; pieces that only special parsing may produce are absent */
   readonly ids: Pick<ReadonlyMap<string, number>, 'get'>
-  /** first merges first */
-  readonly merges: readonly (readonly [left: string, right: string])[]
+  /** first merges first; `left right` is cut at its first space, which may not be its first character */
+  readonly merges: readonly (string | readonly [left: string, right: string])[]
   /** a word that is a token as a whole is not merged */
   readonly ignoreMerges?: boolean
   /** characters outside the vocabulary become `<0xNN>` pieces */
@@ -24,21 +24,39 @@ const CACHED_WORDS = 20_000
 
 export class BytePairEncoder {
   readonly #model: BytePairModel
-  readonly #table = new MergeTable()
+  readonly #table = new MergeTable((left, right) => this.#mergeOf(left, right))
+  /** `left right`, or both with a NUL between where they were given apart → place in the list of merges */
+  readonly #ranks = new Map<string, number>()
+  /** of the symbols that texts had so far */
+  readonly #pieces: string[] = []
   readonly #byteIds: readonly (number | undefined)[]
   readonly #cache = new Map<string, readonly number[]>()
 
   constructor(model: BytePairModel) {
     this.#model = model
-    model.merges.forEach(([left, right], rank) => {
-      const a = model.ids.get(left)
-      const b = model.ids.get(right)
-      const result = model.ids.get(left + right)
-      if (a !== undefined && b !== undefined && result !== undefined) this.#table.add(a, b, rank, result)
+    // a vocabulary has hundreds of thousands of merges, a text some hundreds: only those are cut and looked up in ids
+    for (const [rank, merge] of model.merges.entries()) {
+      const key = typeof merge === 'string' ? merge : `${merge[0]}\0${merge[1]}`
+      if (!this.#ranks.has(key)) this.#ranks.set(key, rank)
+    }
+    this.#byteIds = Array.from({ length: 256 }, (_, byte) => {
+      const piece = `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`
+      const id = model.ids.get(piece)
+      if (id !== undefined) this.#pieces[id] = piece
+      return id
     })
-    this.#byteIds = Array.from({ length: 256 }, (_, byte) =>
-      model.ids.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`),
-    )
+  }
+
+  #mergeOf(a: number, b: number): readonly [rank: number, result: number] | undefined {
+    const [left, right] = [this.#pieces[a], this.#pieces[b]]
+    if (left === undefined || right === undefined) return undefined
+    const written = left.indexOf(' ', 1) < 0 ? this.#ranks.get(`${left} ${right}`) : undefined
+    const apart = this.#ranks.get(`${left}\0${right}`)
+    const rank = Math.min(written ?? Number.POSITIVE_INFINITY, apart ?? Number.POSITIVE_INFINITY)
+    const result = rank === Number.POSITIVE_INFINITY ? undefined : this.#model.ids.get(left + right)
+    if (result === undefined) return undefined
+    this.#pieces[result] = left + right
+    return [rank, result]
   }
 
   /** Appends the ids of `word` to `ids`. */
@@ -64,8 +82,10 @@ export class BytePairEncoder {
       const id = ids.get(char)
       const bytes = id === undefined && byteFallback ? this.#bytes(char) : undefined
       const unknown = id === undefined && !bytes
-      if (id !== undefined) symbols.push(id)
-      else if (bytes) symbols.push(...bytes)
+      if (id !== undefined) {
+        this.#pieces[id] = char
+        symbols.push(id)
+      } else if (bytes) symbols.push(...bytes)
       else if (unkId !== undefined && !(fuseUnk && wasUnknown)) symbols.push(unkId)
       wasUnknown = unknown
     }

@@ -103,13 +103,10 @@ type EncodeText = (text: string, afterToken: boolean, ids: number[]) => void
 
 function gpt2Text(source: GgufTokenizerSource, ids: Map<string, number>, unkId: number | undefined): EncodeText {
   const { patterns, ignoreMerges = false, normalize } = preTokenizer(source.pre)
-  const merges = (source.merges ?? badTokenizer('a gpt2-type vocabulary needs tokenizer.ggml.merges')).map(
-    (merge, index) => {
-      const cut = merge.indexOf(' ', 1)
-      if (cut < 0) badTokenizer(`tokenizer.ggml.merges[${index}] is '${merge}', not two pieces with a space between`)
-      return [merge.slice(0, cut), merge.slice(cut + 1)] as const
-    },
-  )
+  const merges = source.merges ?? badTokenizer('a gpt2-type vocabulary needs tokenizer.ggml.merges')
+  const wrong = merges.findIndex((merge) => merge.indexOf(' ', 1) < 0)
+  if (wrong >= 0)
+    badTokenizer(`tokenizer.ggml.merges[${wrong}] is '${merges[wrong]}', not two pieces with a space between`)
   const encoder = new BytePairEncoder({ ids, merges, ignoreMerges, unkId })
   return (text, _afterToken, found) => {
     const normal = normalize ? text.normalize(normalize) : text

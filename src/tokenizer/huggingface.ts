@@ -172,11 +172,7 @@ function bytePairWords(file: TokenizerFile, vocab: Map<string, number>, special:
   }
   const encoder = new BytePairEncoder({
     ids,
-    merges: (model.merges ?? []).map((merge) => {
-      if (typeof merge !== 'string') return merge
-      const cut = merge.indexOf(' ', 1)
-      return [merge.slice(0, cut), merge.slice(cut + 1)] as const
-    }),
+    merges: model.merges ?? [],
     ignoreMerges: model.ignore_merges ?? false,
     byteFallback: model.byte_fallback ?? false,
     unkId: model.unk_token ? vocab.get(model.unk_token) : undefined,

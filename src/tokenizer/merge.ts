@@ -5,9 +5,15 @@ import { fail } from '../../ir/diagnostic.ts'
 
 /** Which pairs of symbols merge, into what, and in which order. Symbols are small integers. */
 export class MergeTable {
+  readonly #lookUp: ((left: number, right: number) => readonly [rank: number, result: number] | undefined) | undefined
   readonly #index = new Map<number, number>()
   readonly #ranks: number[] = []
   readonly #results: number[] = []
+
+  /** `lookUp` knows merges that were not added; it is asked when a text first has the pair. */
+  constructor(lookUp?: (left: number, right: number) => readonly [rank: number, result: number] | undefined) {
+    this.#lookUp = lookUp
+  }
 
   /** Lower ranks merge first. A pair given twice keeps its better rank. */
   add(left: number, right: number, rank: number, result: number): void {
@@ -73,7 +79,12 @@ export class MergeTable {
 
   #find(left: number, right: number): number {
     if (left < 0 || right < 0) return -1
-    return this.#index.get(pairKey(left, right)) ?? -1
+    const known = this.#index.get(pairKey(left, right))
+    if (known !== undefined) return known
+    const found = this.#lookUp?.(left, right)
+    if (!found) return -1
+    this.add(left, right, ...found)
+    return this.#ranks.length - 1
   }
 }
 
