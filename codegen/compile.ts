@@ -6,7 +6,7 @@ import { opNamed } from '../ir/op.ts'
 import type { Target } from '../ir/target.ts'
 import { type Bindings, byteSize, elementCount, type TensorType } from '../ir/type.ts'
 import { weightLayout } from '../ir/weight-layout.ts'
-import { launchesEarly } from './early-launch.ts'
+import { markEarly } from './early-launch.ts'
 import { evaluate } from './extent.ts'
 import type { Defines, KernelSpec, Params, Site } from './kernel.ts'
 import { kernelSpecs } from './kernels/index.ts'
@@ -78,7 +78,7 @@ class ProgramBuilder {
       limits,
       kernels: [...this.#kernels.values()].map(({ source, entries }) => ({ ...source, entries: [...entries] })),
       conversions: this.#conversions(),
-      calls: this.#calls,
+      calls: markEarly(this.#calls, (call) => this.#kernels.get(call.source)!.source.template, target),
       buffers: Object.fromEntries(this.#buffers),
       arenaBytes,
       outputs,
@@ -213,7 +213,6 @@ class ProgramBuilder {
         grid,
         block,
         ldsBytes: ldsBytes ?? 0,
-        ...(launchesEarly(spec.template, target, this.#calls.length) ? { early: true } : {}),
         cost: i === 0 ? cost : { bytes: 0, flops: 0 },
       })
     }

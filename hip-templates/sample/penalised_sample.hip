@@ -26,7 +26,6 @@ KERNEL void penalised_survey(u32* survey, float* changed, const float* logits, c
                              const float* frequency, const float* presence, const i32* ids, const float* values,
                              const float* temperature, const i32* top_k, const float* top_p, const float* min_p,
                              const u32* seed, i32 R, i32 M) {
-  await_earlier_launches();
   u32* const surveys = by_lane(survey);
   // waves do not wait for each other
   KEEP_LOOP for (int item = block_id() * WAVES + wave_id(); item < R * GROUPS; item += grid_size() * WAVES) {
@@ -47,7 +46,6 @@ KERNEL void penalised_survey(u32* survey, float* changed, const float* logits, c
 }
 
 KERNEL void penalised_decide(i32* y, const u32* survey, const float* changed, i32 R) {
-  await_earlier_launches();
   for (int r = block_id(); r < R; r += grid_size()) {
     const i32 token = decide(changed + size_t(r) * COLUMNS, {(u32*)survey + size_t(r) * SURVEY});
     if (thread_id() == 0) y[r] = token;
@@ -63,7 +61,6 @@ struct Publication {
 
 KERNEL void publish_decide(i32* token, i32* ring, i32* next_positions, i32* next_step, u32* arrivals, const u32* survey,
                            const float* changed, const i32* positions, const i32* step, i32 R) {
-  await_earlier_launches();
   const Publication to = {by_lane(token), by_lane(ring), by_lane(next_positions), by_lane(next_step), by_lane(arrivals),
                           by_lane(positions), by_lane(step)};
   const float* const logits = by_lane(changed);
