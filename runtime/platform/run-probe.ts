@@ -55,7 +55,9 @@ export function runProbe(options: ProbeOptions): Promise<ProbeAnswer> {
     child.on('close', (code, signal) => {
       const told = parse(output)
       if (told) return end(told)
-      const last = errors.trim().split('\n').slice(-3).join(' · ')
+      const lines = errors.trim().split('\n')
+      const thrown = lines.find((line) => /^\w*Error\b/.test(line)) // of Node, which writes a stack and more behind it
+      const last = thrown ?? lines.slice(-3).join(' · ')
       const how = timedOut
         ? `the runtime did not answer within ${timeoutMs / 1000} s`
         : `the runtime crashed (${signal ?? `exit code ${code}`})`

@@ -59,6 +59,12 @@ describe('a probe that goes wrong', () => {
     expect(answer).toEqual({ status: 'failed', detail: 'the runtime crashed (SIGABRT): free(): invalid pointer' })
   })
 
+  test('an error of its own', async () => {
+    const broken = script(`import 'a-package-that-is-not-there'`)
+    const answer = await runProbe({ platform: 'amd', library: 'x', program: broken })
+    expect(answer).toMatchObject({ detail: expect.stringMatching(/exit code 1\): Error.*a-package-that-is-not-there/) })
+  })
+
   test('a hang', async () => {
     const hang = script('setInterval(() => {}, 1000)')
     const answer = await runProbe({ platform: 'amd', library: 'x', program: hang, timeoutMs: 300 })
