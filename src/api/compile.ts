@@ -129,9 +129,9 @@ async function planMeanwhile(
     graphs.get(kind, 1, true)
     await turn()
   }
-  const report = await found
-  if (report.platform !== 'amd' && report.platform !== 'nvidia') return undefined
-  const plan = planFor(findTarget(report.properties!.targetId))
+  const { library, properties } = await found
+  if (!library || !properties) return undefined // no GPU
+  const plan = planFor(findTarget(properties.targetId))
   for (const kind of kinds) {
     await turn()
     plan.program(kind)
