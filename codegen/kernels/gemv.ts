@@ -42,32 +42,36 @@ export const gemv = (family: Family): KernelSpec =>
 
 /**
  * A lane's unit of a row (lane_unit.h): elements, registers that it takes on its way, scales, and of x in fixed point
- * (fixed_x.h) the registers of sums for each part and the neighbours that share a step.
+ * (fixed_x.h) the neighbours that share a step, and registers of its sums: for each part, and in all.
  */
 interface Unit {
   readonly elements: number
   readonly words: number
   readonly groups: number
-  readonly starts: number
   readonly span: number
+  readonly starts: number
+  readonly bases: number
 }
 const units: Partial<Record<Dtype, Unit>> = {
-  q8_0: { elements: 16, words: 5, groups: 1, starts: 0, span: 32 },
-  q4_0: { elements: 32, words: 5, groups: 1, starts: 1, span: 32 },
-  q4_1: { elements: 32, words: 5, groups: 1, starts: 1, span: 32 },
-  q5_0: { elements: 32, words: 6, groups: 1, starts: 1, span: 32 },
-  q5_1: { elements: 32, words: 6, groups: 1, starts: 1, span: 32 },
-  q4_k: { elements: 32, words: 8, groups: 2, starts: 2, span: 64 },
-  q5_k: { elements: 32, words: 12, groups: 2, starts: 2, span: 64 },
-  q6_k: { elements: 32, words: 11, groups: 2, starts: 2, span: 128 },
+  q8_0: { elements: 16, words: 5, groups: 1, span: 32, starts: 0, bases: 0 },
+  q4_0: { elements: 32, words: 5, groups: 1, span: 32, starts: 1, bases: 0 },
+  q4_1: { elements: 32, words: 5, groups: 1, span: 32, starts: 0, bases: 1 },
+  q5_0: { elements: 32, words: 6, groups: 1, span: 32, starts: 1, bases: 0 },
+  q5_1: { elements: 32, words: 6, groups: 1, span: 32, starts: 0, bases: 1 },
+  q4_k: { elements: 32, words: 8, groups: 2, span: 64, starts: 0, bases: 2 },
+  q5_k: { elements: 32, words: 12, groups: 2, span: 64, starts: 0, bases: 2 },
+  q6_k: { elements: 32, words: 11, groups: 2, span: 128, starts: 2, bases: 0 },
 }
 
-function unitOf(dtype: Dtype, K: number): Unit {
-  const known = units[dtype]
+/** Of rows that give every lane of a wave so much: runs of both groups of a pair. */
+const longQ4K: Unit = { elements: 64, words: 12, groups: 2, span: 64, starts: 0, bases: 2 }
+
+function unitOf(dtype: Dtype, K: number, wave: number): Unit {
+  const known = dtype === 'q4_k' && K >= 64 * wave ? longQ4K : units[dtype]
   if (known) return known
   const bytes = rowBytes(dtype, 1)
   const elements = [16 / bytes, 4, 2].find((n) => K % n === 0) ?? 1
-  return { elements, words: Math.max(1, (elements * bytes) / 4), groups: 0, starts: 0, span: 1 }
+  return { elements, words: Math.max(1, (elements * bytes) / 4), groups: 0, span: 1, starts: 0, bases: 0 }
 }
 
 /** Signed bytes of an element of x in fixed point: as exact as y is. */
@@ -77,11 +81,15 @@ const digitsOf = ({ types }: Site): number => (types.y!.dtype === 'f32' ? 3 : 2)
 const stagedTokens = (tokens: number, tokenBytes: number): number =>
   Math.max(1, Math.min(tokens, Math.floor(32768 / tokenBytes)))
 
+/** The largest divisor of n that is at most `most`, or 1. */
+const divisorUpTo = (most: number, n: number): number =>
+  most <= 1 ? 1 : n % most === 0 ? most : divisorUpTo(most - 1, n)
+
 /** How the waves of a block share a row, and what a batch of theirs is. Constants of gemv_stream.hip by the same names. */
 function layoutOf(params: Params, target: Target, site: Site) {
   const { K, N, parts } = shapeOf(site)
   const { P_BLOCK, P_BLOCKS_PER_CU, P_CHUNKS, P_ROWS, P_DEPTH, P_TURNS, P_HELD } = params as Record<string, number>
-  const unit = unitOf(site.types.w!.dtype, K)
+  const unit = unitOf(site.types.w!.dtype, K, target.wave)
   const [tokens, waves] = [tokensOf(site), P_BLOCK! / target.wave]
   const segments = Math.ceil(K / unit.elements / (target.wave * P_CHUNKS!))
   const teams = Math.floor(waves / segments)
@@ -89,9 +97,12 @@ function layoutOf(params: Params, target: Target, site: Site) {
   const together = P_HELD ? tokens : Math.min(tokens, unit.elements > 8 ? 1 : 2)
   const fixed = P_HELD && unit.groups > 0
   const digits = digitsOf(site)
-  const xUnit = fixed ? (digits * unit.elements) / 4 + 1 + unit.starts * (digits - 1) : unit.elements + unit.groups
+  const xUnit = fixed
+    ? (digits * unit.elements) / 4 + 1 + unit.starts * (digits - 1) + unit.bases
+    : unit.elements + unit.groups
   const x = together * (P_HELD ? P_CHUNKS! : 1) * xUnit
-  const alive = x + P_DEPTH! * P_CHUNKS! * lines * unit.words + lines * together
+  const kept = divisorUpTo(Math.min(P_DEPTH!, Math.floor(16 / (lines * together))), P_DEPTH!)
+  const alive = x + P_DEPTH! * P_CHUNKS! * lines * unit.words + kept * lines * together
   const tokenBytes = Math.ceil((digits * K + 4 * (K / unit.span)) / 16) * 16
   const sumBytes = 8 * P_TURNS! * P_DEPTH! * teams * lines * tokens * (segments | 1)
   return {
@@ -106,7 +117,7 @@ function layoutOf(params: Params, target: Target, site: Site) {
     /** about as many as compilers take: what is alive, addresses, and on AMD what their schedulers bring forward */
     registers:
       target.platform === 'nvidia' && fixed
-        ? alive + (unit.words % 4 ? 37 : 29) + 2 * (P_CHUNKS! - 1) + 8 * (together - 1)
+        ? alive + (unit.elements > 32 ? 25 : unit.words % 4 ? 37 : 30) + 2 * (P_CHUNKS! - 1) + 8 * (together - 1)
         : alive * (target.platform !== 'amd' ? 1.1 : together > 1 ? 2 : 1.5) +
           32 +
           (unit.groups ? 20 : 0) +
@@ -141,7 +152,7 @@ function modelledTime(params: Params, target: Target, site: Site): number {
   const { K, N, parts } = shapeOf(site)
   const { P_BLOCK, P_BLOCKS_PER_CU, P_CHUNKS, P_ROWS, P_DEPTH } = params as Record<string, number>
   const { segments, teams, lines, columns, body } = layoutOf(params, target, site)
-  const unit = unitOf(site.types.w!.dtype, K)
+  const unit = unitOf(site.types.w!.dtype, K, target.wave)
   const tokens = tokensOf(site)
   const batches = Math.ceil(columns / (P_ROWS! * teams))
   const loads = P_BLOCKS_PER_CU! * teams * segments * batches * lines * P_CHUNKS!
@@ -235,7 +246,7 @@ function bestGuess(target: Target, site: Site): Params | undefined {
 function streamSpace(target: Target, site: Site): Record<string, readonly number[]> {
   const guess = bestGuess(target, site)
   const { K } = shapeOf(site)
-  const chunks = Math.ceil(K / unitOf(site.types.w!.dtype, K).elements / target.wave)
+  const chunks = Math.ceil(K / unitOf(site.types.w!.dtype, K, target.wave).elements / target.wave)
   return {
     ...Object.fromEntries(
       Object.entries(choices).map(([name, values]): [string, readonly number[]] => {

@@ -143,15 +143,28 @@ constexpr int TOGETHER = HELD ? TOKENS : min_int(TOKENS, unit_t::ELEMS > 8 ? 1 :
 
 CONSTANT int power_of_two_from(int n) { return n <= 1 ? 1 : 2 * power_of_two_from((n + 1) / 2); }
 
-/** Adds values[line · TOGETHER + t] over the wave and writes them to to[(line · TOKENS + t) · STRIDE], for t < tokens. */
-DEVICE void write_sums(float* to, const float (&values)[LINES * TOGETHER], int tokens) {
-  constexpr int COUNT = LINES * TOGETHER, V = min_int(power_of_two_from(COUNT), WAVE);
+/** The largest divisor of `depth` that is at most `most`, or 1. */
+CONSTANT int divisor_up_to(int most, int depth) {
+  return most <= 1 ? 1 : depth % most == 0 ? most : divisor_up_to(most - 1, depth);
+}
+/** Batches whose sums a lane keeps until they are added up over the wave together: about one exchange a sum then. */
+constexpr int KEPT = divisor_up_to(min_int(DEPTH, 16 / (LINES * TOGETHER)), DEPTH);
+/** Sums of a batch are so far from those of the next of the same team. */
+constexpr int BATCH_SUMS = TEAMS * LINES * TOKENS * STRIDE;
+
+/**
+ * Adds values[(batch · LINES + line) · TOGETHER + t] over the wave and writes them to
+ * to[batch · BATCH_SUMS + (line · TOKENS + t) · STRIDE], for t < tokens.
+ */
+DEVICE void write_sums(float* to, const float (&values)[KEPT * LINES * TOGETHER], int tokens) {
+  constexpr int COUNT = KEPT * LINES * TOGETHER, V = min_int(power_of_two_from(COUNT), WAVE);
   UNROLL for (int from = 0; from < COUNT; from += V) {
     float each[V];
     UNROLL for (int i = 0; i < V; i++) each[i] = from + i < COUNT ? values[min_int(from + i, COUNT - 1)] : 0.f;
     const float sum = wave_reduce_each(each, Add{});
-    const int i = from + lane_id() / (WAVE / V), line = i / TOGETHER, t = i % TOGETHER;
-    if (lane_id() % (WAVE / V) == 0 && i < COUNT && t < tokens) to[(line * TOKENS + t) * STRIDE] = sum;
+    const int i = from + lane_id() / (WAVE / V), line = i / TOGETHER % LINES, t = i % TOGETHER;
+    if (lane_id() % (WAVE / V) == 0 && i < COUNT && t < tokens)
+      to[i / (LINES * TOGETHER) * BATCH_SUMS + (line * TOKENS + t) * STRIDE] = sum;
   }
 }
 
@@ -218,26 +231,21 @@ template <class X> struct activations {
     if (lane_id() == 0 && at.team == 0) to[at.segment] = sum;
   }
 
-  /** Writes the sums of a batch over the segment to `to`, TOKENS · STRIDE for each line. */
-  DEVICE void multiply_batch(float* to, const batch_words& w, const post& at) const {
-    KEEP_LOOP for (int t = 0; t < TOKENS; t += TOGETHER) {
-      float sums[LINES * TOGETHER];
-      UNROLL for (int i = 0; i < LINES * TOGETHER; i++) sums[i] = 0.f;
-      UNROLL for (int c = 0; c < CHUNKS; c++) {
-        x_unit<unit_t> read[TOGETHER];
-        if constexpr (!HELD) {
-          UNROLL for (int i = 0; i < TOGETHER; i++) read[i].load(row(t + i), norm, at.unit(c), at.inside(c));
-        }
-        UNROLL for (int l = 0; l < LINES; l++) {
-          words<unit_t::WORDS> raw = w.raw[c][l];
-          if constexpr (!FIXED) {  // there x is 0
-            UNROLL for (int i = 0; i < unit_t::WORDS; i++) raw.w[i] = at.inside(c) ? raw.w[i] : 0;
-          }
-          if constexpr (HELD) multiply(sums + l * TOGETHER, raw, at.unit(c), held[c]);
-          else multiply(sums + l * TOGETHER, raw, at.unit(c), read);
-        }
+  /** sums += the lane's part of a batch, for tokens t … t+TOGETHER-1. */
+  DEVICE void multiply_batch(float* sums, const batch_words& w, int t, const post& at) const {
+    UNROLL for (int c = 0; c < CHUNKS; c++) {
+      x_unit<unit_t> read[TOGETHER];
+      if constexpr (!HELD) {
+        UNROLL for (int i = 0; i < TOGETHER; i++) read[i].load(row(t + i), norm, at.unit(c), at.inside(c));
       }
-      write_sums(to + t * STRIDE, sums, TOKENS - t);
+      UNROLL for (int l = 0; l < LINES; l++) {
+        words<unit_t::WORDS> raw = w.raw[c][l];
+        if constexpr (!FIXED) {  // there x is 0
+          UNROLL for (int i = 0; i < unit_t::WORDS; i++) raw.w[i] = at.inside(c) ? raw.w[i] : 0;
+        }
+        if constexpr (HELD) multiply(sums + l * TOGETHER, raw, at.unit(c), held[c]);
+        else multiply(sums + l * TOGETHER, raw, at.unit(c), read);
+      }
     }
   }
 };
@@ -269,13 +277,19 @@ DEVICE void gemv_share(const matmul_call& call, const norm_t* norm) {
     const int end = min_int(tile + TILE, batches);
     if (at.at_work) {
       KEEP_LOOP for (int turn = tile; turn < end; turn += DEPTH) {
-        UNROLL for (int d = 0; d < DEPTH; d++) {
-          const int batch = turn + d;
-          if (batch >= end) break;
-          const int column = ((batch - tile) * TEAMS + at.team) * ROWS;
-          x.multiply_batch(tile_sums + column * PARTS * TOKENS * STRIDE + at.segment, ring[d], at);
-          keep_order();
-          if (batch + DEPTH < batches) ring[d].load(call.w, at, column_of(batch + DEPTH), last);
+        UNROLL for (int from = 0; from < DEPTH; from += KEPT) {
+          float* const to = tile_sums + ((turn + from - tile) * TEAMS + at.team) * LINES * TOKENS * STRIDE + at.segment;
+          KEEP_LOOP for (int t = 0; t < TOKENS; t += TOGETHER) {
+            float sums[KEPT * LINES * TOGETHER] = {};
+            UNROLL for (int d = from; d < from + KEPT; d++) {
+              if (turn + d >= end) break;
+              x.multiply_batch(sums + (d - from) * LINES * TOGETHER, ring[d], t, at);
+              keep_order();
+              if (t + TOGETHER >= TOKENS && turn + d + DEPTH < batches)
+                ring[d].load(call.w, at, column_of(turn + d + DEPTH), last);
+            }
+            write_sums(to + t * STRIDE, sums, TOKENS - t);
+          }
         }
       }
     }

@@ -1,4 +1,4 @@
-// lane_unit.h: what a lane takes of a row of w at a time: 8 to 32 elements, as raw words that stay untouched while they are
+// lane_unit.h: what a lane takes of a row of w at a time: 8 to 64 elements, as raw words that stay untouched while they are
 // on their way from memory, and how they become numbers.
 //   U::ELEMS                elements of a unit; the units of a row are dealt to lanes
 //   U::PIECES, U::PIECE     its elements are so many runs of so many neighbours; U::first(unit, p) is where a run begins
@@ -166,34 +166,39 @@ template <class W> struct q5_1_unit : five_bit_unit, one_scale<q5_1_unit<W>> {
   }
 };
 
-/** Eighths of a block of 256: 16 bytes of nibbles, half of the 32 that groups 2r and 2r + 1 share; words 0 … 3 are its head. */
-template <int HEAD, int BYTES> struct k_unit {
-  static constexpr int ELEMS = 32, PIECES = 4, PIECE = 8, GROUPS = 2, SPAN = 64, OFFSET = 0;
+/**
+ * RUN bytes of nibbles of a block of 256: of the 32 that groups 2r and 2r + 1 share, half or all of them; words 0 … 3 are the
+ * block's head.
+ */
+template <int HEAD, int BYTES, int RUN> struct k_unit {
+  static constexpr int ELEMS = 2 * RUN, PIECES = RUN / 4, PIECE = 8, GROUPS = 2, SPAN = 64, OFFSET = 0;
   static constexpr bool SIGNED = false, BASE = true;
+  static constexpr int OF_PAIR = 32 / RUN, OF_BLOCK = 128 / RUN;  // units
+  static DEVICE int pair(int unit) { return unit / OF_PAIR % 4; }
   static DEVICE int first(int unit, int p) {
-    return (unit >> 3) * 256 + (unit >> 1 & 3) * 64 + p / 2 * 32 + (unit & 1) * 16 + p % 2 * 8;
+    return unit / OF_BLOCK * 256 + pair(unit) * 64 + p / (PIECES / 2) * 32 + unit % OF_PAIR * RUN + p % (PIECES / 2) * 8;
   }
-  static DEVICE const u8* block(const u8* row, int unit) { return row + u32(unit >> 3) * BYTES; }
+  static DEVICE const u8* block(const u8* row, int unit) { return row + u32(unit / OF_BLOCK) * BYTES; }
   template <int W> static DEVICE void load_nibbles(words<W>& to, const u8* row, int unit) {
     const u8* const from = block(row, unit);
-    put(to, 0, load_words<4, 16, false>(from));  // eight lanes read it
-    put(to, 4, load_words<4, 16, true>(from + HEAD + (unit & 7) * 16));
+    put(to, 0, load_words<4, 16, false>(from));  // all lanes of a block read it
+    put(to, 4, load_words<RUN / 4, 16, true>(from + HEAD + unit % OF_BLOCK * RUN));
   }
   template <int W> static DEVICE words<2> codes(const words<W>& raw, int, int p) {
-    const int at = 4 + p % 2 * 2, shift = p / 2 * 4;
+    const int at = 4 + p % (PIECES / 2) * 2, shift = p / (PIECES / 2) * 4;
     return {nibbles_at(raw.w[at], shift), nibbles_at(raw.w[at + 1], shift)};
   }
   template <int W> static DEVICE group_scale scale(const words<W>& raw, int unit, int g) {
-    return k_scale(part<4>(raw, 0), (unit >> 1 & 3) * 2 + g);
+    return k_scale(part<4>(raw, 0), pair(unit) * 2 + g);
   }
   /**
    * Scales and minima of both groups at a time, a byte each, by shifts and masks that are a lane's own (k_scale in
-   * prelude/quant.h has them one by one). Products with 6-bit scales are whole: 2 · 63 · 16 · 31 · 2^15 < 2^31
+   * prelude/quant.h has them one by one). Products with 6-bit scales are whole: 2 · 63 · RUN · (15 or 31) · 127 · 257 < 2^31
    */
   template <int W, int DOTS>
   static DEVICE float total(const words<W>& raw, int unit, const i32 (&dots)[2][DOTS], const float (&sums)[2]) {
-    const bool late = unit & 4;  // groups 4 … 7
-    const int at = (unit & 2) * 8, above = at + (late ? 2 : 0);
+    const bool late = pair(unit) & 2;  // groups 4 … 7
+    const int at = (pair(unit) & 1) * 16, above = at + (late ? 2 : 0);
     const u32 mask = late ? 0x3030u : 0x3f3fu, low = late ? 0x0f0fu : 0u;
     const u32 steps = (raw.w[1] >> above & mask) | (raw.w[3] >> at & low);
     const u32 least = (raw.w[2] >> above & mask) | (raw.w[3] >> (at + 4) & low);
@@ -205,14 +210,15 @@ template <int HEAD, int BYTES> struct k_unit {
   }
 };
 
-/** f16 d · f16 dmin · u8 scales[12] · u8 qs[128] */
-struct q4_k_unit : k_unit<16, 144> {
-  static constexpr int WORDS = 8;
+/** f16 d · f16 dmin · u8 scales[12] · u8 qs[128]. Long rows are dealt in runs of 32 bytes: each scale is then unpacked once. */
+constexpr int Q4_K_RUN = K >= 64 * WAVE ? 32 : 16;
+struct q4_k_unit : k_unit<16, 144, Q4_K_RUN> {
+  static constexpr int WORDS = 4 + Q4_K_RUN / 4;
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) { load_nibbles(to, row, unit); }
 };
 
 /** f16 d · f16 dmin · u8 scales[12] · u8 qh[32] · u8 qs[128]; bit g of qh[i] belongs to element i of group g */
-struct q5_k_unit : k_unit<48, 176> {
+struct q5_k_unit : k_unit<48, 176, 16> {
   static constexpr int WORDS = 12;
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
     load_nibbles(to, row, unit);
@@ -220,7 +226,7 @@ struct q5_k_unit : k_unit<48, 176> {
   }
   static DEVICE words<2> codes(const words<WORDS>& raw, int unit, int p) {
     words<2> out = k_unit::codes(raw, unit, p);
-    const int bit = (unit >> 1 & 3) * 2 + p / 2;
+    const int bit = pair(unit) * 2 + p / 2;
     UNROLL for (int i = 0; i < 2; i++) out.w[i] |= (raw.w[8 + p % 2 * 2 + i] >> bit & 0x01010101u) << 4;
     return out;
   }
