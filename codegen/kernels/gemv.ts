@@ -103,7 +103,8 @@ function layoutOf(params: Params, target: Target, site: Site) {
   const x = together * (P_HELD ? P_CHUNKS! : 1) * xUnit
   const kept = divisorUpTo(Math.min(P_DEPTH!, Math.floor(16 / (lines * together))), P_DEPTH!)
   const alive = x + P_DEPTH! * P_CHUNKS! * lines * unit.words + kept * lines * together
-  const tokenBytes = Math.ceil((digits * K + 4 * (K / unit.span)) / 16) * 16
+  const padding = unit.elements > 16 ? unit.elements : 0
+  const tokenBytes = Math.ceil((digits * (K + padding) + 4 * (K / unit.span)) / 16) * 16
   const sumBytes = 8 * P_TURNS! * P_DEPTH! * teams * lines * tokens * (segments | 1)
   return {
     segments,
@@ -117,7 +118,7 @@ function layoutOf(params: Params, target: Target, site: Site) {
     /** about as many as compilers take: what is alive, addresses, and on AMD what their schedulers bring forward */
     registers:
       target.platform === 'nvidia' && fixed
-        ? alive + (unit.elements > 32 ? 25 : unit.words % 4 ? 37 : 30) + 2 * (P_CHUNKS! - 1) + 8 * (together - 1)
+        ? alive + (unit.elements > 32 ? 25 : 29) + 2 * (P_CHUNKS! - 1) + 8 * (together - 1)
         : alive * (target.platform !== 'amd' ? 1.1 : together > 1 ? 2 : 1.5) +
           32 +
           (unit.groups ? 20 : 0) +

@@ -1,10 +1,11 @@
 // fixed_x.h: x in fixed point, for products with the codes of quantised weights by integer dot products (prelude/dot.h).
 // SPAN neighbours share a step; each of them is a whole number of steps, DIGITS signed bytes long: x = step · (a digit + 256 ·
 // (the next + 256 · …)). A block makes them together, once for all its rows, and each lane then holds those of its units.
-//   in LDS    of a token: DIGITS planes of K digits, the lowest first, then K / SPAN steps; tokens 16-byte aligned
-//   numerics  an x is off by half a step at most: the largest |x| of its span · 2^-24 with three digits, which is what an f32
-//             next to it is off by, 2^-16 with two. Sums of products are exact until they are scaled. NaN and infinity make
-//             sums of their span NaN
+//   in LDS    of a token: DIGITS planes, the lowest first, of CHUNKS rows of 16 bytes for each unit, so that lanes which read
+//             theirs side by side use all banks; then K / SPAN steps; tokens are 16-byte aligned
+//   numerics  an x is off by half a step at most: the largest |x| of its span · 2^-23 with three digits, about what an f32 next
+//             to it is off by, 2^-16 with two. Sums of products are exact until they are scaled. NaN and infinity make sums
+//             of their span NaN
 #pragma once
 #ifndef P_DIGITS
 #define P_DIGITS 3  // signed bytes of an element of x: 2 or 3
@@ -25,9 +26,16 @@ template <class Unit, bool CODES = (Unit::GROUPS > 0)> struct fixed_x {
 
 template <class Unit> struct fixed_x<Unit, true> {
   static constexpr int SPAN = Unit::SPAN, EACH = 8, LANES = SPAN / EACH;  // elements of a thread, threads of a span
-  static constexpr int TOKEN_BYTES = (DIGITS * K + 4 * (K / SPAN) + 15) / 16 * 16;
+  static constexpr int CHUNKS = Unit::ELEMS / 16;                         // of 16 elements
+  static constexpr int ROW = (K / Unit::ELEMS + (CHUNKS > 1 ? 1 : 0)) * 16;  // one more unit: the next row begins in other banks
+  static constexpr int PLANE = CHUNKS * ROW, STEPS = DIGITS * PLANE;       // bytes
+  static constexpr int TOKEN_BYTES = ceil_div(STEPS + 4 * (K / SPAN), 16) * 16;
   static constexpr int MAKERS = K / EACH, ROUNDS = ceil_div(MAKERS, BLOCK);
-  static constexpr float LARGEST = DIGITS == 3 ? 127.f * 65536.f : 127.f * 256.f;  // steps of the largest |x| of a span
+  /** Steps of the largest |x| of a span: its top digit is 63 or 127 at most. More could not be rounded by an addition. */
+  static constexpr float LARGEST = DIGITS == 3 ? 63.f * 65536.f : 127.f * 256.f;
+
+  /** Where the digits of piece p of a unit are in a plane. */
+  static DEVICE int place(int unit, int p) { return p / 2 * ROW + unit * 16 + p % 2 * 8; }
 
   /** Digits and step of EACH neighbours v, from element k; every lane of the wave takes part. */
   static DEVICE void put(u8* token, int k, const vec<float, EACH>& v, bool inside) {
@@ -36,20 +44,17 @@ template <class Unit> struct fixed_x<Unit, true> {
     const float largest = bit_cast<float>(group_reduce<LANES>(most, Max{}));
     const float steps = largest > 1e-30f ? LARGEST / largest : 0.f;
     u32 fixed[EACH];
-    UNROLL for (int i = 0; i < EACH; i++) {
-      const float n = v[i] * steps;
-      fixed[i] = u32(i32(n == n ? round_f32(n) : 0.f));
-    }
+    UNROLL for (int i = 0; i < EACH; i++) fixed[i] = bit_cast<u32>(fma_f32(v[i], steps, ROUNDER)) - bit_cast<u32>(ROUNDER);
     if (!inside) return;
+    u8* const to = token + place(Unit::unit_of(k), Unit::piece_of(k));
     UNROLL for (int d = 0; d < DIGITS; d++) {
       const u32 carry = d == 0 ? 0 : d == 1 ? 0x80 : 0x8080;  // digits below are negative where their top bit is set
       UNROLL for (int i = 0; i < EACH; i += 4) {
-        u32 packed = 0;
-        UNROLL for (int j = 0; j < 4; j++) packed |= (fixed[i + j] + carry >> (8 * d) & 255) << (8 * j);
-        *(u32*)(token + d * K + k + i) = packed;
+        *(u32*)(to + d * PLANE + i) =
+            pack_bytes(fixed[i] + carry, fixed[i + 1] + carry, fixed[i + 2] + carry, fixed[i + 3] + carry, d);
       }
     }
-    if (k % SPAN == 0) *(float*)(token + DIGITS * K + k / SPAN * 4) = largest * (1.f / LARGEST);
+    if (k % SPAN == 0) *(float*)(token + STEPS + k / SPAN * 4) = largest * (1.f / LARGEST);
   }
 
   /** Makes those of a row of x, times the norm's weights, by the whole block; gives this thread's sum of squares of x. */
@@ -57,24 +62,28 @@ template <class Unit> struct fixed_x<Unit, true> {
     constexpr int AT_ONCE = min_int(ROUNDS, 4);  // loads that do not wait for each other
     float squares = 0.f;
     KEEP_LOOP for (int from = 0; from < ROUNDS; from += AT_ONCE) {
-      vec<float, EACH> v[AT_ONCE];
-      UNROLL for (int i = 0; i < AT_ONCE; i++) v[i] = load<EACH>(row + place(from + i));
+      vec<float, EACH> v[AT_ONCE], factor[NORMED ? AT_ONCE : 1];
+      if constexpr (NORMED) {
+        UNROLL for (int i = 0; i < AT_ONCE; i++) factor[i] = load<EACH>(norm + own(from + i));
+      }
+      await_earlier_launches();  // they made x, but not the norm's weights
+      UNROLL for (int i = 0; i < AT_ONCE; i++) v[i] = load<EACH>(row + own(from + i));
       UNROLL for (int i = 0; i < AT_ONCE; i++) {
         const int k = ((from + i) * BLOCK + thread_id()) * EACH;
         if constexpr (NORMED) {
           if (k < K) squares += hsum(v[i] * v[i]);
-          v[i] *= load<EACH>(norm + place(from + i));
+          v[i] *= factor[i];
         }
         put(token, k, v[i], k < K);
       }
     }
     return squares;
   }
-  /** where a thread reads in a round: its own elements, or where it has none, the last */
-  static DEVICE int place(int round) { return min_int(round * BLOCK + thread_id(), MAKERS - 1) * EACH; }
+  /** the element from which a thread reads in a round: where it has none, the last ones */
+  static DEVICE int own(int round) { return min_int(round * BLOCK + thread_id(), MAKERS - 1) * EACH; }
 
   // ---- what a lane holds of a unit
-  static constexpr int WORDS = Unit::ELEMS / 4, OF_PIECE = Unit::PIECE / 4, OF_GROUP = WORDS / Unit::GROUPS;
+  static constexpr int WORDS = Unit::ELEMS / 4, OF_GROUP = WORDS / Unit::GROUPS;
   u32 digits[DIGITS][WORDS];
   i32 start[Unit::GROUPS][DOTS];  // OFFSET · Σ x
   float sums[Unit::GROUPS];       // Σ x, in steps
@@ -82,12 +91,12 @@ template <class Unit> struct fixed_x<Unit, true> {
 
   DEVICE void load_unit(const u8* token, int unit, bool inside) {
     UNROLL for (int d = 0; d < DIGITS; d++) {
-      UNROLL for (int p = 0; p < Unit::PIECES; p++) {
-        const words<OF_PIECE> w = load_words<OF_PIECE, Unit::PIECE, false>(token + d * K + Unit::first(unit, p));
-        UNROLL for (int i = 0; i < OF_PIECE; i++) digits[d][p * OF_PIECE + i] = inside ? w.w[i] : 0;
+      UNROLL for (int c = 0; c < CHUNKS; c++) {
+        const words<4> w = load_words<4, 16, false>(token + d * PLANE + place(unit, 2 * c));
+        UNROLL for (int i = 0; i < 4; i++) digits[d][c * 4 + i] = inside ? w.w[i] : 0;
       }
     }
-    step = *(const float*)(token + DIGITS * K + Unit::first(unit, 0) / SPAN * 4);
+    step = *(const float*)(token + STEPS + Unit::first(unit, 0) / SPAN * 4);
     const i32 none[DOTS] = {};
     UNROLL for (int g = 0; g < Unit::GROUPS; g++) {
       words<OF_GROUP> ones;

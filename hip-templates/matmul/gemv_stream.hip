@@ -188,18 +188,22 @@ template <class X> struct activations {
   DEVICE void load(const post& at, u8* staged, float* squares) {
     if constexpr (FIXED) {
       make(at, staged, squares);
-    } else if (at.at_work) {
-      UNROLL for (int t = 0; t < (HELD ? TOKENS : 0); t++) {
+    } else {
+      await_earlier_launches();
+      if (at.at_work) load_floats(at, squares);
+    }
+  }
+  DEVICE void load_floats(const post& at, float* squares) {
+    UNROLL for (int t = 0; t < (HELD ? TOKENS : 0); t++) {
+      float sum = 0.f;
+      UNROLL for (int c = 0; c < CHUNKS; c++) sum += held[c][t].load(row(t), norm, at.unit(c), at.inside(c));
+      if constexpr (NORMED) write_squares(squares + t * STRIDE, sum, at);
+    }
+    if constexpr (NORMED && !HELD) {
+      KEEP_LOOP for (int t = 0; t < TOKENS; t++) {
         float sum = 0.f;
-        UNROLL for (int c = 0; c < CHUNKS; c++) sum += held[c][t].load(row(t), norm, at.unit(c), at.inside(c));
-        if constexpr (NORMED) write_squares(squares + t * STRIDE, sum, at);
-      }
-      if constexpr (NORMED && !HELD) {
-        KEEP_LOOP for (int t = 0; t < TOKENS; t++) {
-          float sum = 0.f;
-          UNROLL for (int c = 0; c < CHUNKS; c++) sum += x_unit<unit_t>().load(row(t), norm, at.unit(c), at.inside(c));
-          write_squares(squares + t * STRIDE, sum, at);
-        }
+        UNROLL for (int c = 0; c < CHUNKS; c++) sum += x_unit<unit_t>().load(row(t), norm, at.unit(c), at.inside(c));
+        write_squares(squares + t * STRIDE, sum, at);
       }
     }
   }
@@ -268,7 +272,6 @@ DEVICE void gemv_share(const matmul_call& call, const norm_t* norm) {
     UNROLL for (int d = 0; d < DEPTH; d++)
       if (d < batches) ring[d].load(call.w, at, column_of(d), last);
   }
-  await_earlier_launches();
   x.load(at, (u8*)(tiles + ceil_div(2 * SUMS, 4) * 4), squares);
 
   int buffer = 0;

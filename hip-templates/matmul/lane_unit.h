@@ -9,6 +9,7 @@
 // Of codes with scales, value = step · (code + OFFSET) + base:
 //   U::codes(raw, unit, p)                 piece p as signed bytes, four to a word
 //   U::scale(raw, unit, g)                 step, and base + step · (OFFSET, or -128 where codes are negative: SIGNED)
+//   U::unit_of(k), U::piece_of(k)          where element k is
 //   U::SPAN                                neighbours of which each unit lies within one run: they share a scale of x
 //   U::BASE                                is there a base?
 //   U::total(raw, unit, dots, sums)        Σ value · x from each group's Σ (code + OFFSET) · x, in DOTS parts (fixed_x.h), and Σ x
@@ -74,6 +75,8 @@ template <class W> struct q8_0_unit : one_scale<q8_0_unit<W>> {
   static constexpr int ELEMS = 16, PIECES = 2, PIECE = 8, GROUPS = 1, WORDS = 5, SPAN = 32, OFFSET = 0;
   static constexpr bool SIGNED = true, BASE = false;
   static DEVICE int first(int unit, int p) { return unit * 16 + p * 8; }
+  static DEVICE int unit_of(int k) { return k / 16; }
+  static DEVICE int piece_of(int k) { return k / 8 % 2; }
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
     const auto b = W::block_at(row, u32(unit >> 1));
     put(to, 0, words_of<q8_0_format::q, 4, true>(b, (unit & 1) * 16));
@@ -91,6 +94,8 @@ struct nibble_unit {
   static constexpr int ELEMS = 32, PIECES = 4, PIECE = 8, GROUPS = 1, SPAN = 32;
   static constexpr bool SIGNED = false;
   static DEVICE int first(int unit, int p) { return unit * 32 + p * 8; }
+  static DEVICE int unit_of(int k) { return k / 32; }
+  static DEVICE int piece_of(int k) { return k / 8 % 4; }
   template <int N> static DEVICE words<2> codes(const words<N>& raw, int, int p) {
     const int at = p % 2 * 2, shift = p / 2 * 4;
     return {nibbles_at(raw.w[at], shift), nibbles_at(raw.w[at + 1], shift)};
@@ -178,6 +183,8 @@ template <int HEAD, int BYTES, int RUN> struct k_unit {
   static DEVICE int first(int unit, int p) {
     return unit / OF_BLOCK * 256 + pair(unit) * 64 + p / (PIECES / 2) * 32 + unit % OF_PAIR * RUN + p % (PIECES / 2) * 8;
   }
+  static DEVICE int unit_of(int k) { return k / 64 * OF_PAIR + k % 32 / RUN; }
+  static DEVICE int piece_of(int k) { return k / 32 % 2 * (PIECES / 2) + k % RUN / 8; }
   static DEVICE const u8* block(const u8* row, int unit) { return row + u32(unit / OF_BLOCK) * BYTES; }
   template <int W> static DEVICE void load_nibbles(words<W>& to, const u8* row, int unit) {
     const u8* const from = block(row, unit);
@@ -244,6 +251,8 @@ template <class W> struct q6_k_unit {
   static DEVICE int first(int unit, int p) {
     return (unit >> 3) * 256 + half(unit) * 128 + (group(unit) + p / 2 * 2) * 32 + (unit & 1) * 16 + p % 2 * 8;
   }
+  static DEVICE int unit_of(int k) { return k / 128 * 4 + k / 32 % 2 * 2 + k / 16 % 2; }
+  static DEVICE int piece_of(int k) { return k / 64 % 2 * 2 + k / 8 % 2; }
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) {
     const auto b = W::block_at(row, u32(unit >> 3));
     const int at = (unit & 1) * 16;

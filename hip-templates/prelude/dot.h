@@ -1,4 +1,4 @@
-// dot.h: c + Σ a[i] · b[i] over four signed bytes packed in a word, by one instruction where the target has it.
+// dot.h: c + Σ a[i] · b[i] over four signed bytes packed in a word, by one instruction where the target has it; and packing.
 #pragma once
 #include "prelude/base.h"
 
@@ -13,5 +13,16 @@ DEVICE i32 dot4_i8(i32 a, i32 b, i32 c) {
 #else
   UNROLL for (int i = 0; i < 32; i += 8) c += i32(i8(a >> i)) * i32(i8(b >> i));
   return c;
+#endif
+}
+
+/** Byte `at` of each of four words. */
+DEVICE u32 pack_bytes(u32 a, u32 b, u32 c, u32 d, int at) {
+#if ON_NVIDIA
+  const u32 two = 0x0040u + u32(at) * 0x11;
+  return __byte_perm(__byte_perm(a, b, two), __byte_perm(c, d, two), 0x5410);
+#else
+  at *= 8;
+  return (a >> at & 255) | (b >> at & 255) << 8 | (c >> at & 255) << 16 | d >> at << 24;
 #endif
 }
