@@ -63,11 +63,18 @@ const units: Partial<Record<Dtype, Unit>> = {
   q6_k: { elements: 32, words: 11, groups: 2, span: 128, starts: 2, bases: 0 },
 }
 
-/** Of rows that give every lane of a wave so much: runs of both groups of a pair. */
+/**
+ * Units of q4_k in runs of 32 bytes unpack each scale once, and hold twice as much of x: for one token, on rows that give
+ * every lane of a wave so much, and where compilers need few registers beside.
+ */
+const longRuns = (target: Target, site: Site): boolean =>
+  target.platform !== 'amd' && tokensOf(site) === 1 && shapeOf(site).K >= 64 * target.wave
 const longQ4K: Unit = { elements: 64, words: 12, groups: 2, span: 64, starts: 0, bases: 2 }
 
-function unitOf(dtype: Dtype, K: number, wave: number): Unit {
-  const known = dtype === 'q4_k' && K >= 64 * wave ? longQ4K : units[dtype]
+function unitOf(target: Target, site: Site): Unit {
+  const { dtype } = site.types.w!
+  const { K } = shapeOf(site)
+  const known = dtype === 'q4_k' && longRuns(target, site) ? longQ4K : units[dtype]
   if (known) return known
   const bytes = rowBytes(dtype, 1)
   const elements = [16 / bytes, 4, 2].find((n) => K % n === 0) ?? 1
@@ -89,7 +96,7 @@ const divisorUpTo = (most: number, n: number): number =>
 function layoutOf(params: Params, target: Target, site: Site) {
   const { K, N, parts } = shapeOf(site)
   const { P_BLOCK, P_BLOCKS_PER_CU, P_CHUNKS, P_ROWS, P_DEPTH, P_TURNS, P_HELD } = params as Record<string, number>
-  const unit = unitOf(site.types.w!.dtype, K, target.wave)
+  const unit = unitOf(target, site)
   const [tokens, waves] = [tokensOf(site), P_BLOCK! / target.wave]
   const segments = Math.ceil(K / unit.elements / (target.wave * P_CHUNKS!))
   const teams = Math.floor(waves / segments)
@@ -101,7 +108,7 @@ function layoutOf(params: Params, target: Target, site: Site) {
     ? (digits * unit.elements) / 4 + 1 + unit.starts * (digits - 1) + unit.bases
     : unit.elements + unit.groups
   const x = together * (P_HELD ? P_CHUNKS! : 1) * xUnit
-  const kept = divisorUpTo(Math.min(P_DEPTH!, Math.floor(16 / (lines * together))), P_DEPTH!)
+  const kept = !P_HELD ? 1 : divisorUpTo(Math.min(P_DEPTH!, Math.floor(16 / (lines * together))), P_DEPTH!)
   const alive = x + P_DEPTH! * P_CHUNKS! * lines * unit.words + kept * lines * together
   const padding = unit.elements > 16 ? unit.elements : 0
   const tokenBytes = Math.ceil((digits * (K + padding) + 4 * (K / unit.span)) / 16) * 16
@@ -112,6 +119,8 @@ function layoutOf(params: Params, target: Target, site: Site) {
     lines,
     /** of a batch, in each lane */
     sums: lines * together,
+    /** batches whose sums are added up together */
+    kept,
     /** columns of a block, at most */
     columns: Math.ceil(N / Math.min(target.cus * P_BLOCKS_PER_CU!, N)),
     bytes: fixed ? Math.ceil(sumBytes / 16) * 16 + stagedTokens(tokens, tokenBytes) * tokenBytes : sumBytes,
@@ -151,23 +160,24 @@ const wantedWaves = 4
  */
 function modelledTime(params: Params, target: Target, site: Site): number {
   const { K, N, parts } = shapeOf(site)
-  const { P_BLOCK, P_BLOCKS_PER_CU, P_CHUNKS, P_ROWS, P_DEPTH } = params as Record<string, number>
-  const { segments, teams, lines, columns, body } = layoutOf(params, target, site)
-  const unit = unitOf(site.types.w!.dtype, K, target.wave)
+  const { P_BLOCKS_PER_CU, P_CHUNKS, P_ROWS, P_DEPTH } = params as Record<string, number>
+  const { segments, teams, lines, columns, body, kept } = layoutOf(params, target, site)
+  const unit = unitOf(target, site)
   const tokens = tokensOf(site)
   const batches = Math.ceil(columns / (P_ROWS! * teams))
   const loads = P_BLOCKS_PER_CU! * teams * segments * batches * lines * P_CHUNKS!
   const even = (N * parts * Math.ceil(K / unit.elements / target.wave)) / target.cus
   const wave = (target.wave * rowBytes(site.types.w!.dtype, K) * unit.elements) / K
   const flying = P_BLOCKS_PER_CU! * teams * segments * Math.min(P_DEPTH!, batches) * lines * P_CHUNKS! * wave
-  const adding = (3 * lines * tokens + 12) / (lines * P_CHUNKS! * (2 * unit.elements * tokens + 4))
+  const added = kept * lines
+  const adding = (3 * added * tokens + 12) / (added * P_CHUNKS! * (2 * unit.elements * tokens + 4))
   const decodes = decodesCodes(target, site)
   const waves = (P_BLOCKS_PER_CU! * teams * segments) / target.simds
   return (
-    readTime(loads / even, flying * (P_DEPTH! / (P_DEPTH! + 0.5)), waves) *
-    (1 + Math.max(0, body - 512) / 1024) * // instructions that do not fit the first caches
-    (1 + (decodes ? 0.6 : 0.3) * adding) *
-    (1 + (decodes ? P_BLOCK! / 8192 : 0)) // of the same waves, small blocks meet sooner
+    readTime(loads / even, flying * (P_DEPTH! / (P_DEPTH! + 0.5)), waves, decodes ? 0.08 : 0.4) *
+    // instructions that do not fit the first caches; a chain's kernels find none of theirs there
+    (decodes ? 1 + body / 1536 : 1 + Math.max(0, body - 512) / 1024) *
+    (1 + (decodes ? 0.6 : 0.3) * adding)
   )
 }
 
@@ -247,7 +257,7 @@ function bestGuess(target: Target, site: Site): Params | undefined {
 function streamSpace(target: Target, site: Site): Record<string, readonly number[]> {
   const guess = bestGuess(target, site)
   const { K } = shapeOf(site)
-  const chunks = Math.ceil(K / unitOf(site.types.w!.dtype, K, target.wave).elements / target.wave)
+  const chunks = Math.ceil(K / unitOf(target, site).elements / target.wave)
   return {
     ...Object.fromEntries(
       Object.entries(choices).map(([name, values]): [string, readonly number[]] => {
@@ -258,6 +268,7 @@ function streamSpace(target: Target, site: Site): Record<string, readonly number
     ),
     P_TOKENS: [tokensOf(site)],
     ...(isQuant(site.types.w!.dtype) ? { P_DIGITS: [digitsOf(site)] } : {}),
+    ...(site.types.w!.dtype === 'q4_k' ? { P_RUN: [longRuns(target, site) ? 32 : 16] } : {}),
   }
 }
 

@@ -148,7 +148,7 @@ CONSTANT int divisor_up_to(int most, int depth) {
   return most <= 1 ? 1 : depth % most == 0 ? most : divisor_up_to(most - 1, depth);
 }
 /** Batches whose sums a lane keeps until they are added up over the wave together: about one exchange a sum then. */
-constexpr int KEPT = divisor_up_to(min_int(DEPTH, 16 / (LINES * TOGETHER)), DEPTH);
+constexpr int KEPT = HELD ? divisor_up_to(min_int(DEPTH, 16 / (LINES * TOGETHER)), DEPTH) : 1;
 /** Sums of a batch are so far from those of the next of the same team. */
 constexpr int BATCH_SUMS = TEAMS * LINES * TOKENS * STRIDE;
 

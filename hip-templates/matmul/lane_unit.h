@@ -15,6 +15,9 @@
 //   U::total(raw, unit, dots, sums)        Σ value · x from each group's Σ (code + OFFSET) · x, in DOTS parts (fixed_x.h), and Σ x
 // Units of nibbles take the high ones with the low ones, so that every byte is loaded once.
 #pragma once
+#ifndef P_RUN
+#define P_RUN 16  // bytes of nibbles in a unit of q4_k: 16, or 32, where each scale is unpacked once
+#endif
 #include "matmul/operands.h"
 
 template <int W, int N> DEVICE void put(words<W>& to, int at, const words<N>& from) {
@@ -217,10 +220,9 @@ template <int HEAD, int BYTES, int RUN> struct k_unit {
   }
 };
 
-/** f16 d · f16 dmin · u8 scales[12] · u8 qs[128]. Long rows are dealt in runs of 32 bytes: each scale is then unpacked once. */
-constexpr int Q4_K_RUN = K >= 64 * WAVE ? 32 : 16;
-struct q4_k_unit : k_unit<16, 144, Q4_K_RUN> {
-  static constexpr int WORDS = 4 + Q4_K_RUN / 4;
+/** f16 d · f16 dmin · u8 scales[12] · u8 qs[128] */
+struct q4_k_unit : k_unit<16, 144, P_RUN> {
+  static constexpr int WORDS = 4 + P_RUN / 4;
   static DEVICE void load(words<WORDS>& to, const u8* row, int unit) { load_nibbles(to, row, unit); }
 };
 

@@ -114,7 +114,7 @@ const layouts: readonly Gemv[] = [
   { form: 'norm', w: 'f16', x: 'f32', T: 1, K: 1792, N: 90, grid: 1, params: { ...small, P_BLOCK: 512, P_DEPTH: 4 } },
   { form: 'add', w: 'bf16', x: 'f32', T: 1, K: 840, N: 41, grid: 2, params: { ...small, P_CHUNKS: 3, P_ROWS: 1 } },
   { form: 'bias', w: 'q4_0', x: 'f32', T: 1, K: 2080, N: 9, grid: 40, params: { ...small, P_DEPTH: 1, P_CHUNKS: 3 } },
-  { form: 'norm', w: 'q4_k', x: 'f32', T: 2, K: 4352, N: 21, grid: 2, params: { ...small, P_BLOCK: 512, P_DEPTH: 4 } },
+  { form: 'norm', w: 'q4_k', x: 'f32', T: 1, K: 4352, N: 21, grid: 2, params: { ...small, P_BLOCK: 512, P_DEPTH: 4 } },
   { form: 'plain', w: 'f16', x: 'f16', T: 5, K: 8, N: 1, grid: 5, params: small },
 ]
 
