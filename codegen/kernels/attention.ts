@@ -121,21 +121,55 @@ function fewLayout(params: Params, target: Target, site: Site) {
   const room = 2 ** Math.floor(Math.log2(Math.max(1, Math.floor(4096 / (blockHeads * channels)))))
   const slots = Math.min(shares, room) + 1
   const whole = (floats: number) => 4 * Math.ceil(floats / 4)
-  const queries = whole(whole(slots * blockHeads * (channels + 2) + 1) + blockHeads * channels)
+  const queries = whole(whole(slots * blockHeads * (channels + 10) + 1) + blockHeads * channels)
   const terms = params.P_MATRIX ? (typeAt(site, 'k_cache').dtype === 'f16' ? 2 : 3) : 0
   const floats = whole(queries + (terms * blockHeads * (channels + 32)) / 2 + (terms ? blockHeads : 0))
   return { headParts: Math.ceil(headTiles / headWaves), blockHeads, ldsBytes: 4 * floats }
 }
 
+/**
+ * How matrix instructions are spread over the device: blocks of so many threads that a compute unit holds at once, and splits
+ * that fill it evenly with them. Few blocks of many threads have least to combine.
+ */
+function residence(target: Target, site: Site): { perUnit: number; threads: number; splits: number } {
+  const { T, kvHeads } = shapeOf(site)
+  const blocks = Math.max(1, Number(T) * kvHeads)
+  const forms = [
+    { perUnit: 1, threads: 256 },
+    { perUnit: 3, threads: 128 },
+    { perUnit: 2, threads: 128 },
+  ].flatMap((form) => {
+    if (matrixRegisters(site, true) > registersOfLane(target, form.perUnit * form.threads)) return []
+    const splits = Math.max(1, Math.floor((form.perUnit * target.cus) / blocks))
+    const each = Math.ceil((splits * blocks) / target.cus)
+    return [{ ...form, splits, atOnce: each <= form.perUnit, even: (splits * blocks) / (each * target.cus) }]
+  })
+  const atOnce = forms.filter((form) => form.atOnce).sort((a, b) => b.even - a.even)
+  const good = forms.find((form) => form.atOnce && form.even > 0.85)
+  return good ?? atOnce[0] ?? forms.at(-1) ?? { perUnit: 1, threads: 256, splits: Math.floor(target.cus / blocks) }
+}
+
+/** The first first. */
+const preferring = (first: number, all: readonly number[]): number[] => [...new Set([first, ...all])]
+
 function fewSpace(target: Target, site: Site): Record<string, readonly number[]> {
-  const matrix = onMatrix(target, site)
-  const heads = decodeHeads(target, shapeOf(site), matrix)
-  return {
-    P_BLOCK: blockSpace(target, [256, 128, 512, 64, 1024]),
-    P_HEADS: matrix ? [heads] : [...new Set([heads, Math.min(2, shapeOf(site).group), 1])],
-    P_MATRIX: [matrix ? 1 : 0],
+  const blocks = [256, 128, 512, 64, 1024]
+  const group = Math.min(2, shapeOf(site).group)
+  const heads = preferring(decodeHeads(target, shapeOf(site), false), [group, 1])
+  const common = {
+    P_ROWS: target.platform === 'nvidia' ? [4, 2] : [2, 4],
     P_LEAST_SPLIT: target.platform === 'host' ? [64] : [128, 256],
-    ...(matrix ? { P_BLOCKS_PER_CU: [1, 2] } : { P_ROWS: target.platform === 'nvidia' ? [4, 2] : [2, 4] }),
+  }
+  if (!onMatrix(target, site))
+    return { P_MATRIX: [0], P_AHEAD: [1], P_BLOCK: blockSpace(target, blocks), P_HEADS: heads, ...common }
+  const { perUnit, threads } = residence(target, site)
+  return {
+    P_MATRIX: [1, 0],
+    P_AHEAD: [1, 0],
+    P_BLOCKS_PER_CU: preferring(perUnit, [1, 2, 3]),
+    P_BLOCK: blockSpace(target, preferring(threads, blocks)),
+    P_HEADS: preferring(decodeHeads(target, shapeOf(site), true), heads),
+    ...common,
   }
 }
 
@@ -144,19 +178,31 @@ function registersOfLane({ registers, simds, wave }: Target, block: number): num
   return registers ? Math.floor((registers.perSimd * simds) / Math.ceil(block / wave)) : Number.POSITIVE_INFINITY
 }
 
-/** About the registers that few_matrix.h takes: keys, values and results of 16 positions, and as many for the rest. */
-const matrixRegisters = ({ channels }: Shape) => (channels <= 64 ? 128 : channels <= 128 ? 168 : 255)
+/** About the registers that few_matrix.h takes: keys, values and results of 16 positions, and what else there is. */
+function matrixRegisters(site: Site, ahead: boolean): number {
+  const { group, channels } = shapeOf(site)
+  const columns = powerFrom(Math.ceil(group / Math.ceil(group / 8)))
+  const more = columns * (typeAt(site, 'k_cache').dtype === 'f16' ? 2 : 3) > 8 ? 40 : 0
+  if (channels > 128) return !ahead ? 212 : channels <= 192 ? 255 : 320
+  if (!ahead) return 128
+  return (channels <= 64 ? 128 : 168) + more
+}
 
+/** Parameters that say nothing to a form of the kernel have one value. */
 function fewFits(params: Params, target: Target, site: Site, ldsBytes: number): true | string {
-  const { P_BLOCK, P_HEADS, P_MATRIX, P_BLOCKS_PER_CU } = params
-  const registers = registersOfLane(target, P_BLOCK!)
+  const { P_BLOCK, P_HEADS, P_MATRIX, P_ROWS, P_AHEAD, P_BLOCKS_PER_CU = 1 } = params
+  const registers = Math.min(255, registersOfLane(target, P_BLOCK! * P_BLOCKS_PER_CU))
+  const heads = decodeHeads(target, shapeOf(site), P_MATRIX === 1)
   if (P_MATRIX) {
-    const [needed, allowed] = [
-      matrixRegisters(shapeOf(site)),
-      Math.min(255, Math.floor(registers / (P_BLOCKS_PER_CU ?? 1))),
-    ]
-    if (needed > allowed) return `takes about ${needed} registers, ${allowed} leave room for the blocks of a CU`
-  } else if (P_HEADS! > 2 && registers <= 128) return `${P_HEADS} heads do not fit into ${registers} registers`
+    const needed = matrixRegisters(site, P_AHEAD === 1)
+    if (needed > registers) return `takes about ${needed} registers, there are ${registers}`
+    if (P_HEADS !== heads) return `a wave takes ${heads} heads`
+    if (P_ROWS !== fewSpace(target, site).P_ROWS![0]) return 'a wave takes 16 positions'
+  } else {
+    if (P_HEADS! > heads) return `a wave has registers for ${heads} heads`
+    if (P_HEADS! > 2 && registers <= 128) return `${P_HEADS} heads do not fit into ${registers} registers`
+    if (P_AHEAD === 0 || P_BLOCKS_PER_CU > 1) return 'keys and values are asked for ahead, in one block'
+  }
   return isFastHost(target) || ldsBytes <= target.ldsBytes || ldsReason(ldsBytes, target)
 }
 
@@ -201,14 +247,15 @@ export const attentionDecodeKernel = defineKernel({
 })
 
 /**
- * As many as fill the device with blocks that are all there at once, one for each compute unit on matrix instructions, else
- * two: more only cost their start, and whoever is last reads what they leave. `least`: 1 where a kernel need not split.
+ * As many as fill the device with blocks that are all there at once: more only cost their start, and whoever is last reads
+ * what they leave. `least`: 1 where a kernel need not split.
  */
 function splitsFor(target: Target, site: Site, least: number): number[] {
   const { T, kvHeads } = shapeOf(site)
-  const blocks = (onMatrix(target, site) ? 1 : 2) * target.cus
-  const splits = Math.floor(blocks / Math.max(1, Number(T) * kvHeads))
   const within = (n: number) => Math.max(least, Math.min(512, n))
+  const splits = onMatrix(target, site)
+    ? residence(target, site).splits
+    : Math.floor((2 * target.cus) / Math.max(1, Number(T) * kvHeads))
   return [...new Set([within(splits), within(Math.ceil(splits / 2)), within(splits * 2)])]
 }
 

@@ -45,7 +45,10 @@ constexpr int HELD = min_int(SHARES, power_from(max_int(1, 4096 / (BLOCK_HEADS *
 /** Numbers of 16 bits that a query, or a weight, is the sum of, where the stream wants them; apart by rows of so many. */
 constexpr int TERMS = !MATRIX ? 0 : same_type<kv_t, f16_t>::value ? 2 : 3, TERM_PITCH = C + 32;
 
-constexpr int LDS_OUT = 0, LDS_MOST = LDS_OUT + SLOTS_HELD * BLOCK_HEADS * C, LDS_SUM = LDS_MOST + SLOTS_HELD * BLOCK_HEADS;
+/** Results lie apart by this: lanes that write several heads meet different banks. */
+constexpr int OUT_PITCH = C + 8;
+
+constexpr int LDS_OUT = 0, LDS_MOST = LDS_OUT + SLOTS_HELD * BLOCK_HEADS * OUT_PITCH, LDS_SUM = LDS_MOST + SLOTS_HELD * BLOCK_HEADS;
 constexpr int LDS_LAST = LDS_SUM + SLOTS_HELD * BLOCK_HEADS;
 /** queries [BLOCK_HEADS][C]; with TERMS these [TERMS][BLOCK_HEADS][TERM_PITCH], and the unit of each query */
 constexpr int LDS_Q = (LDS_LAST + 1 + 3) / 4 * 4, LDS_TERMS = (LDS_Q + BLOCK_HEADS * C + 3) / 4 * 4;
@@ -73,10 +76,14 @@ struct attention_place {
   DEVICE int block_heads() const { return min_int(BLOCK_HEADS, GROUP - part * BLOCK_HEADS); }
 };
 
-DEVICE attention_place place_of(int tile, const attention_call& call) {
-  attention_place at;
+/** What follows from the number of the block's tile alone: found anew where registers should not hold it. */
+DEVICE void place_tile(attention_place& at, int tile) {
   at.split = tile % SPLITS, at.part = tile / SPLITS % HEAD_PARTS, at.kv = tile / (SPLITS * HEAD_PARTS) % KV_HEADS;
   at.t = tile / (SPLITS * HEAD_PARTS * KV_HEADS);
+}
+DEVICE attention_place place_of(int tile, const attention_call& call) {
+  attention_place at;
+  place_tile(at, tile);
   at.position = call.positions[at.t], at.request = call.seq[at.t];
   const int seen = first_seen(at.position), count = at.position + 1 - seen, length = split_length(count);
   at.from = seen + at.split * length, at.to = min_int(at.from + length, at.position + 1);
@@ -105,10 +112,10 @@ template <int N, class F> DEVICE void each_of_lane(F f) {
 
 // ---- slots of LDS ------------------------------------------------------------------------------------------------------
 
-/** Maximum and sum of a head in one of the slots; its results are LDS_OUT [slot][BLOCK_HEADS][C]. */
+/** Maximum and sum of a head in one of the slots; its results are LDS_OUT [slot][BLOCK_HEADS][OUT_PITCH]. */
 DEVICE float& most_of(float* lds, int slot, int g) { return lds[LDS_MOST + slot * BLOCK_HEADS + g]; }
 DEVICE float& sum_of(float* lds, int slot, int g) { return lds[LDS_SUM + slot * BLOCK_HEADS + g]; }
-DEVICE float* out_of(float* lds, int slot, int g) { return lds + LDS_OUT + (slot * BLOCK_HEADS + g) * C; }
+DEVICE float* out_of(float* lds, int slot, int g) { return lds + LDS_OUT + (slot * BLOCK_HEADS + g) * OUT_PITCH; }
 DEVICE float origin_of(float most) { return most == -INF ? 0.f : most; }  // nothing yet: every weight is 0, not NaN
 
 /** Two softmaxes as one: factors of what is in a slot and of what comes to it. */
@@ -242,11 +249,9 @@ DEVICE void finish(const attention_call& call, const attention_place& at, stream
     device_release();  // every thread's part is seen before the block is counted
     block_sync();
     if (late_thread_id() == 0) {
-      device_fence();
-      const bool is_last = atomic_add(arrivals, 1u) == u32(at.splits - 1);
+      const bool is_last = atomic_add_ordered(arrivals, 1u) == u32(at.splits - 1);
       if (is_last) *arrivals = 0;
       *last = is_last;
-      device_fence();
     }
     block_sync();
     if (!*last) return;

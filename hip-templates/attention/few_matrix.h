@@ -8,15 +8,18 @@
 //   columns   COLUMNS heads, times the terms that a query and a weight are split into: 2 of f16, or 3 of bf16. What does not
 //             fit into 8 columns takes further instructions into the same sums
 #pragma once
+#ifndef P_AHEAD
+#define P_AHEAD 1  // 1: the next keys and values are under way while these are used, which takes more registers
+#endif
 #include "prelude/tile.h"
 
 static_assert(WAVE == 32 && C % 8 == 0 && HEADS <= 8, "lanes form 8 groups of 4");
 static_assert(sizeof(kv_t) == 2, "instructions take 16 bits");
 constexpr int TILE = 16;
+static_assert(LEAST_SPLIT % TILE == 0, "splits begin with a tile");
 constexpr int COLUMNS = power_from(HEADS), TERMS_AT_ONCE = 8 / COLUMNS, SETS = ceil_div(TERMS, TERMS_AT_ONCE);
 constexpr int KEY_STEPS = ceil_div(C, 32), VALUE_PARTS = ceil_div(C, 64);
-/** Are the next keys and values under way while these are used? Large heads leave no registers for that. */
-constexpr bool AHEAD_OF_USE = C <= 192;
+constexpr bool AHEAD_OF_USE = P_AHEAD != 0;
 /** Does a tile lie in one page? Then its rows follow each other. */
 constexpr bool TILES_IN_PAGES = PAGE % TILE == 0;
 
@@ -49,11 +52,13 @@ struct stream {
   int kv, from, to, tile;  // positions; the first position of the wave's tile
   int page;                // of the tile that is asked for next
   words<4> k[2][KEY_STEPS], v[4][VALUE_PARTS];
-  float most[2], sum[2], unit[2];  // of columns 2p and 2p + 1
+  float most[2], sum[2];  // of columns 2p and 2p + 1
   float out[VALUE_PARTS * 4][4];
 
   DEVICE static int group() { return lane_id() / 4; }
   DEVICE static int place() { return lane_id() % 4; }
+  /** Without a window the first position is that of a tile. */
+  DEVICE bool has(int l) const { return (WINDOW == 0 || l >= from) && l < to; }
   /** Position of the wave's rows of values. */
   DEVICE static int value_row(int i) { return place() * 2 + i % 2 + i / 2 * 8; }
 
@@ -68,21 +73,24 @@ struct stream {
       const kv_t* const row = k_cache + row_at(first, group() + r * 8);
       UNROLL for (int s = 0; s < KEY_STEPS; s++) {
         const int c = s * 32 + place() * 8;
-        if (C % 32 == 0 || c < C) k[r][s] = load_words<4, 16, false>(row + c);
+        if (C % 32 == 0 || c < C) k[r][s] = load_words_once(row + c);
         else k[r][s] = {};
       }
     }
   }
-  DEVICE void ask_values(int first) {
+  /** Part s of the tile's values. */
+  DEVICE void ask_values(int first, int s) {
+    const int c = s * 64 + group() * 8;
     UNROLL for (int i = 0; i < 4; i++) {
       const int l = first + value_row(i);
-      const kv_t* const row = v_cache + row_at(first, value_row(i));
-      UNROLL for (int s = 0; s < VALUE_PARTS; s++) {
-        const int c = s * 64 + group() * 8;
-        if (l >= from && l < to && (C % 64 == 0 || c < C)) v[i][s] = load_words<4, 16, false>(row + c);
-        else v[i][s] = {};  // not inf · 0
-      }
+      if (has(l) && (C % 64 == 0 || c < C))
+        v[i][s] = load_words_once(v_cache + row_at(first, value_row(i)) + c);
+      else
+        v[i][s] = {};  // not inf · 0
     }
+  }
+  DEVICE void ask_values(int first) {
+    UNROLL for (int s = 0; s < VALUE_PARTS; s++) ask_values(first, s);
   }
 
   DEVICE void find(const attention_call& call, const attention_place& at, int first, int end) {
@@ -92,7 +100,11 @@ struct stream {
     if (tile < to) find_page(tile);
   }
   DEVICE void ask() {
-    if (!AHEAD_OF_USE || tile >= to) return;
+    if (!AHEAD_OF_USE || tile >= to) {
+      UNROLL for (int r = 0; r < 2; r++) unset(k[r]);
+      UNROLL for (int i = 0; i < 4; i++) unset(v[i]);
+      return;
+    }
     ask_keys(tile), ask_values(tile);
     find_page(tile + SHARES * TILE);
   }
@@ -102,15 +114,16 @@ struct stream {
   }
   /** Heads of this lane's columns are these, from the wave's first; where the wave has fewer, the last. */
   DEVICE static int head_of(int b) { return min_int((place() * 2 + b) % COLUMNS, HEADS - 1); }
-  DEVICE void begin(float* lds) {
-    UNROLL for (int b = 0; b < 2; b++) most[b] = -INF, sum[b] = 0.f, unit[b] = lds[LDS_UNIT + wave_row() + head_of(b)];
+  DEVICE void begin(float*) {
+    UNROLL for (int b = 0; b < 2; b++) most[b] = -INF, sum[b] = 0.f;
     UNROLL for (int t = 0; t < VALUE_PARTS * 4; t++)
       UNROLL for (int e = 0; e < 4; e++) out[t][e] = 0.f;
   }
 
   /** 8 channels of the queries' column `group`, of a set of columns. */
-  DEVICE static words<4> query(const float* lds, int set, int step) {
-    const int term = set * TERMS_AT_ONCE + group() / COLUMNS, head = group() % COLUMNS, c = step * 32 + place() * 8;
+  DEVICE static words<4> query(const float* lds, int lane, int set, int step) {
+    const int column = lane / 4, c = step * 32 + lane % 4 * 8;
+    const int term = set * TERMS_AT_ONCE + column / COLUMNS, head = column % COLUMNS;
     if (term >= TERMS || head >= HEADS || c >= C) return {};
     const kv_t* const terms = (const kv_t*)(lds + LDS_TERMS);
     return load_words<4, 16, false>(terms + (term * BLOCK_HEADS + wave_row() + head) * TERM_PITCH + c);
@@ -136,11 +149,12 @@ struct stream {
   DEVICE void attend(float* lds) {
     KEEP_LOOP for (; tile < to; tile += SHARES * TILE) {
       if (!AHEAD_OF_USE) ask_keys(tile);
+      const int lane = AHEAD_OF_USE ? lane_id() : late(lane_id());  // few registers: queries are read anew
       float scores[2][4];
       UNROLL for (int e = 0; e < 4; e++) scores[0][e] = 0.f, scores[1][e] = 0.f;
       UNROLL for (int s = 0; s < KEY_STEPS; s++) {
         UNROLL for (int set = 0; set < SETS; set++) {
-          const words<4> q = query(lds, set, s);
+          const words<4> q = query(lds, lane, set, s);
           UNROLL for (int half = 0; half < 4; half += 2) {
             const u32 rows[4] = {k[0][s].w[half], k[1][s].w[half], k[0][s].w[half + 1], k[1][s].w[half + 1]};
             const u32 columns[2] = {q.w[half], q.w[half + 1]};
@@ -149,7 +163,7 @@ struct stream {
         }
       }
       const int next = tile + SHARES * TILE;
-      if (!AHEAD_OF_USE) ask_values(tile);
+      if (!AHEAD_OF_USE) ask_values(tile, 0);
       else if (next < to) ask_keys(next);
 
       float weights[2][2];  // of position g + 8r and column 2p + b
@@ -158,7 +172,7 @@ struct stream {
         float pair[2];
         UNROLL for (int b = 0; b < 2; b++) pair[b] = scores[0][r * 2 + b] + scores[1][r * 2 + b];
         add_terms(pair[0], pair[1]);
-        UNROLL for (int b = 0; b < 2; b++) weights[r][b] = l >= from && l < to ? pair[b] * unit[b] : -INF;
+        UNROLL for (int b = 0; b < 2; b++) weights[r][b] = has(l) ? pair[b] * lds[LDS_UNIT + wave_row() + head_of(b)] : -INF;
       }
       float now[2];
       UNROLL for (int b = 0; b < 2; b++) {
@@ -189,6 +203,7 @@ struct stream {
           const u32 rows[4] = {low_halves(a0, a1), high_halves(a0, a1), low_halves(b0, b1), high_halves(b0, b1)};
           UNROLL for (int set = 0; set < SETS; set++) multiply_16x8x16(out[s * 4 + w], rows, columns[set], kv_t());
         }
+        if (!AHEAD_OF_USE && s + 1 < VALUE_PARTS) ask_values(tile, s + 1);
       }
       if (next < to) {
         if (AHEAD_OF_USE) ask_values(next);
@@ -197,28 +212,50 @@ struct stream {
     }
   }
 
+  /** Adds up over the lanes that have terms of the same heads: each keeps a part of its tiles of results, the first of `out`. */
+  template <int HAVE, int MASK> DEVICE void share_tiles(int& first) {
+    if constexpr (MASK < 4) {
+      const bool upper = (place() & MASK) != 0;
+      UNROLL for (int t = 0; t < HAVE / 2; t++)
+        UNROLL for (int e = 0; e < 4; e++) {
+          const float low = out[t][e], high = out[t + HAVE / 2][e];  // read first, as in reduce_rows
+          out[t][e] = (upper ? high : low) + wave_shfl_xor(upper ? low : high, MASK);
+        }
+      first += upper ? HAVE / 2 : 0;
+      share_tiles<HAVE / 2, 2 * MASK>(first);
+    }
+  }
+  static constexpr int FIRST_MASK = max_int(1, COLUMNS / 2);
+  static constexpr int TILES_KEPT = COLUMNS == 8 ? VALUE_PARTS * 4 : VALUE_PARTS * FIRST_MASK;
+
   /** Adds up what the lanes have of each head. */
   DEVICE void join() {
-    UNROLL for (int t = 0; t < VALUE_PARTS * 4; t++)
-      UNROLL for (int e = 0; e < 4; e += 2) add_terms(out[t][e], out[t][e + 1]);
+    if constexpr (COLUMNS == 1) {
+      UNROLL for (int t = 0; t < VALUE_PARTS * 4; t++)
+        UNROLL for (int e = 0; e < 4; e += 2) out[t][e] += out[t][e + 1], out[t][e + 1] = 0.f;
+    }
+    tile = 0;  // from here on the first of the tiles that this lane keeps
+    share_tiles<VALUE_PARTS * 4, FIRST_MASK>(tile);
     UNROLL for (int b = 0; b < 2; b++)
       UNROLL for (int mask = 4; mask < 32; mask *= 2) sum[b] += wave_shfl_xor(sum[b], mask);
   }
 
+  /** Puts the wave's heads into a slot of LDS, or adds them to what is there. */
   DEVICE void put(float* lds, int slot, bool add) {
-    UNROLL for (int b = 0; b < 2; b++) {
+    UNROLL for (int b = 0; b < (COLUMNS == 1 ? 1 : 2); b++) {
       const int row = wave_row() + head_of(b);
       const joint j = join_slot(lds, slot, row, most[b], sum[b], add);
-      if (place() * 2 + b >= HEADS) continue;
+      if ((place() * 2 + b) % COLUMNS >= HEADS) continue;
       float* const to = out_of(lds, slot, row);
-      UNROLL for (int t = 0; t < VALUE_PARTS * 4; t++) {
-        const int c = t / 4 * 64 + group() * 8 + t % 4 * 2;
+      constexpr int AT_ONCE = TILES_KEPT % 4 == 0 ? 4 : TILES_KEPT % 2 == 0 ? 2 : 1;  // tiles whose channels follow each other
+      UNROLL for (int t = 0; t < TILES_KEPT; t += AT_ONCE) {
+        const int c = (tile + t) / 4 * 64 + group() * 8 + (tile + t) % 4 * 2;
         if (C % 64 != 0 && c >= C) continue;
-        vec<float, 2> two = splat<2>(out[t][b]);
-        two.set(1, out[t][b + 2]);
-        store<2>(to + c, add ? fma(load<2>(to + c), j.before, two * j.now) : two);
+        vec<float, 2 * AT_ONCE> some = splat<2 * AT_ONCE>(0.f);
+        UNROLL for (int i = 0; i < AT_ONCE; i++) some.set(2 * i, out[t + i][b]), some.set(2 * i + 1, out[t + i][b + 2]);
+        store<2 * AT_ONCE>(to + c, add ? fma(load<2 * AT_ONCE>(to + c), j.before, some * j.now) : some);
       }
-      if (group() == 0) most_of(lds, slot, row) = j.most, sum_of(lds, slot, row) = j.sum;
+      if (group() == 0 && place() * 2 + b < COLUMNS) most_of(lds, slot, row) = j.most, sum_of(lds, slot, row) = j.sum;
     }
   }
 };

@@ -59,7 +59,10 @@ struct stream {
   }
   /** Asks for their keys and values. */
   DEVICE void ask() {
-    if (from >= to) return;
+    if (from >= to) {
+      unset(k), unset(v), unset(page);
+      return;
+    }
     ask_keys(from), ask_values(from);
     find_pages(from + SPAN);
   }

@@ -96,11 +96,13 @@ constexpr int LANE_PAIRS = ceil_div(PAIRS, WAVE), LANE_REST = ceil_div(C - DIMS,
 constexpr int LANE_CHANNELS = 2 * LANE_PAIRS + LANE_REST;
 
 struct lane_angles {
+  u64 step[LANE_PAIRS];
   float cosine[LANE_PAIRS], sine[LANE_PAIRS];
-  DEVICE void make(int position, const float* factors) {
-    each_of_lane<LANE_PAIRS>([&](int n) {
-      make_angle(cosine[n], sine[n], min_int(lane_id() + n * WAVE, PAIRS - 1), position, factors);
-    });
+  DEVICE explicit lane_angles(const float* factors) {
+    each_of_lane<LANE_PAIRS>([&](int n) { step[n] = step_of_pair(min_int(lane_id() + n * WAVE, PAIRS - 1), factors); });
+  }
+  DEVICE void make(int position) {
+    each_of_lane<LANE_PAIRS>([&](int n) { make_angle(cosine[n], sine[n], step[n], position); });
   }
 };
 
@@ -151,20 +153,27 @@ struct append_place {
   DEVICE kv_t* in(kv_t* cache) const { return row < 0 ? nullptr : cache + row; }
 };
 
-/** Key and value of one head of a token of this step into LDS, by the waves from `wave` on. The block must meet. */
-DEVICE void put_key_value(const rope_call& call, int t, int kv, const lane_angles& angles, const append_place& place,
-                          int wave, float* lds) {
-  if (wave_id() == wave % WAVES) {
-    lane_head k;
-    k.load(call.k + K_OFFSET + size_t(t) * K_STRIDE + kv * C);
-    k.norm(call.k_norm);
-    k.turn(angles);
-    k.put_kept(lds + LDS_K, place.in(call.k_cache));
-  }
-  if (wave_id() == (wave + 1) % WAVES) {
-    lane_head v;
-    v.load(call.v + V_OFFSET + size_t(t) * V_STRIDE + kv * C);
-    v.put_kept(lds + LDS_V, place.in(call.v_cache));
+/** Rows that a token brings to a block, a wave each: its queries, and then a key and a value. */
+constexpr int KEY_ROW = BLOCK_HEADS, VALUE_ROW = BLOCK_HEADS + 1, TOKEN_ROWS = BLOCK_HEADS + 2;
+
+/** Puts such a row into LDS, queries and keys normed and turned; key and value also where they are appended. The block must meet. */
+DEVICE void put_row(const rope_call& call, int t, const attention_place& at, int row, const lane_angles& angles,
+                    const append_place& place, float* lds) {
+  lane_head head;
+  if (row < KEY_ROW) {
+    const int of_block = min_int(row, at.block_heads() - 1);
+    head.load(call.q + Q_OFFSET + size_t(t) * Q_STRIDE + (at.block_head() + of_block) * C);
+    head.norm(call.q_norm);
+    head.turn(angles);
+    put_query(lds, row, head.v, [](int n) { return lane_channel(n); });
+  } else if (row == KEY_ROW) {
+    head.load(call.k + K_OFFSET + size_t(t) * K_STRIDE + at.kv * C);
+    head.norm(call.k_norm);
+    head.turn(angles);
+    head.put_kept(lds + LDS_K, place.in(call.k_cache));
+  } else {
+    head.load(call.v + V_OFFSET + size_t(t) * V_STRIDE + at.kv * C);
+    head.put_kept(lds + LDS_V, place.in(call.v_cache));
   }
 }
 
@@ -200,7 +209,7 @@ template <class F> DEVICE void each_score(const float* lds, F f) {
 /** Makes the key and value in LDS the first of the slot of new positions. */
 DEVICE void start_fresh(float* lds) {
   each_score(lds, [&](int g, float score) { most_of(lds, HELD, g) = score, sum_of(lds, HELD, g) = 1.f; });
-  KEEP_LOOP for (int i = late_thread_id(); i < BLOCK_HEADS * C; i += BLOCK) out_of(lds, HELD, 0)[i] = lds[LDS_V + i % C];
+  KEEP_LOOP for (int i = late_thread_id(); i < BLOCK_HEADS * C; i += BLOCK) out_of(lds, HELD, i / C)[i % C] = lds[LDS_V + i % C];
 }
 
 /** Adds them to the slot. The block meets before its tables change. */
@@ -210,7 +219,7 @@ DEVICE void add_fresh(float* lds) {
   KEEP_LOOP for (int i = late_thread_id(); i < BLOCK_HEADS * C; i += BLOCK) {
     const int g = i / C;
     const float most = most_of(lds, HELD, g), score = lds[LDS_SCORES + g], highest = max_f32(most, score);
-    float& out = out_of(lds, HELD, 0)[i];
+    float& out = out_of(lds, HELD, g)[i % C];
     out = out * fast_exp(most - origin_of(highest)) + lds[LDS_V + i % C] * fast_exp(score - origin_of(highest));
   }
   block_sync();
@@ -222,15 +231,16 @@ DEVICE void add_fresh(float* lds) {
 }
 
 /** Other new positions of the request that are in this split: those of tokens of this step, and cached ones between them. */
-DEVICE void add_others(const rope_call& call, const attention_place& at, int cached, bool& fresh, float* lds) {
+DEVICE void add_others(const rope_call& call, const attention_place& at, lane_angles& angles, int cached, bool& fresh,
+                       float* lds) {
   const i32* const pages = pages_of(call.attention, at);
   KEEP_LOOP for (int l = min_int(at.to, at.position) - 1; l >= cached; l--) {
     const int token = token_at(call, at.request, l), page = page_of(pages, l);
     block_sync();  // what is in LDS may still be read
     if (token >= 0) {
-      lane_angles angles;
-      angles.make(l, call.factors);
-      put_key_value(call, token, at.kv, angles, {-1}, 0, lds);
+      angles.make(l);
+      KEEP_LOOP for (int row = KEY_ROW + wave_id(); row < TOKEN_ROWS; row += WAVES)
+        put_row(call, token, at, row, angles, {-1}, lds);
       block_sync();
       keep_blocks(call, {-1}, lds);
     } else {
@@ -245,12 +255,13 @@ DEVICE void add_others(const rope_call& call, const attention_place& at, int cac
 
 DEVICE void rope_attention_tile(int tile, const rope_call& call) {
   float* const lds = dyn_lds<float>();
-  const attention_place at = place_of(tile, call.attention);
+  attention_place at = place_of(tile, call.attention);
   if (at.idle()) {
     await_earlier_launches();
     return store_nothing(call.attention, at);
   }
   if (at.from >= at.to) return await_earlier_launches();
+  lane_angles angles(call.factors);  // all that needs no query is asked for, and made, while earlier launches finish
   /** what this split reads from the cache ends here; does the token's own position belong to it? */
   const int cached = max_int(at.from, min_int(at.to, first_new(call, at)));
   const bool own = at.to > at.position;
@@ -258,30 +269,24 @@ DEVICE void rope_attention_tile(int tile, const rope_call& call) {
   s.find(call.attention, at, at.from, cached);
   int page = -1;
   if (own && at.part == 0) page = page_of(pages_of(call.attention, at), at.position);
-  lane_angles angles;
-  angles.make(at.position, call.factors);
+  angles.make(at.position);
   s.ask();
   keep_order();
+  const append_place place = {page < 0 ? -1 : i64(cache_row(page, at.kv, at.position))};
   await_earlier_launches();
   block_sync();  // the tile before may still be read
-  KEEP_LOOP for (int row = wave_id(); row < BLOCK_HEADS; row += WAVES) {
-    lane_head q;
-    q.load(call.q + Q_OFFSET + size_t(at.t) * Q_STRIDE + (at.block_head() + min_int(row, at.block_heads() - 1)) * C);
-    q.norm(call.q_norm);
-    q.turn(angles);
-    put_query(lds, row, q.v, [](int n) { return lane_channel(n); });
-  }
-  const append_place place = {page < 0 ? -1 : i64(cache_row(page, at.kv, at.position))};
-  if (own) put_key_value(call, at.t, at.kv, angles, place, BLOCK_HEADS, lds);
+  KEEP_LOOP for (int row = wave_id(); row < (own ? TOKEN_ROWS : BLOCK_HEADS); row += WAVES)
+    put_row(call, at.t, at, row, angles, place, lds);
   block_sync();
   if (own) {
     keep_blocks(call, place, lds);
     start_fresh(lds);
   }
   bool fresh = own;
-  if constexpr (TOKENS != 1) add_others(call, at, cached, fresh, lds);
+  if constexpr (TOKENS != 1) add_others(call, at, angles, cached, fresh, lds);
   s.begin(lds);
   s.attend(lds);
+  place_tile(at, wave_uniform(late(tile)));
   finish(call.attention, at, s, fresh, lds);
 }
 

@@ -1,6 +1,7 @@
 // atomic.h: atomics between all threads of the device, and what a wait for another block needs.
 //   atomic_add(p, v)  f32, i32, u32       gives the old value, as do atomic_max(p, v), atomic_min(p, v)  i32, u32;
 //                                         relaxed
+//   atomic_add_ordered(p, v)              u32; what is before it is seen by whoever adds after it, and the other way round
 //   load_acquire(p), store_release(p, v)  u32 flags between blocks
 //   store_for_host(p, v)                  u64: a host that shares the memory sees all of it or nothing, soon
 //   device_fence()                        writes before it are seen by other blocks before those after it
@@ -18,6 +19,9 @@ template <class T> DEVICE T atomic_max(T* p, T v) {
 }
 template <class T> DEVICE T atomic_min(T* p, T v) {
   return __hip_atomic_fetch_min(p, v, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);
+}
+DEVICE u32 atomic_add_ordered(u32* p, u32 v) {
+  return __hip_atomic_fetch_add(p, v, __ATOMIC_ACQ_REL, __HIP_MEMORY_SCOPE_AGENT);
 }
 DEVICE u32 load_acquire(const u32* p) { return __hip_atomic_load(p, __ATOMIC_ACQUIRE, __HIP_MEMORY_SCOPE_AGENT); }
 DEVICE void store_release(u32* p, u32 v) { __hip_atomic_store(p, v, __ATOMIC_RELEASE, __HIP_MEMORY_SCOPE_AGENT); }
@@ -42,6 +46,11 @@ DEVICE void wait_a_little() { __builtin_amdgcn_s_sleep(1); }
 template <class T> DEVICE T atomic_add(T* p, T v) { return atomicAdd(p, v); }
 template <class T> DEVICE T atomic_max(T* p, T v) { return atomicMax(p, v); }
 template <class T> DEVICE T atomic_min(T* p, T v) { return atomicMin(p, v); }
+DEVICE u32 atomic_add_ordered(u32* p, u32 v) {
+  u32 old;
+  asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], %2;" : "=r"(old) : "l"(p), "r"(v) : "memory");
+  return old;
+}
 DEVICE u32 load_acquire(const u32* p) {
   u32 v;
   asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
@@ -60,6 +69,7 @@ DEVICE void wait_a_little() {}
 template <class T> DEVICE T atomic_add(T* p, T v) { return hiphost_atomic_add(p, v); }
 template <class T> DEVICE T atomic_max(T* p, T v) { return hiphost_atomic_max(p, v); }
 template <class T> DEVICE T atomic_min(T* p, T v) { return hiphost_atomic_min(p, v); }
+DEVICE u32 atomic_add_ordered(u32* p, u32 v) { return hiphost_atomic_add(p, v); }
 DEVICE u32 load_acquire(const u32* p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 DEVICE void store_release(u32* p, u32 v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 DEVICE void store_for_host(u64* p, u64 v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }

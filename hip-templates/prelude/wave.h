@@ -5,6 +5,7 @@
 //   wave_reduce_each(v, Op{})  of V values a lane at once, a power of two ≤ WAVE: lane l gets that of value l / (WAVE / V)
 //   wave_uniform(v)           v, where all lanes hold the same: into a scalar register on AMD
 //   late_thread_id()          thread_id(), anew where it stands: what depends on it is not kept through the loops around
+//   late(v)                   v, of which a compiler does not know that it is the same each time
 //   by_lane(p)                p in vector registers on AMD
 #pragma once
 #include "prelude/base.h"
@@ -86,6 +87,10 @@ DEVICE int late_thread_id() {
   __builtin_assume(thread >= 0 && thread < BLOCK);
   return thread;
 }
+DEVICE int late(int v) {
+  asm volatile("" : "+v"(v));
+  return v;
+}
 #if !__has_builtin(__builtin_amdgcn_ballot_w64)  // hipRTC 5
 DEVICE u64 wave_ballot(bool p) { return __ballot(p); }
 #elif defined(__GFX9__) || (defined(P_WAVE) && P_WAVE == 64)
@@ -121,6 +126,10 @@ template <class T, class Op> DEVICE T wave_reduce(T v, Op op) {
 #else  // NVIDIA and the host
 
 #if ON_NVIDIA
+DEVICE int late(int v) {
+  asm volatile("" : "+r"(v));
+  return v;
+}
 template <class T> DEVICE T wave_shfl(T v, int lane) {
   struct raw {
     u32 w[sizeof(T) / 4];
@@ -139,6 +148,7 @@ template <class T> DEVICE T wave_shfl_xor(T v, int mask) {
 }
 DEVICE u64 wave_ballot(bool p) { return __ballot_sync(0xffffffffu, p); }
 #else
+DEVICE int late(int v) { return v; }
 template <class T> DEVICE T wave_shfl(T v, int lane) { return hiphost_shfl(v, lane); }
 template <class T> DEVICE T wave_shfl_xor(T v, int mask) { return hiphost_shfl_xor(v, mask); }
 DEVICE u64 wave_ballot(bool p) { return hiphost_ballot(p); }

@@ -38,17 +38,21 @@ DEVICE double turns_of_pair(int i) {
   return times_ratios<0>(first, i);
 }
 
-/** Cosine and sine of pair i's angle at `position`. */
-DEVICE void make_angle(float& cosine, float& sine, int i, int position, const float* factors) {
+/** The same with the factor of the pair, whole. */
+DEVICE u64 step_of_pair(int i, const float* factors) {
   double step = turns_of_pair(i);
   if constexpr (HAS_FACTORS) step /= double(factors[i]);
-  const u64 turns = u64(step) * u64(i64(position));
+  return u64(step);
+}
+/** Cosine and sine of the angle at `position` of a pair that turns so far from one position to the next. */
+DEVICE void make_angle(float& cosine, float& sine, u64 step, int position) {
+  const u64 turns = step * u64(i64(position));
   sincos_f32(float(i32(turns >> 32)) * 1.46291808e-9f, sine, cosine);  // 2π / 2^32
 }
 
-/** Those of each pair, into LDS; the block must meet before they are read. */
+/** Those of each pair's angle, into LDS; the block must meet before they are read. */
 DEVICE void make_angles(float* cosines, float* sines, int position, const float* factors) {
-  KEEP_LOOP for (int i = thread_id(); i < PAIRS; i += BLOCK) make_angle(cosines[i], sines[i], i, position, factors);
+  KEEP_LOOP for (int i = thread_id(); i < PAIRS; i += BLOCK) make_angle(cosines[i], sines[i], step_of_pair(i, factors), position);
 }
 
 /** Channel c of the rotated head at x. */

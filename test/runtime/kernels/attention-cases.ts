@@ -371,11 +371,18 @@ export const attentionCases: readonly KernelCase[] = [
 /** On matrix instructions, as a target with those of 16 × 8 × 16 has it: waves of 32, up to 8 heads each. */
 const onMatrix = (kernel: KernelSpec, P_BLOCK: number): KernelSpec => ({
   ...kernel,
+  valid: () => true,
   space: (target, site) => {
     const group = site.types.q!.shape[1] as number
     const heads = group / (site.types.k_cache!.shape[1] as number)
     const P_HEADS = Math.ceil(heads / Math.ceil(heads / 8))
-    return { ...kernel.space(target, site), P_MATRIX: [1], P_BLOCK: [P_BLOCK], P_HEADS: [P_HEADS], P_ROWS: [2] }
+    return {
+      ...kernel.space(target, site),
+      P_MATRIX: [1],
+      P_BLOCK: [P_BLOCK],
+      P_HEADS: [P_HEADS],
+      P_AHEAD: [site.types.k_cache!.shape[3] === 128 ? 0 : 1],
+    }
   },
 })
 const halved = shapes.filter(({ kv, C }) => (kv === 'f16' || kv === 'bf16') && C % 8 === 0)
