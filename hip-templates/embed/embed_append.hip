@@ -17,6 +17,7 @@ DEVICE void append_id(int t, i32* history, const i32* ids, const i32* positions,
 
 KERNEL void embed_append(y_t* y, i32* history, const i32* ids, const u8* table, const i32* positions, const i32* seq,
                          const i32* page_table, i32 T, i32 M) {
+  await_earlier_launches();
   for (int t = block_id(); t < T; t += grid_size()) {
     if (thread_id() == 0) append_id(t, history, ids, positions, seq, page_table, M);
     embed_tile(t, y, ids, table);
