@@ -183,8 +183,8 @@ function modelledTime(params: Params, target: Target, site: Site): number {
 
 /**
  * Do instructions, more than bytes on their way, bound the reading of these weights? Measured on an H200 over settings of an
- * 8B model's matmuls (`npm run test:gpu -- --only sweep --sweep llama-8b:q8_0`): rows that share the adding up of lanes and
- * more waves gain up to 30 %, depth nothing. Not measured on AMD, nor for several tokens.
+ * 8B model's matmuls (`npm run test:gpu -- --only sweep --sweep llama-8b:q4_k`): 32 KB on their way to a multiprocessor are
+ * almost as good as 64; what costs is code that each launch fetches anew. Not measured on AMD, nor for several tokens.
  */
 const decodesCodes = (target: Target, site: Site): boolean =>
   target.platform !== 'amd' && isQuant(site.types.w!.dtype) && tokensOf(site) === 1

@@ -23,6 +23,8 @@ interface Gemv {
   readonly N: number
   readonly grid: number
   readonly params?: Partial<Params>
+  /** changes x[i] */
+  readonly changeX?: (v: number, i: number) => number
   /** gemv_matrix, with its instruction emulated */
   readonly matrix?: boolean
 }
@@ -51,7 +53,10 @@ function fixedTo(spec: KernelSpec, params: Partial<Params>, grid: number): Kerne
   }
 }
 
-function gemvCase({ form, w, x, T, K, N, grid, params = {}, matrix = false }: Gemv, i: number): KernelCase {
+function gemvCase(
+  { form, w, x, T, K, N, grid, params = {}, changeX = (v) => v, matrix = false }: Gemv,
+  i: number,
+): KernelCase {
   const rows = form.endsWith('swiglu') ? 2 * N : N
   const values = noise(10 * i, rows * K)
   const weight = { bytes: isQuant(w) ? quantize(w, values) : encodeValues(w, values) }
@@ -60,7 +65,7 @@ function gemvCase({ form, w, x, T, K, N, grid, params = {}, matrix = false }: Ge
     name: [`${matrix ? 'matrix ' : ''}${form} ${x}[${T}, ${K}] · ${w}[${N}]`, `grid ${grid}`, ...choice].join(', '),
     specs: [fixedTo(specOf(form, matrix), params, grid)],
     values: {
-      x: noise(10 * i + 1, T * K),
+      x: noise(10 * i + 1, T * K).map(changeX),
       w: weight,
       ...(form.includes('norm') ? { norm: noise(10 * i + 2, K) } : {}),
       ...(form.includes('bias') ? { bias: noise(10 * i + 3, N) } : {}),
@@ -118,7 +123,23 @@ const layouts: readonly Gemv[] = [
   { form: 'plain', w: 'f16', x: 'f16', T: 5, K: 8, N: 1, grid: 5, params: small },
 ]
 
-export const gemvCases: readonly KernelCase[] = [...everyFormat, ...layouts].map(gemvCase)
+/** x in fixed point: spans of zeros, of very small and of very large numbers; and one NaN, in the first of two tokens. */
+const spans = [0, 1e-38, 1e-12, 1, 1e4]
+const sizes = { form: 'plain', x: 'f32', N: 11, grid: 2 } as const
+export const oneNaN: KernelCase = gemvCase(
+  { ...sizes, w: 'q8_0', T: 2, K: 416, params: small, changeX: (v, i) => (i === 77 ? Number.NaN : v) },
+  200,
+)
+const fixedPoint: readonly Gemv[] = (['q8_0', 'q5_1', 'q4_k', 'q6_k'] as const).map((w) => ({
+  ...sizes,
+  w,
+  T: 1,
+  K: 1280,
+  params: { ...small, P_BLOCK: 256, P_CHUNKS: 2 },
+  changeX: (v, i) => v * spans[Math.floor(i / 128) % spans.length]!,
+}))
+
+export const gemvCases: readonly KernelCase[] = [...everyFormat, ...layouts, ...fixedPoint].map(gemvCase)
 
 /** Those of larger waves: each format once, and all layouts. */
 export const someGemvCases: readonly KernelCase[] = gemvCases.filter(
