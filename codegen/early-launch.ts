@@ -12,9 +12,8 @@ const awaits = (template: string): boolean => bodyOf(template).text.includes('aw
 
 /**
  * The calls, with those marked that may be launched early. The first may not: with it every step begins when the one before
- * is done, so that before its wait a kernel may also read what only other steps write. Nor may the last: on an H200 a captured
- * graph seemed done before such a kernel at its end had run.
- * A program that ends in a kernel that lets others begin has no early launches at all.
+ * is done, so that before its wait a kernel may also read what only other steps write. Nor may the last, and a program
+ * whose last kernel would let others begin has no early launches at all: whatever follows a program waits for a plain launch.
  * @param templateOf the template of a call
  */
 export function markEarly(

@@ -62,8 +62,12 @@ export interface Calls {
     fn: Pointer, gridX: number, gridY: number, gridZ: number, blockX: number, blockY: number, blockZ: number,
     ldsBytes: number, stream: Pointer, params: Pointer | null,
   ): Status
-  /** a launch that may start before the one ahead of it in the stream is done; `config` is `earlyLaunchConfig` */
-  launchEarly?(config: Pointer, fn: Pointer, params: Pointer | null): Status
+  /** as launch; it may start before what is ahead of it in the stream is done */
+  // biome-ignore format: one line a group of three
+  launchEarly?(
+    fn: Pointer, gridX: number, gridY: number, gridZ: number, blockX: number, blockY: number, blockZ: number,
+    ldsBytes: number, stream: Pointer, params: Pointer | null,
+  ): Status
 
   alloc(out: Out64, bytes: number): Status
   free(address: Pointer): Status

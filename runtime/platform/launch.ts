@@ -128,35 +128,6 @@ export class Kernel {
 }
 
 /**
- * CUlaunchConfig with one CUlaunchAttribute behind it, `programmaticStreamSerializationAllowed` (CUDA Driver API, data types).
- * Bytes: grid and block 0 … 23, LDS 24, stream 32, address of the attributes 40, their number 48; the attribute at 56 has its
- * id, 8 bytes, and its value.
- */
-class EarlyLaunchConfig {
-  readonly #memory = new ArrayBuffer(128)
-  readonly #u32 = new Uint32Array(this.#memory)
-  readonly #u64 = new BigUint64Array(this.#memory)
-  readonly #address = addressOf(this.#u64)
-
-  constructor() {
-    const programmaticStreamSerialization = 6
-    this.#u64[5] = this.#address + 56n
-    this.#u32[12] = 1
-    this.#u32[14] = programmaticStreamSerialization
-    this.#u32[16] = 1
-  }
-
-  /** Gives the address of the filled structure. */
-  fill(grid: readonly number[], block: readonly number[], ldsBytes: number, stream: Stream): bigint {
-    this.#u32.set(grid, 0)
-    this.#u32.set(block, 3)
-    this.#u32[6] = ldsBytes
-    this.#u64[4] = stream.handle
-    return this.#address
-  }
-}
-
-/**
  * A launch with its arguments packed in native memory. The runtime copies the arguments when it enqueues, so they may
  * be changed again at once. Enqueueing checks the status and allocates nothing.
  */
@@ -175,8 +146,7 @@ export class PreparedLaunch {
   readonly #params: bigint
   readonly #ldsBytes: number
   readonly #cooperative: boolean
-  /** of a launch that may start early */
-  readonly #config: EarlyLaunchConfig | undefined
+  readonly #early: boolean
   readonly #block: readonly [number, number, number]
   #gridX: number
   #gridY: number
@@ -190,7 +160,7 @@ export class PreparedLaunch {
     this.#fn = fn.handle
     this.#ldsBytes = ldsBytes
     this.#cooperative = cooperative
-    this.#config = early && core.calls.launchEarly ? new EarlyLaunchConfig() : undefined
+    this.#early = early
     this.#block = [block[0] ?? 1, block[1] ?? 1, block[2] ?? 1]
     this.#gridX = grid[0] ?? 1
     this.#gridY = grid[1] ?? 1
@@ -260,17 +230,10 @@ export class PreparedLaunch {
     const block = this.#block
     const { launch, launchCooperative, launchEarly } = core.calls
     const [x, y, z] = [this.#gridX, this.#gridY, this.#gridZ]
-    if (this.#config) {
-      const config = this.#config.fill(this.grid, block, this.#ldsBytes, stream)
-      const code = launchEarly!(config, this.#fn, this.#params)
-      if (code !== status.success) this.#failed(code)
-      return
-    }
-    const code =
-      this.#cooperative && launchCooperative
-        ? // biome-ignore format: as the other
-          launchCooperative(this.#fn, x, y, z, block[0], block[1], block[2], this.#ldsBytes, stream.handle, this.#params)
-        : launch(this.#fn, x, y, z, block[0], block[1], block[2], this.#ldsBytes, stream.handle, this.#params, null)
+    const special = (this.#cooperative && launchCooperative) || (this.#early && launchEarly)
+    const code = special
+      ? special(this.#fn, x, y, z, block[0], block[1], block[2], this.#ldsBytes, stream.handle, this.#params)
+      : launch(this.#fn, x, y, z, block[0], block[1], block[2], this.#ldsBytes, stream.handle, this.#params, null)
     if (code !== status.success) this.#failed(code)
   }
 

@@ -1,7 +1,7 @@
 // CUDA's driver API (libcuda.so.1). Names carry the suffix that the header's macros hide; shapes that differ from
 // HIP's are adapted here and nowhere else.
 import { type Binder, type Calls, direct, type SymbolTable } from './calls.ts'
-import { textAt } from './ffi.ts'
+import { addressOf, textAt } from './ffi.ts'
 
 /** cuGetErrorName and cuGetErrorString write a `const char*` instead of returning it. */
 function errorText(bind: Binder, symbol: string): ((code: number) => string) | undefined {
@@ -9,6 +9,30 @@ function errorText(bind: Binder, symbol: string): ((code: number) => string) | u
   if (!lookup) return undefined
   const text = new BigUint64Array(new ArrayBuffer(8))
   return (code) => (lookup(code, text) === 0 ? textAt(text[0]!) : `CUresult ${code}`)
+}
+
+/**
+ * cuLaunchKernelEx with the attribute `programmaticStreamSerializationAllowed` (CUDA Driver API, CUlaunchConfig and
+ * CUlaunchAttribute). Bytes of the configuration, which the driver copies: grid and block 0 … 23, LDS 24, stream 32, address of
+ * the attributes 40, their number 48; the attribute at 56 has its id, 8 bytes, and its value.
+ */
+function earlyLaunch(bind: Binder): Calls['launchEarly'] {
+  const launch = bind('cuLaunchKernelEx', ['pointer', 'pointer', 'pointer', 'pointer'])
+  if (!launch) return undefined
+  const programmaticStreamSerialization = 6
+  const memory = new ArrayBuffer(128)
+  const [u32, u64] = [new Uint32Array(memory), new BigUint64Array(memory)]
+  const config = addressOf(u64)
+  u64[5] = config + 56n
+  u32[12] = 1
+  u32[14] = programmaticStreamSerialization
+  u32[16] = 1
+  return (fn, ...shape) => {
+    const [stream, params] = [shape[7], shape[8]]
+    for (let i = 0; i < 7; i++) u32[i] = shape[i] as number
+    u64[4] = stream
+    return launch(config, fn, params, null)
+  }
 }
 
 export const nvidiaSymbols: SymbolTable = {
@@ -46,13 +70,7 @@ export const nvidiaSymbols: SymbolTable = {
   // biome-ignore format: as launch
   launchCooperative: direct('cuLaunchCooperativeKernel', 'pointer', 'u32', 'u32', 'u32', 'u32', 'u32', 'u32',
     'u32', 'pointer', 'pointer'),
-  launchEarly: {
-    symbol: 'cuLaunchKernelEx',
-    adapt(bind): Calls['launchEarly'] {
-      const launch = bind('cuLaunchKernelEx', ['pointer', 'pointer', 'pointer', 'pointer'])
-      return launch && ((config, fn, params) => launch(config, fn, params, null))
-    },
-  },
+  launchEarly: { symbol: 'cuLaunchKernelEx', adapt: earlyLaunch },
 
   alloc: direct('cuMemAlloc_v2', 'pointer', 'size'),
   free: direct('cuMemFree_v2', 'pointer'),

@@ -47,7 +47,8 @@ export class LaunchTimer implements Disposable {
   /** For `DriverOptions.wrapCalls`. */
   wrap(calls: Calls): Calls {
     this.#calls = calls
-    const { graphLaunch, captureBegin, captureEnd, graphInstantiate, graphExecDestroy, launchCooperative } = calls
+    const { graphLaunch, captureBegin, captureEnd, graphInstantiate, graphExecDestroy } = calls
+    const { launchCooperative, launchEarly } = calls
     const recorded =
       <A extends unknown[]>(call: (...args: A) => number) =>
       (...args: A): number => {
@@ -71,6 +72,12 @@ export class LaunchTimer implements Disposable {
         ? {
             launchCooperative: (...args) =>
               this.#launch((...all) => launchCooperative(...dropLast(all)), [...args, null], true),
+          }
+        : {}),
+      ...(launchEarly
+        ? {
+            launchEarly: (...args) =>
+              this.#launch((...all) => launchEarly(...dropLast(all)), [...args, null], this.#everyLaunch),
           }
         : {}),
       ...(captureBegin && captureEnd && graphInstantiate && graphLaunch && graphExecDestroy

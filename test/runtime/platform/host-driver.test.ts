@@ -6,6 +6,7 @@ import { hostLibraryPath } from '../../../runtime/host-library.ts'
 import type { Calls } from '../../../runtime/platform/calls.ts'
 import { openDriver, resolveDevice } from '../../../runtime/platform/devices.ts'
 import { Driver, type DriverOptions, type LaunchSpec } from '../../../runtime/platform/driver.ts'
+import { LaunchTimer } from '../../../src/bench/launch-timer.ts'
 import { failingAllocation } from './failing-calls.ts'
 
 const source = `
@@ -314,6 +315,39 @@ describe('failures', () => {
     expect(error.facts[0]).toEqual(['after', '%44 wild (the last launch enqueued)'])
     expect(error.help).toContain('outside its buffers')
     expect(() => stream[Symbol.dispose]()).not.toThrow()
+  })
+
+  test('a launch that may start early does so where the runtime can, and the timer of launches sees it', async () => {
+    const early: string[] = []
+    const timer = new LaunchTimer()
+    const wrapCalls = (calls: Calls): Calls =>
+      timer.wrap({
+        ...calls,
+        launchEarly: (fn, x, y, z, bx, by, bz, ldsBytes, stream, params) => {
+          early.push(`${x} ${y} ${z} ${bx} ${by} ${bz} ${ldsBytes}`)
+          return calls.launch(fn, x, y, z, bx, by, bz, ldsBytes, stream, params, null)
+        },
+      })
+    const driver = open({ wrapCalls })
+    using module = driver.loadModule(image)
+    using counter = driver.alloc(4)
+    driver.fill(counter.address, 0, 4)
+    using stream = driver.createStream()
+    const args = [{ kind: 'pointer', address: counter.address }] as const
+    const spec = { fn: module.kernel('increment'), grid: [3], block: [1], args, label: 'increment' }
+    const spans = await timer.launches(async () => {
+      driver.prepareLaunch({ ...spec, early: true }).enqueue(stream)
+      driver.prepareLaunch(spec).enqueue(stream)
+      await stream.synchronizeAsync()
+    })
+    const result = new Int32Array(1)
+    driver.copyToHost(result, counter.address, 4)
+    expect([result[0], early]).toEqual([2, ['3 1 1 1 1 1 0']])
+    expect(spans.map(({ kernel, blocks, threads }) => [kernel, blocks, threads])).toEqual([
+      ['increment', 3, 1],
+      ['increment', 3, 1],
+    ])
+    timer[Symbol.dispose]()
   })
 
   test("a GPU's code object is refused", () => {
