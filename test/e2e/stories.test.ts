@@ -31,6 +31,8 @@ interface Setting {
   readonly optLevel: 0 | 3
   readonly tokens: number
   readonly runs: number
+  /** default: both; unfused kernels of f16 weights are the smaller model's business */
+  readonly format?: keyof typeof formats
 }
 const settings: Record<StoryName, readonly Setting[]> = {
   'story-3m': [
@@ -42,9 +44,9 @@ const settings: Record<StoryName, readonly Setting[]> = {
     { device: 'reference', optLevel: 3, tokens: 32, runs: 2 },
   ],
   'story-15m': [
-    { device: 'host', optLevel: 0, tokens: 64, runs: 5 },
+    { device: 'host', optLevel: 0, tokens: 64, runs: 5, format: 'HF' },
     { device: 'host', optLevel: 3, tokens: 64, runs: 5 },
-    { device: 'reference', optLevel: 0, tokens: 8, runs: 1 },
+    { device: 'reference', optLevel: 0, tokens: 8, runs: 1, format: 'HF' },
     { device: 'reference', optLevel: 3, tokens: 16, runs: 1 },
   ],
 }
@@ -61,9 +63,9 @@ const logitSettings = {
 for (const name of storyNames) {
   describe.each(Object.entries(formats))(`${name} from %s`, (format, path) => {
     test.each(
-      settings[name].map(
-        (one) => [`${one.device} -O${one.optLevel}, ${one.runs} × ${one.tokens} tokens`, one] as const,
-      ),
+      settings[name]
+        .filter((one) => (one.format ?? format) === format)
+        .map((one) => [`${one.device} -O${one.optLevel}, ${one.runs} × ${one.tokens} tokens`, one] as const),
     )('%s', async (_, { device, optLevel, tokens, runs }) => {
       await using model = await compile(path(name), { device, optLevel, context: 128 })
       for (const run of storyRuns[name].slice(0, runs)) {
