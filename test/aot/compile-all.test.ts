@@ -19,7 +19,7 @@ import { findToolchains, type Toolchain } from '../../runtime/toolchains.ts'
 const catalog = kernelCatalog()
 const main = catalog.filter((entry) => entry.main)
 
-/** The forms beside the main ones are compiled for one target of each wave size. */
+/** One target of each wave size: they share the forms beside the main ones (isa.test.ts compiles all of decoding's for both). */
 const thorough = ['gfx942', 'gfx1100']
 /**
  * Targets with the instructions of another, or nearly, take each kernel in one form, and those that differ in numbers of
@@ -45,7 +45,10 @@ const share = (targets: readonly string[], name: string) =>
   eachOnce.filter((_, i) => i % targets.length === targets.indexOf(name))
 function entriesFor(name: string): typeof catalog {
   const group = alike.find((targets) => targets.includes(name))
-  return thorough.includes(name) ? catalog : group ? share(group, name) : main
+  if (group) return share(group, name)
+  const turn = thorough.indexOf(name)
+  const beside = catalog.filter((entry) => !entry.main).filter((_, i) => i % thorough.length === turn)
+  return [...main, ...beside]
 }
 const amdTargets =
   'gfx906,gfx908,gfx90a,gfx942,gfx950,gfx1030,gfx1100,gfx1101,gfx1102,gfx1103,gfx1150,gfx1151,gfx1200,gfx1201'
