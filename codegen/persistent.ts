@@ -8,7 +8,9 @@ import { absent } from './compile.ts'
 import { symbolsOf } from './extent.ts'
 import type { Defines } from './kernel.ts'
 import { isFastHost } from './kernels/block-space.ts'
+import { stageParams } from './kernels/gemv.ts'
 import type { KernelCall, KernelSource, PersistentStep, Program, StageOfStep } from './program.ts'
+import type { Tuned } from './select.ts'
 import { hasAhead, type StageSource, stageEntries } from './stages.ts'
 
 /** Bytes of a buffer's memory, as far as calls of one program can tell. */
@@ -19,11 +21,22 @@ interface Span {
   readonly to: number
 }
 
-/** Threads of a step's blocks: on GPUs few large blocks, whose meetings are short. An emulated thread is better spared. */
+/**
+ * Threads of a step's blocks: on GPUs few large blocks, whose meetings are short; on NVIDIA so few that
+ * every stage has the registers it wants, attention on matrix instructions above all. An emulated thread is better spared.
+ */
 export function stepBlock(target: Target): number {
   if (isFastHost(target)) return 1
-  return target.platform === 'host' ? 2 * target.wave : 512
+  return target.platform === 'host' ? 2 * target.wave : target.platform === 'nvidia' ? 256 : 512
 }
+
+/** Settings of matmuls that are stages in blocks of so many threads, one on each CU, for `compileProgram`. */
+export const stageSettings =
+  (block: number): Tuned =>
+  (spec, site, target) =>
+    target.platform === 'nvidia' && spec.template === 'matmul/gemv_stream.hip'
+      ? stageParams(target, site, block)
+      : undefined
 
 /**
  * The program with its calls up to the last that reads weights as one launch, or why it cannot be so. What comes behind,
@@ -31,7 +44,11 @@ export function stepBlock(target: Target): number {
  * have been chosen with the same P_BLOCK (`ProgramOptions.block`), and no argument may depend on symbols other than those of
  * `bindings`.
  */
-export function persistentProgram(program: Program, bindings: Bindings): Program | string {
+export function persistentProgram(
+  program: Program,
+  bindings: Bindings,
+  { trace = false }: { readonly trace?: boolean } = {},
+): Program | string {
   const lastWeights = program.calls.findLastIndex(({ args }) =>
     args.some((arg) => arg.kind === 'buffer' && program.buffers[arg.buffer]?.kind === 'weight'),
   )
@@ -54,6 +71,7 @@ export function persistentProgram(program: Program, bindings: Bindings): Program
       return entries.length ? [{ ...source, entries }] : []
     })
   const staged = used(calls)
+  const sourceOf = (call: KernelCall) => staged.findIndex(({ id }) => id === call.source)
   const sources = staged.map(
     ({ id, template, defines, entries }): StageSource => ({
       template,
@@ -66,9 +84,8 @@ export function persistentProgram(program: Program, bindings: Bindings): Program
       ),
     }),
   )
-  const sourceOf = (call: KernelCall) => staged.findIndex(({ id }) => id === call.source)
   const entries = stageEntries(sources)
-  const step = stepSource(staged, sources)
+  const step = stepSource(staged, sources, trace)
   const meets = meetings(program, calls)
   const persistent: PersistentStep = {
     source: step.id,
@@ -83,6 +100,7 @@ export function persistentProgram(program: Program, bindings: Bindings): Program
       })),
       calls.map((call) => hasAhead(sources[sourceOf(call)]!, call.entry)),
     ),
+    ...(trace ? { trace } : {}),
   }
   return { ...program, kernels: [step, ...used(rest)], persistent }
 }
@@ -90,6 +108,7 @@ export function persistentProgram(program: Program, bindings: Bindings): Program
 function stepSource(
   kernels: readonly KernelSource[],
   stages: readonly StageSource[],
+  trace: boolean,
 ): KernelSource & { stages: readonly StageSource[] } {
   const { P_BLOCK, P_WAVE } = stages[0]!.defines
   const most = Math.max(...stages.flatMap(({ entries }) => Object.values(entries).map(({ length }) => length)))
@@ -99,6 +118,7 @@ function stepSource(
     P_BLOCKS_PER_CU: 1,
     P_STAGED: 1,
     P_STAGE_ARGS: Math.ceil(most / 2) * 2,
+    ...(trace ? { P_TRACE: 1 } : {}),
   }
   const template = 'step/step.hip'
   const list = Object.entries(defines).map(([name, value]) => `-D${name}=${value}`)
@@ -163,10 +183,7 @@ function spansOf(program: Program, call: KernelCall): { read: Span[]; written: S
  * At the first meeting behind a matmul the next one's weights are asked for: whatever lies between the two is short, or
  * reads little.
  */
-function withAhead(
-  stages: readonly { stage: number; meets: boolean }[],
-  canAhead: readonly boolean[],
-): readonly StageOfStep[] {
+function withAhead(stages: readonly StageOfStep[], canAhead: readonly boolean[]): readonly StageOfStep[] {
   const weighted = canAhead.flatMap((can, i) => (can ? [i] : []))
   let asked = -1
   return stages.map((one, i) => {

@@ -80,6 +80,8 @@ export interface PersistentStep {
   readonly args: number
   /** the calls that it holds, from the first on */
   readonly stages: readonly StageOfStep[]
+  /** blocks take down when they begin and end each call */
+  readonly trace?: boolean
 }
 
 /** `counters` are zero when a program is loaded and after each of its launches: memory of their own, not the arena's. */

@@ -204,6 +204,12 @@ export class Executable implements Disposable {
     this.#resident?.check()
   }
 
+  /** What the blocks of a launch of many stages took down last; undefined if they take down nothing. */
+  trace(): { readonly ticks: BigUint64Array; readonly blocks: number } | undefined {
+    const ticks = this.#resident?.trace()
+    return ticks && { ticks, blocks: this.#resident!.blocks }
+  }
+
   #isBound(bindings: Bindings): boolean {
     return this.#bound !== undefined && this.symbols.every((s) => this.#bound![s as 'T'] === bindings[s as 'T'])
   }

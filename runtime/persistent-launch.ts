@@ -32,16 +32,21 @@ export class PersistentLaunch implements Disposable {
   readonly #launch: PreparedLaunch
   readonly #owned: Disposable[] = []
   readonly #stuck: Uint32Array
+  readonly #trace: DeviceBuffer | undefined
+  readonly #driver: Driver
 
   constructor(program: Program, step: PersistentStep, options: PersistentLaunchOptions) {
     const { driver, kernel, patience = defaultPatience[driver.platform === 'host' ? 'host' : 'gpu'] } = options
     this.#program = program
+    this.#driver = driver
     this.blocks = options.blocks ?? residentBlocks(step, options)
     const label = `@${program.name} as one launch`
     try {
       const table = tableOf(program, step, options)
-      const rows: DeviceBuffer = this.#own(driver.during(label, () => driver.alloc(table.byteLength)))
-      const meeting: DeviceBuffer = this.#own(driver.during(label, () => driver.alloc(256)))
+      const memory = (bytes: number): DeviceBuffer => this.#own(driver.during(label, () => driver.alloc(bytes)))
+      const rows = memory(table.byteLength)
+      this.#trace = step.trace ? memory(step.stages.length * this.blocks * 3 * 8) : undefined
+      const meeting = memory(256)
       const stuck: PinnedBuffer = this.#own(driver.during(label, () => driver.allocPinned(64)))
       driver.copyToDevice(rows.address, table)
       driver.fill(meeting.address, 0, 256)
@@ -60,6 +65,7 @@ export class PersistentLaunch implements Disposable {
           { kind: 'pointer', address: meeting.address },
           { kind: 'pointer', address: stuck.address },
           { kind: 'i32', value: patience },
+          { kind: 'pointer', address: this.#trace?.address ?? 0n },
         ],
         label,
       })
@@ -93,6 +99,18 @@ export class PersistentLaunch implements Disposable {
       ],
       help: 'another program may hold compute units of this device: use --step kernels, which never waits',
     })
+  }
+
+  /**
+   * When each block began each call of the launch that ran last, was done with it and had met the others: ticks of the
+   * device's clock, [call][block][3]. Undefined if the step takes down no times. Waits for the device.
+   */
+  trace(): BigUint64Array | undefined {
+    if (!this.#trace) return undefined
+    const bytes = new Uint8Array(this.#trace.bytes)
+    this.#driver.synchronize()
+    this.#driver.copyToHost(bytes, this.#trace.address)
+    return new BigUint64Array(bytes.buffer)
   }
 
   [Symbol.dispose](): void {

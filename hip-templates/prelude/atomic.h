@@ -3,10 +3,12 @@
 //                                         relaxed
 //   atomic_add_ordered(p, v)              u32; what is before it is seen by whoever adds after it, and the other way round
 //   load_acquire(p), store_release(p, v)  u32 flags between blocks
+//   release_add(p, v)                     u32: adds, and writes before it are seen by whoever sees that
+//   device_clock()                        u64: nanoseconds on NVIDIA, 10 ns on AMD, of a clock that all share; host: 0
 //   store_for_host(p, v)                  u64: a host that shares the memory sees all of it or nothing, soon
 //   device_fence()                        writes before it are seen by other blocks before those after it
 //   grid_sync(meeting)                    all blocks of the grid meet; every block must be resident, meeting starts at 0
-//   grid_arrive(meeting), grid_wait(…)    its halves, for work in between and for a bound on the wait
+//   grid_arrive(meeting, ticket), grid_wait(…)  its halves, for work in between and for a bound on the wait
 #pragma once
 #include "prelude/block.h"
 
@@ -41,7 +43,24 @@ DEVICE void device_release() {
   __builtin_amdgcn_fence(__ATOMIC_RELEASE, "agent");
   wait_for_write_back();
 }
+DEVICE void release_add(u32* p, u32 v) {
+  device_fence();
+  atomic_add(p, v);
+}
+DEVICE void device_acquire() { device_fence(); }
 DEVICE void wait_a_little() { __builtin_amdgcn_s_sleep(1); }
+/** Ticks of a clock that all compute units share, 10 ns each. */
+DEVICE u64 device_clock() {
+#if __has_builtin(__builtin_readsteadycounter)
+  return __builtin_readsteadycounter();
+#elif defined(__GFX9__) || defined(__GFX10__)
+  return __builtin_amdgcn_s_memrealtime();
+#else
+  u64 ticks;
+  asm volatile("s_sendmsg_rtn_b64 %0, sendmsg(MSG_RTN_GET_REALTIME)\ns_waitcnt lgkmcnt(0)" : "=s"(ticks)::"memory");
+  return ticks;
+#endif
+}
 #elif ON_NVIDIA
 template <class T> DEVICE T atomic_add(T* p, T v) { return atomicAdd(p, v); }
 template <class T> DEVICE T atomic_max(T* p, T v) { return atomicMax(p, v); }
@@ -64,7 +83,14 @@ DEVICE void store_for_host(u64* p, u64 v) {
 }
 DEVICE void device_fence() { __threadfence(); }
 DEVICE void device_release() {}  // the fence of one thread behind a barrier stands for the whole block
+DEVICE void release_add(u32* p, u32 v) { asm volatile("red.release.gpu.global.add.u32 [%0], %1;" ::"l"(p), "r"(v) : "memory"); }
+DEVICE void device_acquire() {}  // a load_acquire in front of a barrier stands for the whole block
 DEVICE void wait_a_little() {}
+DEVICE u64 device_clock() {
+  u64 ns;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(ns)::"memory");
+  return ns;
+}
 #else
 template <class T> DEVICE T atomic_add(T* p, T v) { return hiphost_atomic_add(p, v); }
 template <class T> DEVICE T atomic_max(T* p, T v) { return hiphost_atomic_max(p, v); }
@@ -75,35 +101,54 @@ DEVICE void store_release(u32* p, u32 v) { __atomic_store_n(p, v, __ATOMIC_RELEA
 DEVICE void store_for_host(u64* p, u64 v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 DEVICE void device_fence() { __threadfence(); }
 DEVICE void device_release() {}
+DEVICE void release_add(u32* p, u32 v) {
+  __threadfence();
+  atomic_add(p, v);
+}
+DEVICE void device_acquire() { __threadfence(); }
 DEVICE void wait_a_little() { hiphost_pause(); }
+DEVICE u64 device_clock() { return 0; }
 #endif
+
+/** Of thread 0: how a block knows that a meeting is complete. */
+struct grid_ticket {
+  u32 round;
+  u32 known;  // 0 at first
+};
 
 /**
  * First half of a meeting of all blocks: this block is there, its writes are seen by whoever leaves the meeting. What
  * stands between the halves runs while others are awaited. Every block must be resident; `meeting` starts at 0 and may be
  * used for ever: block 0 adds what completes 2^31, so that each full round flips the top bit and leaves the rest as it was.
- * Gives the ticket for grid_wait, to thread 0.
+ * The first meeting of a launch asks what the bit was, and keeps it in its ticket; later ones know and await no answer.
  */
-DEVICE u32 grid_arrive(u32* meeting) {
+DEVICE void grid_arrive(u32* meeting, grid_ticket& ticket) {
   device_release();
   block_sync();
-  if (thread_id() != 0) return 0;
-  device_fence();
-  return atomic_add(meeting, block_id() == 0 ? 0x80000000u - u32(grid_size() - 1) : 1u);
+  if (thread_id() != 0) return;
+  const u32 mine = block_id() == 0 ? 0x80000000u - u32(grid_size() - 1) : 1u;
+  if (ticket.known) {
+    release_add(meeting, mine);
+    ticket.round ^= 0x80000000u;
+  } else {
+    device_fence();
+    ticket.round = atomic_add(meeting, mine) & 0x80000000u;
+    ticket.known = 1;
+  }
 }
 
 /** Second half: waits for all blocks, looking at most `patience` times. False, in all threads, if they did not come. */
-DEVICE bool grid_wait(u32* meeting, u32 ticket, u32 patience) {
+DEVICE bool grid_wait(u32* meeting, const grid_ticket& ticket, u32 patience) {
   LDS(u32, complete, 1);
   if (thread_id() == 0) {
     u32 looks = 0;
-    bool met = ((load_acquire(meeting) ^ ticket) & 0x80000000u) != 0;
+    bool met = ((load_acquire(meeting) ^ ticket.round) & 0x80000000u) != 0;
     for (; !met && looks < patience; looks++) {
       wait_a_little();
-      met = ((load_acquire(meeting) ^ ticket) & 0x80000000u) != 0;
+      met = ((load_acquire(meeting) ^ ticket.round) & 0x80000000u) != 0;
     }
     complete[0] = met;
-    device_fence();
+    device_acquire();
   }
   block_sync();
   return complete[0] != 0;
@@ -111,6 +156,7 @@ DEVICE bool grid_wait(u32* meeting, u32 ticket, u32 patience) {
 
 /** All blocks of the grid meet. */
 DEVICE void grid_sync(u32* meeting) {
-  const u32 ticket = grid_arrive(meeting);
+  grid_ticket ticket = {0, 0};
+  grid_arrive(meeting, ticket);
   while (!grid_wait(meeting, ticket, 0x7fffffffu)) block_sync();
 }

@@ -1,6 +1,6 @@
 // ModelPlan: the graphs and programs of a model for a target, each made when it is first asked for. Needs no device.
 import { compileProgram } from '../../codegen/compile.ts'
-import { persistentProgram, stepBlock } from '../../codegen/persistent.ts'
+import { persistentProgram, stageSettings, stepBlock } from '../../codegen/persistent.ts'
 import type { Program } from '../../codegen/program.ts'
 import { printProgram } from '../../codegen/program.ts'
 import { fail } from '../../ir/diagnostic.ts'
@@ -12,6 +12,11 @@ import { batchFor, batchSizes, type StepGraph, type StepKind, stepKinds } from '
 import type { ModelSource } from '../loader/checkpoint.ts'
 import type { CompileSettings } from '../options.ts'
 import { StepGraphs } from './step-graphs.ts'
+
+/** `stepTrace`: blocks of a persistent step take down when they begin and end each call, for benchmarks. */
+export interface PlanSettings extends CompileSettings {
+  readonly stepTrace?: boolean
+}
 
 const largestDefaultContext = 8192
 
@@ -29,13 +34,13 @@ export class ModelPlan {
   readonly maxBatch: number
   /** none: for the reference executor */
   readonly target: Target | undefined
-  readonly #settings: CompileSettings
+  readonly #settings: PlanSettings
   readonly #graphs: StepGraphs
   readonly #programs = new Map<string, Program>()
 
   constructor(
     checkpoint: ModelSource,
-    settings: CompileSettings,
+    settings: PlanSettings,
     target?: Target,
     graphs = new StepGraphs(checkpoint, settings),
   ) {
@@ -102,7 +107,11 @@ export class ModelPlan {
         facts: [['possible', target.maxBlock === 1 ? '1' : `multiples of ${target.wave} up to ${target.maxBlock}`]],
         help: 'leave stepBlock (--step-block) out: the device has a good one',
       })
-    const program = persistentProgram(compileProgram(graph, { target, limits, block }), this.bindings)
+    const program = persistentProgram(
+      compileProgram(graph, { target, limits, block, tuned: stageSettings(block) }),
+      this.bindings,
+      { trace: this.#settings.stepTrace ?? false },
+    )
     if (typeof program !== 'string') return program
     return fail({
       code: 'no-persistent-step',

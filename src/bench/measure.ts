@@ -9,6 +9,7 @@ import { profileOf } from './profile.ts'
 import type { DecodeResult, PrefillResult, StepProfile } from './result.ts'
 import type { BenchDevice, Session } from './session.ts'
 import { inputsAt } from './session.ts'
+import { stageTimes } from './stage-times.ts'
 import { mean, median, quantile, spread } from './statistics.ts'
 
 export interface Measuring {
@@ -129,13 +130,18 @@ async function decodeProfile(
     },
     memory && delayOf(memory, program.calls.length, session),
   )
-  return profileOf(
+  const profile = profileOf(
     spans,
     steps,
     program,
     stepBindings(batch, batch, inputs[0]!.position + 1, session.plan.pageSize),
     stepMs,
   )
+  const ticksPerUs = { nvidia: 1000, amd: 100, host: undefined }[driver.platform]
+  const trace = batch === 1 && ticksPerUs ? session.stepper.stepTrace() : undefined
+  return profile && trace && ticksPerUs
+    ? { ...profile, stages: stageTimes({ ...trace, ticksPerUs }, program) }
+    : profile
 }
 
 /** The host platform enqueues far faster than it computes. */

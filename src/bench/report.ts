@@ -1,5 +1,5 @@
 // A benchmark's result for people: a few lines and tables.
-import type { BenchResult, DecodeResult, LoadResult, StepProfile } from './result.ts'
+import type { BenchResult, DecodeResult, LoadResult, StageTime, StepProfile } from './result.ts'
 
 /** Lines in, columns out; the command line has one. */
 export type TableOf = (head: readonly string[], rows: readonly (readonly (string | number)[])[]) => string
@@ -128,5 +128,24 @@ function profileText(title: string, profile: StepProfile, readGBs: number | unde
     barOf(ms / total),
   ])
   const head = ['kernel', 'part', 'blocks × threads', 'launches', 'µs each', 'ms', 'GB/s', 'of read', 'time']
-  return `${title}: ${digits(total)} ms in kernels, ${digits(gaps)} ms in gaps\n${table(head, rows)}`
+  const kernelText = `${title}: ${digits(total)} ms in kernels, ${digits(gaps)} ms in gaps\n${table(head, rows)}`
+  return profile.stages ? `${kernelText}\n\n${stagesText(title, profile.stages, table)}` : kernelText
+}
+
+function stagesText(title: string, stages: readonly StageTime[], table: TableOf): string {
+  const total = (value: (one: StageTime) => number) => stages.reduce((sum, one) => sum + value(one), 0)
+  const work = total((one) => one.stages * one.slowest_us)
+  const meetings = total((one) => one.meetings * (one.meeting_us ?? 0))
+  const rows = stages.map((one) => [
+    one.kernel,
+    one.part,
+    one.stages,
+    digits(one.slowest_us),
+    digits(one.mean_us),
+    digits(one.waiting_us),
+    one.meeting_us === null ? '–' : digits(one.meeting_us),
+    barOf((one.stages * one.slowest_us + one.meetings * (one.meeting_us ?? 0)) / (work + meetings)),
+  ])
+  const head = ['stage', 'part', 'stages', 'µs, slowest block', 'a block', 'its wait', 'meeting', 'time']
+  return `${title}, stages: ${digits(work / 1e3)} ms of work, ${digits(meetings / 1e3)} ms in meetings\n${table(head, rows)}`
 }

@@ -19,11 +19,30 @@ export interface KernelTime {
   readonly gb_per_s: number | null
 }
 
+/** Calls of one kind within a step that is one launch, a call each; µs by the device's clock. */
+export interface StageTime {
+  readonly kernel: string
+  readonly part: string
+  /** calls in a step */
+  readonly stages: number
+  /** from the first block that begins to the last that is done */
+  readonly slowest_us: number
+  /** of one block's own work */
+  readonly mean_us: number
+  /** of one block, from its own work's end until it goes on */
+  readonly waiting_us: number
+  /** times that all blocks meet behind such a call, and from the last that is done to the last that goes on */
+  readonly meetings: number
+  readonly meeting_us: number | null
+}
+
 export interface StepProfile {
   readonly kernels: readonly KernelTime[]
   readonly kernels_ms: number
   /** time of a step less that of its kernels; negative where kernels overlap or end events cost more than gaps */
   readonly gaps_ms: number
+  /** of a step that is one launch, where times were asked for and the device tells them */
+  readonly stages?: readonly StageTime[]
 }
 
 export interface DecodeResult {

@@ -45,7 +45,7 @@ export function planFor(
     ...(kvDtype ? { kvDtype } : {}),
     ...(stepBlock ? { stepBlock } : {}),
   }
-  return new ModelPlan(model, readOptions(compileOptions, options), target)
+  return new ModelPlan(model, { ...readOptions(compileOptions, options), stepTrace: settings.kernels }, target)
 }
 
 /** Programs that are loaded together. */

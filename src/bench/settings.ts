@@ -12,6 +12,7 @@ export const benchOptions = z.strictObject({
   step: compileOptions.shape.step,
   stepBlock: compileOptions.shape.stepBlock,
   replay: compileOptions.shape.replay,
+  kernels: z.boolean().default(false).describe('time the stages of a persistent step'),
   contexts: z
     .array(z.int().nonnegative())
     .min(1)

@@ -123,6 +123,7 @@ const settings = (flags: BenchFlags): BenchOptions => ({
   step: flags.step,
   ...(flags.stepBlock ? { stepBlock: flags.stepBlock } : {}),
   replay: flags.replay,
+  kernels: flags.kernels ?? false,
   contexts: flags.contexts,
   batch: flags.batch,
   prompt: flags.prompt,

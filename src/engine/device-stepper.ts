@@ -82,6 +82,11 @@ export class DeviceStepper implements Stepper {
     return (await score.read('logits', { T: step.tokens.length })).data as Float32Array
   }
 
+  /** When the blocks of the last decode step for one sequence were where, if it is one launch that takes that down. */
+  stepTrace(): ReturnType<Executable['trace']> {
+    return this.#parts.decode.trace()
+  }
+
   #program(kind: 'absorb' | 'score'): Promise<Executable> {
     return this.#load(kind, () => this.#parts.load(kind))
   }

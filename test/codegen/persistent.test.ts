@@ -1,7 +1,7 @@
 // Programs as one launch: what becomes a stage, where blocks meet, whose weights are asked for meanwhile.
 import { describe, expect, test } from 'vitest'
 import { absent, compileProgram } from '../../codegen/compile.ts'
-import { persistentProgram } from '../../codegen/persistent.ts'
+import { persistentProgram, stageSettings, stepBlock } from '../../codegen/persistent.ts'
 import { type Program, printProgram } from '../../codegen/program.ts'
 import type { Tuned } from '../../codegen/select.ts'
 import { sharedDefines, stagesHeader } from '../../codegen/stages.ts'
@@ -20,7 +20,7 @@ const all = { T: 2, R: 2, L: 16, P: 16, M: 8 }
 const bindings = { P: 16, M: 8 }
 
 function persistent(graph: Graph, target = 'gfx942', block = 256): Program {
-  const program = compileProgram(graph, { target: findTarget(target), limits: all, block })
+  const program = compileProgram(graph, { target: findTarget(target), limits: all, block, tuned: stageSettings(block) })
   const step = persistentProgram(program, all)
   if (typeof step === 'string') throw new Error(step)
   return step
@@ -118,6 +118,23 @@ test('weights of the next matmul are asked for once, at the first meeting behind
   expect(asked.every((at) => program.calls[at]!.entry.startsWith('gemv'))).toBe(true)
   for (const [i, { ahead }] of program.persistent!.stages.entries())
     if (ahead !== undefined) expect(ahead).toBeGreaterThan(i)
+})
+
+test('on NVIDIA blocks are so small that attention has its kernel for few queries', () => {
+  const target = findTarget('sm_90')
+  const program = persistent(decode(), 'sm_90', stepBlock(target))
+  expect(program.calls.map(({ entry }) => entry)).not.toContain('attention_prefill')
+})
+
+test('times are taken down only where they are asked for', () => {
+  const program = compileProgram(decode(), { target: findTarget('gfx942'), limits: all, block: 256 })
+  const [plain, traced] = [
+    persistentProgram(program, all),
+    persistentProgram(program, all, { trace: true }),
+  ] as Program[]
+  expect(plain!.kernels[0]!.defines).not.toHaveProperty('P_TRACE')
+  expect(traced!.kernels[0]!.defines).toHaveProperty('P_TRACE', 1)
+  expect(traced!.kernels[0]!.id).not.toBe(plain!.kernels[0]!.id)
 })
 
 describe('what cannot be one launch', () => {
