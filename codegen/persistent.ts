@@ -8,9 +8,7 @@ import { absent } from './compile.ts'
 import { symbolsOf } from './extent.ts'
 import type { Defines } from './kernel.ts'
 import { isFastHost } from './kernels/block-space.ts'
-import { stageParams } from './kernels/gemv.ts'
 import type { KernelCall, KernelSource, PersistentStep, Program, StageOfStep } from './program.ts'
-import type { Tuned } from './select.ts'
 import { hasAhead, type StageSource, stageEntries } from './stages.ts'
 
 /** Bytes of a buffer's memory, as far as calls of one program can tell. */
@@ -29,14 +27,6 @@ export function stepBlock(target: Target): number {
   if (isFastHost(target)) return 1
   return target.platform === 'host' ? 2 * target.wave : target.platform === 'nvidia' ? 256 : 512
 }
-
-/** Settings of matmuls that are stages in blocks of so many threads, one on each CU, for `compileProgram`. */
-export const stageSettings =
-  (block: number): Tuned =>
-  (spec, site, target) =>
-    target.platform === 'nvidia' && spec.template === 'matmul/gemv_stream.hip'
-      ? stageParams(target, site, block)
-      : undefined
 
 /**
  * The program with its calls up to the last that reads weights as one launch, or why it cannot be so. What comes behind,

@@ -223,11 +223,12 @@ function validStream(params: Params, target: Target, site: Site): true | string 
   return registers <= allowed || `takes about ${registers} registers, ${allowed} leave room for the blocks of a CU`
 }
 
-/** The choice of the least modelled time; the first of equals. `stageBlock`: for a stage in blocks of so many threads. */
-function bestGuess(target: Target, site: Site, stageBlock?: number): Params | undefined {
+/** The choice of the least modelled time; the first of equals. */
+function bestGuess(target: Target, site: Site): Params | undefined {
   const { K, N, parts } = shapeOf(site)
-  const shape = [site.op, target.name, target.wave, target.cus, site.types.w!.dtype, tokensOf(site), K, N, parts]
-  const key = [...shape, stageBlock ?? ''].join(' ')
+  const key = [site.op, target.name, target.wave, target.cus, site.types.w!.dtype, tokensOf(site), K, N, parts].join(
+    ' ',
+  )
   const known = best.get(key)
   if (known) return known
   // a guess must not spill: schedulers of AMD's compilers bring more forward the more there is
@@ -235,8 +236,8 @@ function bestGuess(target: Target, site: Site, stageBlock?: number): Params | un
   const most = target.platform === 'amd' ? 168 : 232
   const P_TURNS = decodesCodes(target, site) ? 4 : 2
   let [found, least] = [undefined as Params | undefined, Number.POSITIVE_INFINITY]
-  for (const P_BLOCK of stageBlock ? [stageBlock] : choices.P_BLOCK)
-    for (const P_BLOCKS_PER_CU of stageBlock ? [1] : choices.P_BLOCKS_PER_CU)
+  for (const P_BLOCK of choices.P_BLOCK)
+    for (const P_BLOCKS_PER_CU of choices.P_BLOCKS_PER_CU)
       for (const P_CHUNKS of choices.P_CHUNKS)
         for (const P_ROWS of choices.P_ROWS)
           for (const P_DEPTH of choices.P_DEPTH)
@@ -269,14 +270,6 @@ function streamSpace(target: Target, site: Site): Record<string, readonly number
     ...(isQuant(site.types.w!.dtype) ? { P_DIGITS: [digitsOf(site)] } : {}),
     ...(site.types.w!.dtype === 'q4_k' ? { P_RUN: [longRuns(target, site) ? 32 : 16] } : {}),
   }
-}
-
-// ---- stages of one launch ------------------------------------------------------------------------------------------
-
-/** The best guess for blocks of so many threads, one on each CU. */
-export function stageParams(target: Target, site: Site, block: number): Params | undefined {
-  const found = bestGuess(target, site, block)
-  return found && { ...found, P_TOKENS: tokensOf(site) }
 }
 
 /** What the kernels of a GPU have in common: their arguments, and a grid that fills the CUs. */

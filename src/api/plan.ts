@@ -1,6 +1,6 @@
 // ModelPlan: the graphs and programs of a model for a target, each made when it is first asked for. Needs no device.
 import { compileProgram } from '../../codegen/compile.ts'
-import { persistentProgram, stageSettings, stepBlock } from '../../codegen/persistent.ts'
+import { persistentProgram, stepBlock } from '../../codegen/persistent.ts'
 import type { Program } from '../../codegen/program.ts'
 import { printProgram } from '../../codegen/program.ts'
 import { fail } from '../../ir/diagnostic.ts'
@@ -107,11 +107,9 @@ export class ModelPlan {
         facts: [['possible', target.maxBlock === 1 ? '1' : `multiples of ${target.wave} up to ${target.maxBlock}`]],
         help: 'leave stepBlock (--step-block) out: the device has a good one',
       })
-    const program = persistentProgram(
-      compileProgram(graph, { target, limits, block, tuned: stageSettings(block) }),
-      this.bindings,
-      { trace: this.#settings.stepTrace ?? false },
-    )
+    const program = persistentProgram(compileProgram(graph, { target, limits, block }), this.bindings, {
+      trace: this.#settings.stepTrace ?? false,
+    })
     if (typeof program !== 'string') return program
     return fail({
       code: 'no-persistent-step',

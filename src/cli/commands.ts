@@ -144,7 +144,7 @@ Examples:
     .addOption(step())
     .option('--step-block <threads>', 'threads of a block of a persistent step (default: as the device likes)', whole)
     .option('--no-replay', 'launch every kernel of a step, never replay a captured graph')
-    .option('--kernels', 'a table of the time in each kernel')
+    .option('--kernels', 'a table of the time in each kernel, and in each stage of a persistent step')
     .option('--json', 'one JSON object on standard output (docs/bench.md)')
     .option('--out <file>', 'write the JSON object to a file too')
     .option('-q, --quiet', 'no progress')

@@ -1,7 +1,7 @@
 // Programs as one launch: what becomes a stage, where blocks meet, whose weights are asked for meanwhile.
 import { describe, expect, test } from 'vitest'
 import { absent, compileProgram } from '../../codegen/compile.ts'
-import { persistentProgram, stageSettings, stepBlock } from '../../codegen/persistent.ts'
+import { persistentProgram, stepBlock } from '../../codegen/persistent.ts'
 import { type Program, printProgram } from '../../codegen/program.ts'
 import type { Tuned } from '../../codegen/select.ts'
 import { sharedDefines, stagesHeader } from '../../codegen/stages.ts'
@@ -20,7 +20,7 @@ const all = { T: 2, R: 2, L: 16, P: 16, M: 8 }
 const bindings = { P: 16, M: 8 }
 
 function persistent(graph: Graph, target = 'gfx942', block = 256): Program {
-  const program = compileProgram(graph, { target: findTarget(target), limits: all, block, tuned: stageSettings(block) })
+  const program = compileProgram(graph, { target: findTarget(target), limits: all, block })
   const step = persistentProgram(program, all)
   if (typeof step === 'string') throw new Error(step)
   return step
