@@ -51,15 +51,13 @@ DEVICE void device_acquire() { device_fence(); }
 DEVICE void wait_a_little() { __builtin_amdgcn_s_sleep(1); }
 /** Ticks of a clock that all compute units share, 10 ns each. */
 DEVICE u64 device_clock() {
-#if __has_builtin(__builtin_readsteadycounter)
-  return __builtin_readsteadycounter();
-#elif defined(__GFX9__) || defined(__GFX10__)
-  return __builtin_amdgcn_s_memrealtime();
-#else
   u64 ticks;
+#if defined(__GFX9__) || defined(__GFX10__)
+  asm volatile("s_memrealtime %0\ns_waitcnt lgkmcnt(0)" : "=s"(ticks)::"memory");
+#else
   asm volatile("s_sendmsg_rtn_b64 %0, sendmsg(MSG_RTN_GET_REALTIME)\ns_waitcnt lgkmcnt(0)" : "=s"(ticks)::"memory");
-  return ticks;
 #endif
+  return ticks;
 }
 #elif ON_NVIDIA
 template <class T> DEVICE T atomic_add(T* p, T v) { return atomicAdd(p, v); }
