@@ -1,11 +1,14 @@
 // Matmuls of 2 to 32 tokens with 16-bit weights, on matrix instructions that take them as they come from memory.
 import type { Target } from '../../ir/target.ts'
-import { byteSize } from '../../ir/type.ts'
+import { byteSize, rowBytes } from '../../ir/type.ts'
+import { times } from '../extent.ts'
 import { defineKernel, type KernelSpec, type Params, type Site } from '../kernel.ts'
 import { gridOf, normDefines, persistent, readTime, registersFor, tokensOf } from './gemv.ts'
 import { common, type Family, served, shapeOf } from './matmul-operands.ts'
 
 const mostTokens = 32
+/** of the columns, where slices of K are added up; the same in gemv_matrix.hip */
+const mostShares = 1024
 
 /** An x of 16 bits is one number of the weights' type; one of f32 takes three to keep its 24 bits, two where y has 16 itself. */
 function splitsOf({ types }: Site): number {
@@ -27,17 +30,21 @@ function serves(site: Site, target: Target): true | string {
 /** Constants of gemv_matrix.hip by the same names, and what follows for a block. */
 function layoutOf(params: Params, target: Target, site: Site) {
   const { K, N, parts } = shapeOf(site)
-  const { P_BLOCK, P_SEGMENTS, P_PASSES, P_DEPTH, P_TILE } = params as Record<string, number>
+  const { P_BLOCK, P_SEGMENTS, P_SLICES, P_PASSES, P_DEPTH, P_TILE } = params as Record<string, number>
   const [tokens, splits, waves] = [tokensOf(site), splitsOf(site), P_BLOCK! / target.wave]
   const teams = Math.floor(waves / P_SEGMENTS!)
   const across = Math.ceil((tokens * splits) / 8)
   const merged = tokens % 8 === 0
-  const allSteps = K / 32
+  const slices = P_SLICES!
+  const shares = Math.max(1, Math.floor(gridOf(params, site, target) / slices))
+  const allSteps = K / 32 / slices
+  const norm = site.types.norm ? rowBytes(site.types.norm.dtype, 32) : 0
   const steps = Math.ceil(Math.ceil(allSteps / (P_SEGMENTS! * P_PASSES!)) / P_DEPTH!) * P_DEPTH!
   const terms = P_SEGMENTS! * (merged ? 1 : splits)
   const tokenSums = (P_TILE! * teams * 16 + 4) * (terms | 1)
-  const batches = Math.ceil((Math.ceil(N / gridOf(params, site, target)) * parts) / 16)
+  const batches = Math.ceil((Math.ceil(N / shares) * parts) / 16)
   return {
+    shares,
     teams,
     allSteps,
     steps,
@@ -45,16 +52,18 @@ function layoutOf(params: Params, target: Target, site: Site) {
     batches,
     turns: Math.ceil(batches / teams),
     bytes:
-      P_SEGMENTS! * steps * across * Math.min(8, tokens * splits) * 64 + // x
+      (P_PASSES! === 1 ? 1 : 2) * P_SEGMENTS! * steps * (across * Math.min(8, tokens * splits) * 64 + norm) + // x
       (P_PASSES! === 1 ? 2 : 1) * tokens * tokenSums * 4, // sums
     registers: 8 * P_DEPTH! + 4 * (merged ? tokens / 8 : across) + (across > 1 ? 8 : 0) + 44,
   }
 }
 
 function valid(params: Params, target: Target, site: Site): true | string {
-  const { P_BLOCK, P_BLOCKS_PER_CU, P_PASSES, P_TILE } = params as Record<string, number>
+  const { P_BLOCK, P_BLOCKS_PER_CU, P_SLICES, P_PASSES, P_TILE } = params as Record<string, number>
   if (P_BLOCK! > target.maxBlock) return `no blocks of ${P_BLOCK} threads`
-  const { teams, bytes, registers, steps } = layoutOf(params, target, site)
+  const { teams, bytes, registers, steps, allSteps } = layoutOf(params, target, site)
+  if (P_SLICES! > 1 && site.types.norm) return 'a slice does not see all of x, for its norm'
+  if (!Number.isInteger(allSteps)) return `${P_SLICES} slices of K are not whole steps`
   const tokens = tokensOf(site)
   if (P_BLOCK! < 4 * 2 ** Math.ceil(Math.log2(tokens)))
     return `a block of ${P_BLOCK} cannot bring ${tokens} tokens to LDS`
@@ -71,9 +80,11 @@ const choices = {
   P_BLOCK: [512, 256],
   P_BLOCKS_PER_CU: [1, 2],
   P_SEGMENTS: [16, 8, 4, 2, 1, 5],
-  P_PASSES: [1, 2, 3, 4, 5, 7, 8, 14, 16],
+  P_SLICES: [1, 2, 4, 8],
+  P_PASSES: [1, 2, 3, 4, 5, 7, 8, 14, 16, 28],
   P_DEPTH: [8, 7, 6, 4, 5],
-  P_TILE: [1, 2],
+  P_TILE: [1, 2, 4],
+  P_BUNCH: [4, 8, 2],
 } as const
 
 /**
@@ -82,17 +93,17 @@ const choices = {
  */
 function modelledTime(params: Params, target: Target, site: Site): number {
   const { K, N, parts } = shapeOf(site)
-  const { P_BLOCKS_PER_CU, P_SEGMENTS, P_PASSES, P_DEPTH, P_TILE } = params as Record<string, number>
-  const { teams, steps, batches, turns, allSteps } = layoutOf(params, target, site)
-  const blocks = gridOf(params, site, target)
+  const { P_BLOCKS_PER_CU, P_SEGMENTS, P_SLICES, P_PASSES, P_DEPTH, P_TILE } = params as Record<string, number>
+  const { shares, teams, steps, batches, turns, allSteps } = layoutOf(params, target, site)
   const covered = (steps * P_SEGMENTS! * P_PASSES!) / allSteps
   const waves = P_BLOCKS_PER_CU! * Math.min(teams, batches) * P_SEGMENTS!
   const even = (N * parts) / 16 / target.cus
-  const share = (P_BLOCKS_PER_CU! * batches) / Math.max(even, 1)
+  const share = (P_BLOCKS_PER_CU! * batches) / P_SLICES! / Math.max(even, 1)
   const weights = 2 * parts * N * K
-  const x = blocks * byteSize(site.types.x!) * (P_PASSES! > 1 ? turns : 1)
+  const x = shares * byteSize(site.types.x!) * (P_PASSES! > 1 ? turns : 1)
   // in units of the time in which a CU reads 32 KiB, about a microsecond
-  const meetings = 0.25 * Math.ceil(turns / P_TILE!) + (P_PASSES! > 1 ? 0.5 * turns * P_PASSES! : 0)
+  const meetings =
+    0.25 * Math.ceil(turns / P_TILE!) + (P_PASSES! > 1 ? 0.5 * turns * P_PASSES! : 0) + (P_SLICES! > 1 ? 5 : 0)
   const own = weights / target.cus / 32768
   return (
     readTime(Math.sqrt(share) * covered, waves * P_DEPTH! * 1024, waves / target.simds) *
@@ -107,13 +118,14 @@ function space(target: Target, site: Site): Record<string, readonly number[]> {
     for (const P_BLOCKS_PER_CU of choices.P_BLOCKS_PER_CU)
       for (const P_SEGMENTS of choices.P_SEGMENTS)
         for (const P_PASSES of choices.P_PASSES)
-          for (const P_DEPTH of choices.P_DEPTH)
-            for (const P_TILE of choices.P_TILE) {
-              const params = { P_BLOCK, P_BLOCKS_PER_CU, P_SEGMENTS, P_PASSES, P_DEPTH, P_TILE }
-              if (valid(params, target, site) !== true) continue
-              const time = modelledTime(params, target, site)
-              if (time < least * 0.995) [best, least] = [params, time]
-            }
+          for (const P_SLICES of choices.P_SLICES)
+            for (const P_DEPTH of choices.P_DEPTH)
+              for (const P_TILE of choices.P_TILE) {
+                const params = { P_BLOCK, P_BLOCKS_PER_CU, P_SEGMENTS, P_SLICES, P_PASSES, P_DEPTH, P_TILE }
+                if (valid(params, target, site) !== true) continue
+                const time = modelledTime(params, target, site)
+                if (time < least * 0.995) [best, least] = [params, time]
+              }
   const ordered = Object.entries(choices).map(([name, values]): [string, readonly number[]] => {
     const first = best[name]
     return [name, first === undefined ? values : [first, ...values.filter((value) => value !== first)]]
@@ -128,12 +140,21 @@ function tolerance(family: Family, site: Site): number {
   return common(family, '').tolerance(site) * (coarse ? 2 ** (x!.dtype === 'bf16' ? 16 : 13) : 1)
 }
 
+/** Beyond as many tokens each block would take longer to norm all of them than a kernel of its own takes. */
+const mostNormed = 16
+
 const matrix = (family: Family) => ({
   ...persistent(family, 'gemv_matrix'),
   serves,
   space,
   valid,
+  args: ['y', 'partial', 'arrivals', 'x', 'norm', 'w', 'bias', 'residual', 'T'],
   tolerance: (site: Site) => tolerance(family, site),
+  scratch: ({ P_SLICES }: Params, site: Site) => {
+    const { T, N, parts } = shapeOf(site)
+    return P_SLICES === 1 ? {} : { partial: times(T, 4 * P_SLICES! * N * parts) }
+  },
+  counters: ({ P_SLICES }: Params) => (P_SLICES === 1 ? {} : { arrivals: 4 * mostShares }),
   launch: (params: Params, site: Site, target: Target) => ({
     grid: gridOf(params, site, target),
     block: params.P_BLOCK!,
@@ -148,6 +169,11 @@ export const normedGemvMatrix = (family: Family): KernelSpec => {
   const shared = matrix(family)
   return defineKernel({
     ...shared,
+    serves(site, target) {
+      const { T } = shapeOf(site)
+      if (typeof T === 'number' && T > mostNormed) return `norms ${mostNormed} tokens at most, T is ${T}`
+      return serves(site, target)
+    },
     name: `rms_norm_gemv_matrix${family.suffix}`,
     fixed: (site, target) => ({ ...shared.fixed(site, target), ...normDefines(site) }),
   })

@@ -20,12 +20,13 @@ constexpr bool NORMED = P_NORM != 0;
 constexpr float EPS = float(P_EPS);
 constexpr size_t ROW_BYTES = weight_t::row_bytes(K);
 
-/** The columns of this block: shares differ by one at most. */
+/** A share of the columns, by default the one of this block: shares differ by one unit at most, of which N is a multiple. */
 struct share {
   int first, count;
-  DEVICE share() {
-    const u32 blocks = u32(grid_size()), b = u32(block_id()), each = u32(N) / blocks, rest = u32(N) % blocks;
-    first = int(b * each + min_int(b, rest)), count = int(each + (b < rest));
+  DEVICE share() : share(block_id(), grid_size()) {}
+  DEVICE share(int index, int shares, int unit = 1) {
+    const u32 b = u32(index), units = u32(N / unit), each = units / u32(shares), rest = units % u32(shares);
+    first = int(b * each + min_int(b, rest)) * unit, count = int(each + (b < rest)) * unit;
   }
 };
 

@@ -72,8 +72,8 @@ export interface KernelAttributes {
 
 const attribute = { maxThreads: 0, staticLds: 1, scratch: 3, registers: 4, maxDynamicLds: 8 } as const
 
-/** CUDA's limit without opting in */
-const ldsWithoutOptIn = 48 * 1024
+/** CUDA's limit without opting in, less what a kernel may have of static LDS */
+const ldsWithoutOptIn = 40 * 1024
 
 export class Kernel {
   readonly name: string

@@ -137,6 +137,8 @@ function time(
   const apart = Math.ceil(bytes / 256) * 256
   const scalars = spec.scalars(site)
   const scratch = spec.scratch(params, site, device.target)
+  const counters = Object.keys(spec.counters(params, site, device.target))
+  const zeros = small.address + BigInt(small.bytes - 65536) // nothing else lies there
   const launches = Array.from({ length: copies }, (_, copy) => {
     let at = small.address
     const place = (size: number): bigint => {
@@ -147,6 +149,7 @@ function time(
     const known = new Map<string, bigint>()
     const addressOf = (name: string): bigint => {
       if (name === 'w') return memory.address + BigInt((copy * apart) % (memory.bytes - apart))
+      if (counters.includes(name)) return zeros
       const type = site.types[name]
       const size = type ? byteSize(type, bindings) : scratch[name] === undefined ? 0 : evaluate(scratch[name], bindings)
       if (size === 0) return 0n

@@ -146,7 +146,7 @@ export const someGemvCases: readonly KernelCase[] = gemvCases.filter(
   (_, i) => i >= everyFormat.length || i % 4 === (i >> 2) % 4,
 )
 
-const steps = { P_BLOCK: 64, P_BLOCKS_PER_CU: 1, P_SEGMENTS: 2, P_PASSES: 1, P_DEPTH: 2, P_TILE: 1 }
+const steps = { P_BLOCK: 64, P_BLOCKS_PER_CU: 1, P_SEGMENTS: 2, P_SLICES: 1, P_PASSES: 1, P_DEPTH: 2, P_TILE: 1 }
 const wide = { ...steps, P_BLOCK: 128 }
 const onMatrix: readonly Gemv[] = [
   { form: 'plain', w: 'f16', x: 'f16', T: 3, K: 96, N: 37, grid: 2, params: steps },
@@ -158,6 +158,8 @@ const onMatrix: readonly Gemv[] = [
   { form: 'norm', w: 'bf16', x: 'f32', T: 8, K: 352, N: 70, grid: 2, params: { ...wide, P_SEGMENTS: 3, P_PASSES: 2 } },
   { form: 'norm and swiglu', w: 'bf16', x: 'bf16', T: 32, K: 192, N: 40, grid: 1, params: { ...wide, P_PASSES: 3 } },
   { form: 'add', w: 'bf16', x: 'bf16', T: 19, K: 128, N: 50, grid: 2, params: { ...wide, P_SEGMENTS: 1, P_TILE: 2 } },
+  { form: 'add', w: 'bf16', x: 'bf16', T: 8, K: 192, N: 44, grid: 5, params: { ...steps, P_SLICES: 2 } },
+  { form: 'swiglu', w: 'bf16', x: 'f32', T: 9, K: 256, N: 13, grid: 1, params: { ...steps, P_SLICES: 4 } },
 ].map((one) => ({ ...one, matrix: true }) as Gemv)
 
 export const matrixCases: readonly KernelCase[] = onMatrix.map((one, i) => gemvCase(one, 100 + i))
