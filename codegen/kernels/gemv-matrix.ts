@@ -41,7 +41,8 @@ function layoutOf(params: Params, target: Target, site: Site) {
   const norm = site.types.norm ? rowBytes(site.types.norm.dtype, 32) : 0
   const steps = Math.ceil(Math.ceil(allSteps / (P_SEGMENTS! * P_PASSES!)) / P_DEPTH!) * P_DEPTH!
   const terms = P_SEGMENTS! * (merged ? 1 : splits)
-  const tokenSums = (P_TILE! * teams * 16 + 4) * (terms | 1)
+  const sums = tokens * (P_TILE! * teams * 16 + 4) * (terms | 1) * 4
+  const x = P_SEGMENTS! * steps * across * Math.min(8, tokens * splits) * 64
   const batches = Math.ceil((Math.ceil(N / shares) * parts) / 16)
   return {
     shares,
@@ -52,9 +53,8 @@ function layoutOf(params: Params, target: Target, site: Site) {
     batches,
     turns: Math.ceil(batches / teams),
     bytes:
-      (P_PASSES! === 1 ? 1 : 2) * P_SEGMENTS! * steps * (across * Math.min(8, tokens * splits) * 64 + norm) + // x
-      (P_PASSES! === 1 ? 2 : 1) * tokens * tokenSums * 4, // sums
-    registers: 8 * P_DEPTH! + 4 * (merged ? tokens / 8 : across) + (across > 1 ? 8 : 0) + 44,
+      P_PASSES === 1 ? x + Math.max(2 * sums, steps * P_SEGMENTS! * norm) : 2 * (x + steps * P_SEGMENTS! * norm) + sums,
+    registers: 8 * P_DEPTH! + 4 * (merged ? tokens / 8 : across) + (across > 1 ? 8 : 0) + (P_PASSES! > 1 ? 4 : 0) + 40,
   }
 }
 
@@ -79,13 +79,23 @@ function valid(params: Params, target: Target, site: Site): true | string {
 const choices = {
   P_BLOCK: [512, 256],
   P_BLOCKS_PER_CU: [1, 2],
-  P_SEGMENTS: [16, 8, 4, 2, 1, 5],
+  P_SEGMENTS: [16, 8, 4, 2, 1],
   P_SLICES: [1, 2, 4, 8],
-  P_PASSES: [1, 2, 3, 4, 5, 7, 8, 14, 16, 28],
-  P_DEPTH: [8, 7, 6, 4, 5],
+  P_PASSES: [1, 2, 4, 7, 8, 14, 16, 28],
+  P_DEPTH: [8, 7, 6, 4],
   P_TILE: [1, 2, 4],
-  P_BUNCH: [4, 8, 2],
+  P_BUNCH: [4, 2],
 } as const
+
+/**
+ * Bytes of loads on their way that a CU has room for. NVIDIA's wait for them in L1, which has what LDS leaves of their common
+ * memory, in a few sizes.
+ */
+function inFlightBeside(ldsBytes: number, { platform, ldsPerCuBytes }: Target): number {
+  if (platform !== 'nvidia') return Number.POSITIVE_INFINITY
+  const carved = [8, 16, 32, 64, 100, 132, 164, 196].find((size) => size * 1024 >= ldsBytes)
+  return ldsPerCuBytes + 28 * 1024 - (carved ? carved * 1024 : ldsPerCuBytes)
+}
 
 /**
  * As modelledTime of gemv.ts, and besides: x comes from L2 to each block, in several passes once a turn; waves meet once a
@@ -94,19 +104,23 @@ const choices = {
 function modelledTime(params: Params, target: Target, site: Site): number {
   const { K, N, parts } = shapeOf(site)
   const { P_BLOCKS_PER_CU, P_SEGMENTS, P_SLICES, P_PASSES, P_DEPTH, P_TILE } = params as Record<string, number>
-  const { shares, teams, steps, batches, turns, allSteps } = layoutOf(params, target, site)
+  const { shares, teams, steps, batches, turns, allSteps, bytes } = layoutOf(params, target, site)
   const covered = (steps * P_SEGMENTS! * P_PASSES!) / allSteps
   const waves = P_BLOCKS_PER_CU! * Math.min(teams, batches) * P_SEGMENTS!
   const even = (N * parts) / 16 / target.cus
   const share = (P_BLOCKS_PER_CU! * batches) / P_SLICES! / Math.max(even, 1)
+  const flying = Math.min(waves * P_DEPTH! * 1024, inFlightBeside(P_BLOCKS_PER_CU! * (bytes + 2048), target))
   const weights = 2 * parts * N * K
   const x = shares * byteSize(site.types.x!) * (P_PASSES! > 1 ? turns : 1)
+  const slicedBytes = 8 * P_SLICES! * tokensOf(site) * parts * N // written, and read by a few blocks
   // in units of the time in which a CU reads 32 KiB, about a microsecond
   const meetings =
-    0.25 * Math.ceil(turns / P_TILE!) + (P_PASSES! > 1 ? 0.5 * turns * P_PASSES! : 0) + (P_SLICES! > 1 ? 5 : 0)
+    0.25 * Math.ceil(turns / P_TILE!) +
+    (P_PASSES! > 1 ? 0.5 * turns * P_PASSES! : 0) +
+    (P_SLICES! > 1 ? 3 + slicedBytes / 16384 / target.cus : 0)
   const own = weights / target.cus / 32768
   return (
-    readTime(Math.sqrt(share) * covered, waves * P_DEPTH! * 1024, waves / target.simds) *
+    readTime(Math.sqrt(share) * covered, flying, waves / target.simds) *
     Math.max(1, 0.8 * (1 + x / weights)) *
     (1 + (0.5 * meetings) / own)
   )

@@ -3,7 +3,7 @@
 //   layout    x: x_t[T, K], y: y_t[T, N], residual: [T, N], all row-major; norm: norm_t[K]; w: f16 or bf16 rows;
 //             with slices partial: f32[SLICES, T, PARTS, N], arrivals: u32[MOST_SHARES], 0 before and after
 //   launch    grid: any, best P_BLOCKS_PER_CU blocks for each CU; block = BLOCK; dynamic LDS for X_BUFFERS · X_BYTES and
-//             SUM_BUFFERS · TOKENS · TOKEN_SUMS floats
+//             SUM_BUFFERS · TOKENS · TOKEN_SUMS floats, with one pass NORM_BYTES at least
 //   work      a block has a contiguous share of the columns, which its TEAMS of SEGMENTS waves take in turns. A wave
 //             multiplies 16 rows of w (with swiglu 8 of gate and 8 of up) by all tokens over its segment of K, and always has
 //             DEPTH steps of 32 elements on their way, of the same rows or of the next. Where x of all K has no room in LDS, it
@@ -68,7 +68,7 @@ constexpr int STRIDE = stride_of(TERMS), TOKEN_SUMS = (TILE_LINES + 4) * STRIDE;
 constexpr int UNIT = SLICES == 1 ? 1 : N % 4 == 0 ? 4 : 1;  // columns of an access to sums of slices
 constexpr int SUM_BUFFERS = PASSES == 1 ? 2 : 1, X_BUFFERS = PASSES == 1 ? 1 : 2;
 constexpr int PIECE_BYTES = PASS_STEPS * ACROSS * GROUPS * 64, NORM_BYTES = NORMED ? PASS_STEPS * 32 * int(sizeof(norm_t)) : 0;
-constexpr int X_BYTES = PIECE_BYTES + NORM_BYTES;  // of a pass
+constexpr int X_BYTES = PIECE_BYTES + (PASSES == 1 ? 0 : NORM_BYTES);  // of a pass; in a single one sums overwrite the norm
 
 /** Where a lane stands: its group is a row of w and a column of x, its place in the group which elements of each 32. */
 struct post {
