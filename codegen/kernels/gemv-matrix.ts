@@ -53,7 +53,9 @@ function layoutOf(params: Params, target: Target, site: Site) {
     batches,
     turns: Math.ceil(batches / teams),
     bytes:
-      P_PASSES === 1 ? x + Math.max(2 * sums, steps * P_SEGMENTS! * norm) : 2 * (x + steps * P_SEGMENTS! * norm) + sums,
+      P_PASSES === 1
+        ? x + Math.max((slices === 1 ? 2 : 1) * sums, steps * P_SEGMENTS! * norm)
+        : 2 * (x + steps * P_SEGMENTS! * norm) + sums,
     registers: 8 * P_DEPTH! + 4 * (merged ? tokens / 8 : across) + (across > 1 ? 8 : 0) + (P_PASSES! > 1 ? 4 : 0) + 40,
   }
 }
@@ -83,7 +85,7 @@ const choices = {
   P_SLICES: [1, 2, 4, 8],
   P_PASSES: [1, 2, 4, 7, 8, 14, 16, 28],
   P_DEPTH: [8, 7, 6, 4],
-  P_TILE: [1, 2, 4],
+  P_TILE: [1, 2],
   P_BUNCH: [4, 2],
 } as const
 
@@ -94,7 +96,7 @@ const choices = {
 function inFlightBeside(ldsBytes: number, { platform, ldsPerCuBytes }: Target): number {
   if (platform !== 'nvidia') return Number.POSITIVE_INFINITY
   const carved = [8, 16, 32, 64, 100, 132, 164, 196].find((size) => size * 1024 >= ldsBytes)
-  return ldsPerCuBytes + 28 * 1024 - (carved ? carved * 1024 : ldsPerCuBytes)
+  return 0.8 * (ldsPerCuBytes + 28 * 1024 - (carved ? carved * 1024 : ldsPerCuBytes))
 }
 
 /**
@@ -109,19 +111,22 @@ function modelledTime(params: Params, target: Target, site: Site): number {
   const waves = P_BLOCKS_PER_CU! * Math.min(teams, batches) * P_SEGMENTS!
   const even = (N * parts) / 16 / target.cus
   const share = (P_BLOCKS_PER_CU! * batches) / P_SLICES! / Math.max(even, 1)
-  const flying = Math.min(waves * P_DEPTH! * 1024, inFlightBeside(P_BLOCKS_PER_CU! * (bytes + 2048), target))
+  // of the lines that are asked for by halves, L2 fetches the whole
+  const flying = Math.min(1536 * waves * P_DEPTH!, inFlightBeside(P_BLOCKS_PER_CU! * (bytes + 2048), target))
   const weights = 2 * parts * N * K
+  const idle = (turns === 1 ? 0.1 : 0.25) * ((turns * teams) / batches - 1) // teams without work in the last turn
   const x = shares * byteSize(site.types.x!) * (P_PASSES! > 1 ? turns : 1)
-  const slicedBytes = 8 * P_SLICES! * tokensOf(site) * parts * N // written, and read by a few blocks
+  const combined = (4 * P_SLICES! * tokensOf(site) * parts * N) / shares // bytes that the last block of a share reads
   // in units of the time in which a CU reads 32 KiB, about a microsecond
   const meetings =
-    0.25 * Math.ceil(turns / P_TILE!) +
-    (P_PASSES! > 1 ? 0.5 * turns * P_PASSES! : 0) +
-    (P_SLICES! > 1 ? 3 + slicedBytes / 16384 / target.cus : 0)
+    0.1 * Math.ceil(turns / P_TILE!) +
+    (P_PASSES! > 1 ? 0.3 * turns * P_PASSES! : 0) +
+    (P_SLICES! > 1 ? 3 + combined / 20000 : 0)
   const own = weights / target.cus / 32768
   return (
-    readTime(Math.sqrt(share) * covered, flying, waves / target.simds) *
-    Math.max(1, 0.8 * (1 + x / weights)) *
+    readTime(Math.sqrt(share) * covered, flying, Math.ceil(waves / target.simds)) *
+    Math.max(1, 0.85 * (1 + x / weights)) *
+    (1 + idle) *
     (1 + (0.5 * meetings) / own)
   )
 }

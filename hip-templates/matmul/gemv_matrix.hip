@@ -66,7 +66,7 @@ constexpr int COLUMNS = 16 / PARTS;                  // of a turn of a team
 constexpr int TILE_LINES = TILE * TEAMS * 16, TILE_COLUMNS = TILE_LINES / PARTS;
 constexpr int STRIDE = stride_of(TERMS), TOKEN_SUMS = (TILE_LINES + 4) * STRIDE;  // 4: tokens begin in different LDS banks
 constexpr int UNIT = SLICES == 1 ? 1 : N % 4 == 0 ? 4 : 1;  // columns of an access to sums of slices
-constexpr int SUM_BUFFERS = PASSES == 1 ? 2 : 1, X_BUFFERS = PASSES == 1 ? 1 : 2;
+constexpr int SUM_BUFFERS = PASSES == 1 && SLICES == 1 ? 2 : 1, X_BUFFERS = PASSES == 1 ? 1 : 2;
 constexpr int PIECE_BYTES = PASS_STEPS * ACROSS * GROUPS * 64, NORM_BYTES = NORMED ? PASS_STEPS * 32 * int(sizeof(norm_t)) : 0;
 constexpr int X_BYTES = PIECE_BYTES + (PASSES == 1 ? 0 : NORM_BYTES);  // of a pass; in a single one sums overwrite the norm
 
@@ -250,16 +250,29 @@ DEVICE void write_tile(const matmul_call& call, float* partial, int n, int colum
 /** What the slices wrote becomes y, by the last of their blocks. */
 DEVICE void combine_slices(const matmul_call& call, const float* partial, const share& own) {
   constexpr size_t SLICE = size_t(TOKENS) * N * PARTS;
-  const int units = own.count / UNIT;
-  KEEP_LOOP for (int i = thread_id(); i < units * TOKENS; i += BLOCK) {
-    const int t = i / units, n = own.first + i % units * UNIT;
-    if (t >= call.tokens) continue;
-    vec<float, UNIT> sums[PARTS][SLICES];
-    UNROLL for (int p = 0; p < PARTS; p++)
-      UNROLL for (int s = 0; s < SLICES; s++) sums[p][s] = load<UNIT>(partial + s * SLICE + (size_t(t) * PARTS + p) * N + n);
-    UNROLL for (int p = 0; p < PARTS; p++)
-      UNROLL for (int s = 1; s < SLICES; s++) sums[p][0] += sums[p][s];
-    finish<UNIT>(call, t, n, sums[0][0], sums[PARTS - 1][0]);
+  constexpr int TOGETHER = max_int(1, 8 / (SLICES * PARTS));  // loads of as many results are on their way
+  const int units = own.count / UNIT, count = units * call.tokens;
+  KEEP_LOOP for (int from = thread_id(); from < count; from += BLOCK * TOGETHER) {
+    vec<float, UNIT> sums[TOGETHER][PARTS][SLICES], residual[TOGETHER];
+    UNROLL for (int j = 0; j < TOGETHER; j++) {
+      const int i = min_int(from + j * BLOCK, count - 1), t = i / units, n = own.first + i % units * UNIT;
+      UNROLL for (int p = 0; p < PARTS; p++)
+        UNROLL for (int s = 0; s < SLICES; s++)
+          sums[j][p][s] = load<UNIT>(partial + s * SLICE + (size_t(t) * PARTS + p) * N + n);
+      if constexpr (ADDS) residual[j] = load<UNIT>(call.residual + size_t(t) * N + n);  // y may be there: before any is written
+    }
+    UNROLL for (int j = 0; j < TOGETHER; j++) {
+      const int i = from + j * BLOCK, t = i / units, n = own.first + i % units * UNIT;
+      if (i >= count) break;
+      UNROLL for (int p = 0; p < PARTS; p++)
+        UNROLL for (int s = 1; s < SLICES; s++) sums[j][p][0] += sums[j][p][s];
+      if constexpr (ADDS) {
+        if constexpr (HAS_BIAS) sums[j][0][0] += load<UNIT>(call.bias + n);
+        store<UNIT>(call.y + size_t(t) * N + n, sums[j][0][0] + residual[j]);
+      } else {
+        finish<UNIT>(call, t, n, sums[j][0][0], sums[j][PARTS - 1][0]);
+      }
+    }
   }
 }
 
@@ -309,6 +322,7 @@ DEVICE void gemv_share(const matmul_call& call, const norm_t* norm, float* parti
   KEEP_LOOP for (int tile = 0; tile < turns; tile += TILE, sum_buffer = (sum_buffer + 1) % SUM_BUFFERS) {
     float* const tile_sums = tiles + sum_buffer * TOKENS * TOKEN_SUMS;
     const int end = min_int(tile + TILE, turns);
+    if (SUM_BUFFERS == 1 && PASSES == 1 && tile > 0) block_sync();  // the sums of the tile before are read
     KEEP_LOOP for (int turn = tile; turn < end; turn++) {
       float sums[SUMS][4];
       UNROLL for (int j = 0; j < SUMS; j++)

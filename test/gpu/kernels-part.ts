@@ -5,6 +5,7 @@ import { attentionCases, productCases } from '../runtime/kernels/attention-cases
 import { cacheCases } from '../runtime/kernels/cache-cases.ts'
 import { copyCases } from '../runtime/kernels/copy-cases.ts'
 import { elementwiseCases } from '../runtime/kernels/elementwise-cases.ts'
+import { largeMatrixCases, matrixCases } from '../runtime/kernels/gemv-cases.ts'
 import { type Case, checkCases, epilogues, formats } from '../runtime/kernels/matmul-cases.ts'
 import { normCases } from '../runtime/kernels/norm-cases.ts'
 import { publishCases } from '../runtime/kernels/publish-cases.ts'
@@ -28,7 +29,9 @@ const tables: readonly (readonly [title: string, cases: readonly KernelCase[]])[
 export async function kernelsPart(suite: Suite, device: SuiteDevice, quick: boolean): Promise<void> {
   const bench = new KernelBench(device.driver, device.target) // its driver is the suite's: not disposed of here
   let run = 0
-  for (const [title, all] of quick ? tables.slice(0, 2) : tables) {
+  const onMatrix: (typeof tables)[number] = ['matrix instructions', [...matrixCases, ...largeMatrixCases]]
+  const some = quick ? tables.slice(0, 2) : tables
+  for (const [title, all] of device.target.matrix === 'mma' ? [onMatrix, ...some] : some) {
     const start = performance.now()
     if (!(await suite.check(`${title}: ${all.length} cases compile`, () => bench.compile(all)))) continue
     const failed: string[] = []

@@ -163,3 +163,16 @@ const onMatrix: readonly Gemv[] = [
 ].map((one) => ({ ...one, matrix: true }) as Gemv)
 
 export const matrixCases: readonly KernelCase[] = onMatrix.map((one, i) => gemvCase(one, 100 + i))
+
+/** As a device chooses to run them: too much for emulated threads. */
+export const largeMatrixCases: readonly KernelCase[] = (
+  [
+    { form: 'norm', w: 'bf16', x: 'bf16', T: 8, K: 4096, N: 300, grid: 132 },
+    { form: 'norm and swiglu', w: 'bf16', x: 'bf16', T: 16, K: 4096, N: 264, grid: 132 },
+    { form: 'norm', w: 'bf16', x: 'f32', T: 8, K: 1024, N: 700, grid: 100 },
+    { form: 'add', w: 'bf16', x: 'bf16', T: 32, K: 3584, N: 1200, grid: 132 },
+    { form: 'swiglu', w: 'bf16', x: 'bf16', T: 32, K: 4096, N: 500, grid: 66 },
+    { form: 'add', w: 'bf16', x: 'bf16', T: 8, K: 14336, N: 272, grid: 132 },
+    { form: 'plain', w: 'bf16', x: 'f32', T: 32, K: 2048, N: 300, grid: 131 },
+  ] satisfies Gemv[]
+).map((one, i) => gemvCase({ ...one, matrix: true }, 200 + i))
