@@ -24,9 +24,13 @@ DEVICE void attention_tile(int tile, const q_t* queries, const attention_call& c
   block_sync();  // the tile before may still be read
   KEEP_LOOP for (int row = wave_id(); row < BLOCK_HEADS; row += WAVES) {
     const q_t* const q = queries + (size_t(at.t) * QUERY_HEADS + at.block_head() + min_int(row, at.block_heads() - 1)) * C;
-    const auto channel = [](int n) { return lane_id() + n * WAVE; };
-    float v[ceil_div(C, WAVE)];
-    each_of_lane<ceil_div(C, WAVE)>([&](int n) { v[n] = float(q[min_int(channel(n), C - 1)]); });
+    const auto channel = [](int n) { return (lane_id() + n / CHUNK * WAVE) * CHUNK + n % CHUNK; };
+    constexpr int LANE_CHUNKS = ceil_div(CHUNKS, WAVE);
+    float v[LANE_CHUNKS * CHUNK];
+    each_of_lane<LANE_CHUNKS>([&](int n) {
+      const vec<float, CHUNK> chunk = load<CHUNK>(q + min_int(channel(n * CHUNK), C - CHUNK));
+      UNROLL for (int i = 0; i < CHUNK; i++) v[n * CHUNK + i] = chunk[i];
+    });
     put_query(lds, row, v, channel);
   }
   block_sync();

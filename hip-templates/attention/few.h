@@ -163,7 +163,7 @@ DEVICE void join_waves(stream& s, float* lds) {
 /** Channels that a thread finishes: few on a GPU, so that all threads of a block have some. */
 constexpr int DONE = WAVE == 1 ? CHUNK : min_int(CHUNK, 2), DONES = C / DONE;
 
-/** f(g, c, most, sum, total) of channels c … of each of the block's heads, added up over `slots` slots and if `fresh` the last. */
+/** f(g, c, most, sum, total) of channels c … of each of the block's heads, over so many slots and, if `fresh`, the last. */
 template <class F> DEVICE void each_total(const attention_place& at, float* lds, int slots, bool fresh, F f) {
   KEEP_LOOP for (int i = late_thread_id(); i < at.block_heads() * DONES; i += BLOCK) {
     const int g = i / DONES, c = i % DONES * DONE;

@@ -156,7 +156,7 @@ struct append_place {
 /** Rows that a token brings to a block, a wave each: its queries, and then a key and a value. */
 constexpr int KEY_ROW = BLOCK_HEADS, VALUE_ROW = BLOCK_HEADS + 1, TOKEN_ROWS = BLOCK_HEADS + 2;
 
-/** Puts such a row into LDS, queries and keys normed and turned; key and value also where they are appended. The block must meet. */
+/** Puts such a row into LDS, normed and turned; key and value also where they are appended. The block must meet. */
 DEVICE void put_row(const rope_call& call, int t, const attention_place& at, int row, const lane_angles& angles,
                     const append_place& place, float* lds) {
   lane_head head;

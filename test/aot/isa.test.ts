@@ -31,7 +31,7 @@ const leastWide = 0.8
 const narrower: readonly (readonly [form: RegExp, share: number])[] = [
   [/^gemv\w* q5_[01]/, 0.65], // 6 or 8 bytes of scale, minimum and high bits beside each 16 of codes
   [/^gemv\w* q6_k/, 0.75], // scales of 16 elements, and half of the bytes of upper bits in two pieces
-  [/^attention.* (q8_0|f8) cache/, 0.6], // 8 elements a lane, as the other caches have, are 8 bytes
+  [/^attention.* (q8_0|f8) cache/, 0.3], // 8 elements a lane, as the other caches have, are 8 bytes, or words of blocks
 ]
 const leastOf = (name: string): number => narrower.find(([form]) => form.test(name))?.[1] ?? leastWide
 
