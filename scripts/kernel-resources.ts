@@ -80,7 +80,7 @@ function document(
     `Llama (\`codegen/kernels/catalog.ts\`), by ${compilerNames.join(' and ')}. A cell reads`,
     '`VGPRs/SGPRs/LDS → waves`: registers a lane and a wave, bytes of LDS a block (static and dynamic), and the waves that a',
     'SIMD can hold by registers and LDS (NVIDIA: warps on a quarter of an SM). `+` counts accumulator registers. No kernel',
-    'spills or uses scratch memory; CI compiles them all and fails where one does.',
+    'spills or uses scratch memory; CI compiles each kernel for each set of instructions, and fails where one does.',
     '',
     ...groups(all).flatMap((group) => section(entries, group, table)),
     ...stepSection(stepTable),

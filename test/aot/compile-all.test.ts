@@ -1,6 +1,7 @@
 // Every kernel compiled for every set of instructions, without a GPU: none may spill, use scratch memory, take more LDS than
-// there is or run in waves of another size than its target's. Targets with the same instructions share the kernels among
-// them (`npm run kernel-resources` compiles all for all). Kept in the tests' cache, so that repeats only read.
+// there is or run in waves of another size than its target's. One target of each wave size takes all forms of a kernel, the
+// others one form of each and a share of the rest, targets with the same instructions a share of the kernels among them
+// (`npm run kernel-resources` compiles all for all). Kept in the tests' cache, so that repeats only read.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -19,18 +20,20 @@ import { findToolchains, type Toolchain } from '../../runtime/toolchains.ts'
 const catalog = kernelCatalog()
 const main = catalog.filter((entry) => entry.main)
 
-/** One target of each wave size: they share the forms beside the main ones (isa.test.ts compiles all of decoding's for both). */
+/**
+ * One target of each wave size: all main forms; they share those beside (isa.test.ts compiles all of decoding's for both).
+ */
 const thorough = ['gfx942', 'gfx1100']
+/** Sets of instructions of their own: each kernel in one form; they share the other main forms. */
+const distinct = ['gfx906', 'gfx90a', 'gfx1030', 'gfx1201']
 /**
  * Targets with the instructions of another, or nearly, take each kernel in one form, and those that differ in numbers of
  * units alone take turns with the kernels; so do the targets of releases beside the main one.
  */
 const alike: readonly (readonly string[])[] = [
-  ['gfx908'],
-  ['gfx950'],
+  ['gfx908', 'gfx950'],
   ['gfx1101', 'gfx1102', 'gfx1103'],
-  ['gfx1150', 'gfx1151'],
-  ['gfx1200'],
+  ['gfx1150', 'gfx1151', 'gfx1200'],
 ]
 const eachOnce = (() => {
   const seen = new Set<string>()
@@ -46,6 +49,11 @@ const share = (targets: readonly string[], name: string) =>
 function entriesFor(name: string): typeof catalog {
   const group = alike.find((targets) => targets.includes(name))
   if (group) return share(group, name)
+  const apart = distinct.indexOf(name)
+  if (apart >= 0) {
+    const others = main.filter((entry) => !eachOnce.includes(entry))
+    return [...eachOnce, ...others.filter((_, i) => i % distinct.length === apart)]
+  }
   const turn = thorough.indexOf(name)
   const beside = catalog.filter((entry) => !entry.main).filter((_, i) => i % thorough.length === turn)
   return [...main, ...beside]
