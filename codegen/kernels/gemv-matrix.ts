@@ -3,6 +3,7 @@ import type { Target } from '../../ir/target.ts'
 import { byteSize, rowBytes } from '../../ir/type.ts'
 import { times } from '../extent.ts'
 import { defineKernel, type KernelSpec, type Params, type Site } from '../kernel.ts'
+import { preferring, quickest } from './choices.ts'
 import { gridOf, normDefines, persistent, readTime, registersFor, tokensOf } from './gemv.ts'
 import { common, type Family, served, shapeOf } from './matmul-operands.ts'
 
@@ -88,6 +89,7 @@ const choices = {
   P_TILE: [1, 2],
   P_BUNCH: [4, 2],
 } as const
+const searched = ['P_BLOCK', 'P_BLOCKS_PER_CU', 'P_SEGMENTS', 'P_PASSES', 'P_SLICES', 'P_DEPTH', 'P_TILE']
 
 /**
  * Bytes of loads on their way that a CU has room for. NVIDIA's wait for them in L1, which has what LDS leaves of their common
@@ -132,23 +134,10 @@ function modelledTime(params: Params, target: Target, site: Site): number {
 }
 
 function space(target: Target, site: Site): Record<string, readonly number[]> {
-  let [best, least] = [{} as Params, Number.POSITIVE_INFINITY]
-  for (const P_BLOCK of choices.P_BLOCK)
-    for (const P_BLOCKS_PER_CU of choices.P_BLOCKS_PER_CU)
-      for (const P_SEGMENTS of choices.P_SEGMENTS)
-        for (const P_PASSES of choices.P_PASSES)
-          for (const P_SLICES of choices.P_SLICES)
-            for (const P_DEPTH of choices.P_DEPTH)
-              for (const P_TILE of choices.P_TILE) {
-                const params = { P_BLOCK, P_BLOCKS_PER_CU, P_SEGMENTS, P_SLICES, P_PASSES, P_DEPTH, P_TILE }
-                if (valid(params, target, site) !== true) continue
-                const time = modelledTime(params, target, site)
-                if (time < least * 0.995) [best, least] = [params, time]
-              }
-  const ordered = Object.entries(choices).map(([name, values]): [string, readonly number[]] => {
-    const first = best[name]
-    return [name, first === undefined ? values : [first, ...values.filter((value) => value !== first)]]
-  })
+  const best = quickest(choices, searched, (params) =>
+    valid(params, target, site) === true ? modelledTime(params, target, site) : undefined,
+  )
+  const ordered = Object.entries(choices).map(([name, values]) => [name, preferring(best?.[name], values)] as const)
   return { ...Object.fromEntries(ordered), P_TOKENS: [tokensOf(site)], P_SPLITS: [splitsOf(site)] }
 }
 

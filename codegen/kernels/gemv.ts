@@ -5,6 +5,7 @@ import { type Dtype, isQuant, rowBytes } from '../../ir/type.ts'
 import { ceilDiv, times } from '../extent.ts'
 import { type Defines, defineKernel, type KernelSpec, type Params, type Site } from '../kernel.ts'
 import { isFastHost } from './block-space.ts'
+import { preferring, quickest } from './choices.ts'
 import { common, type Family, fewTokens, servesFewTokens, shapeOf } from './matmul-operands.ts'
 
 export const tokensOf = (site: Site): number => {
@@ -208,6 +209,7 @@ const choices = {
   P_TURNS: [2, 4, 1],
   P_HELD: [1, 0],
 } as const
+const searched = ['P_BLOCK', 'P_BLOCKS_PER_CU', 'P_CHUNKS', 'P_ROWS', 'P_DEPTH', 'P_TURNS', 'P_HELD']
 const best = new Map<string, Params>()
 
 function validStream(params: Params, target: Target, site: Site): true | string {
@@ -235,20 +237,12 @@ function bestGuess(target: Target, site: Site): Params | undefined {
   const margin = target.platform === 'amd' && tokensOf(site) > 1 ? 0.6 : decodesCodes(target, site) ? 1 : 0.9
   const most = target.platform === 'amd' ? 168 : 232
   const P_TURNS = decodesCodes(target, site) ? 4 : 2
-  let [found, least] = [undefined as Params | undefined, Number.POSITIVE_INFINITY]
-  for (const P_BLOCK of choices.P_BLOCK)
-    for (const P_BLOCKS_PER_CU of choices.P_BLOCKS_PER_CU)
-      for (const P_CHUNKS of choices.P_CHUNKS)
-        for (const P_ROWS of choices.P_ROWS)
-          for (const P_DEPTH of choices.P_DEPTH)
-            for (const P_HELD of choices.P_HELD) {
-              const params = { P_BLOCK, P_BLOCKS_PER_CU, P_CHUNKS, P_ROWS, P_DEPTH, P_TURNS, P_HELD }
-              if (validStream(params, target, site) !== true) continue
-              const { registers } = layoutOf(params, target, site)
-              if (registers > Math.min(most, margin * registersFor(params, target))) continue
-              const time = modelledTime(params, target, site) * (P_HELD ? 1 : 1.5) // loads of x in every batch
-              if (time < least * 0.995) [found, least] = [params, time]
-            }
+  const found = quickest({ ...choices, P_TURNS: [P_TURNS] }, searched, (params) => {
+    if (validStream(params, target, site) !== true) return undefined
+    const { registers } = layoutOf(params, target, site)
+    if (registers > Math.min(most, margin * registersFor(params, target))) return undefined
+    return modelledTime(params, target, site) * (params.P_HELD ? 1 : 1.5) // loads of x in every batch
+  })
   if (found) best.set(key, found)
   return found
 }
@@ -263,7 +257,7 @@ function streamSpace(target: Target, site: Site): Record<string, readonly number
       Object.entries(choices).map(([name, values]): [string, readonly number[]] => {
         const first = guess?.[name]
         const some = name === 'P_CHUNKS' ? values.filter((n) => n <= chunks || n === first || n === 1) : values
-        return [name, first === undefined ? some : [first, ...some.filter((value) => value !== first)]]
+        return [name, preferring(first, some)]
       }),
     ),
     P_TOKENS: [tokensOf(site)],

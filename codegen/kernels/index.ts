@@ -1,13 +1,8 @@
 // Every kernel the compiler may choose, per op in order of preference.
 import type { KernelSpec } from '../kernel.ts'
-import {
-  attentionDecodeKernel,
-  attentionPrefillKernel,
-  attentionSplitKernel,
-  pvMatmulKernel,
-  qkMatmulKernel,
-  ropeAttentionKernel,
-} from './attention.ts'
+import { attentionDecodeKernel, attentionSplitKernel, ropeAttentionKernel } from './attention-decode.ts'
+import { attentionPrefillKernel } from './attention-prefill.ts'
+import { pvMatmulKernel, qkMatmulKernel } from './attention-products.ts'
 import { kvAppendKernel, kvReadKernel } from './cache.ts'
 import { contiguousKernel, embedAppendKernel, embedKernel, gatherRowsKernel } from './copy.ts'
 import { binaryKernels, causalMaskKernel, incrementKernel, swigluKernel, unaryKernels } from './elementwise.ts'

@@ -4,10 +4,10 @@
 import type { KernelSpec } from '../../../codegen/kernel.ts'
 import {
   attentionDecodeKernel,
-  attentionPrefillKernel,
   attentionSplitKernel,
   ropeAttentionKernel,
-} from '../../../codegen/kernels/attention.ts'
+} from '../../../codegen/kernels/attention-decode.ts'
+import { attentionPrefillKernel } from '../../../codegen/kernels/attention-prefill.ts'
 import { attention, pvMatmul, qkMatmul, repeatKv, reshape, ropeAttention, slice } from '../../../ir/ops/index.ts'
 import { type CacheType, type Dim, type FloatType, tensor } from '../../../ir/type.ts'
 import { Value } from '../../../ir/value.ts'
