@@ -14,7 +14,7 @@ const longest = [
   'runtime/kernels/',
   'e2e/',
   'src/cli/build',
-  'runtime/self-check',
+  'runtime/inspect/self-check',
 ]
 
 class LongestFirst extends BaseSequencer {

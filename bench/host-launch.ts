@@ -1,7 +1,7 @@
 // What a launch costs on the host platform, and a fiber switch in emulation. Run:
 //   npx esbuild bench/host-launch.ts --bundle --platform=node --format=esm --packages=external \
 //     --outfile=dist/bench/host-launch.js && node dist/bench/host-launch.js
-import { compileText, type Host, loadHost, packParams } from '../test/runtime/host-harness.ts'
+import { compileText, type Host, loadHost, packParams } from '../test/runtime/host/host-harness.ts'
 
 const host: Host = await loadHost()
 const { hip, ok, out } = host

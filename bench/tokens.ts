@@ -2,7 +2,7 @@
 // would enqueue the next step. The device is played by a store into the ring, so that nothing is waited for.
 import { join } from 'node:path'
 import { packageRoot } from '../ir/package-root.ts'
-import type { Executable } from '../runtime/executable.ts'
+import type { Executable } from '../runtime/execute/executable.ts'
 import { openDriver, resolveDevice } from '../runtime/platform/devices.ts'
 import { compileParts } from '../src/api/compile.ts'
 import { Model, releaseAll } from '../src/api/model.ts'

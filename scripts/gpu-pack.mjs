@@ -29,7 +29,10 @@ try {
   await bundleSuite(join(tree, 'dist'), { standAlone: true })
   cpSync(join(root, 'package.json'), join(tree, 'package.json'))
   cpSync(join(root, 'hip-templates'), join(tree, 'hip-templates'), { recursive: true })
-  cpSync(join(root, 'runtime/host'), join(tree, 'runtime/host'), { recursive: true })
+  cpSync(join(root, 'runtime/host'), join(tree, 'runtime/host'), {
+    recursive: true,
+    filter: (file) => !file.endsWith('.ts'),
+  })
   const koffi = 'node_modules/koffi'
   const isNeeded = (path) => statSync(path).isDirectory() || /(\.c?js|package\.json)$/.test(path) // not its C++ and documents
   cpSync(join(root, koffi), join(tree, koffi), { recursive: true, filter: isNeeded })

@@ -6,16 +6,16 @@ import { type CatalogEntry, kernelCatalog } from '../codegen/kernels/catalog.ts'
 import { findTargets } from '../codegen/targets.ts'
 import { packageRoot } from '../ir/package-root.ts'
 import { type Target, targetId } from '../ir/target.ts'
-import { createCompileService } from '../runtime/compile-service.ts'
-import { openKernelCache } from '../runtime/kernel-cache.ts'
+import { openKernelCache } from '../runtime/cache/kernel-cache.ts'
+import { createCompileService } from '../runtime/compile/service.ts'
+import { findToolchains, selectToolchain, type Toolchain } from '../runtime/compile/toolchains.ts'
 import {
   describeFaults,
   kernelResources,
   type ResourceRow,
   type StepRow,
   stepResources,
-} from '../runtime/kernel-resources.ts'
-import { findToolchains, selectToolchain, type Toolchain } from '../runtime/toolchains.ts'
+} from '../runtime/inspect/kernel-resources.ts'
 import { ModelPlan } from '../src/api/plan.ts'
 import { type BenchWeights, randomModel } from '../src/bench/random-model.ts'
 import { compileOptions, readOptions } from '../src/options.ts'

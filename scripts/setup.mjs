@@ -47,7 +47,7 @@ function packagesComplete() {
   )
 }
 
-/** The names that the host platform looks for (runtime/host-compiler.ts). */
+/** The names that the host platform looks for (runtime/host/compiler.ts). */
 const compilers = ['g++', 'clang++', 'c++', ...['g++-14', 'g++-13', 'g++-12', 'clang++-18', 'clang++-16', 'clang++-14']]
 
 /**

@@ -4,9 +4,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { expect, test } from 'vitest'
 import { packageRoot } from '../ir/package-root.ts'
+import { findToolchains } from '../runtime/compile/toolchains.ts'
 import { optionalCalls } from '../runtime/platform/calls.ts'
 import { amdSymbols } from '../runtime/platform/symbols-amd.ts'
-import { findToolchains } from '../runtime/toolchains.ts'
 
 const page = readFileSync(join(packageRoot(), 'docs/amd-without-hardware.md'), 'utf8')
 

@@ -12,6 +12,8 @@ const layers: Record<string, readonly string[]> = {
   runtime: ['ir', 'codegen'],
   src: ['ir', 'passes', 'codegen', 'runtime'],
 }
+/** The rooms of runtime/: a file imports its own room and those that stand before it. */
+const rooms = ['cache', 'code-object', 'host', 'platform', 'compile', 'execute', 'inspect']
 const root = packageRoot()
 
 interface Import {
@@ -46,6 +48,34 @@ describe.each(Object.entries(layers))('%s', (layer, allowed) => {
     const ours = imports.filter(({ file, target }) => folderOf(file) === layer && folderOf(target) in layers)
     expect(shown(ours.filter(({ target }) => ![layer, ...allowed].includes(folderOf(target))))).toEqual([])
   })
+})
+
+const roomOf = (path: string): string | undefined => (folderOf(path) === 'runtime' ? path.split(sep)[1] : undefined)
+
+test('every file of runtime/ lies in a room', () => {
+  const loose = readdirSync(join(root, 'runtime')).filter((name) => !rooms.includes(name))
+  expect(loose).toEqual([])
+})
+
+test.each(rooms)('runtime/%s imports no room that stands behind it', (room) => {
+  const behind = rooms.slice(rooms.indexOf(room) + 1)
+  expect(
+    shown(imports.filter(({ file, target }) => roomOf(file) === room && behind.includes(roomOf(target)!))),
+  ).toEqual([])
+})
+
+test('kernel specs lie in folders named as those of their templates', () => {
+  const folders = readdirSync(join(root, 'codegen/kernels'), { withFileTypes: true }).filter((entry) =>
+    entry.isDirectory(),
+  )
+  for (const { name } of folders)
+    for (const file of readdirSync(join(root, 'codegen/kernels', name))) {
+      const text = readFileSync(join(root, 'codegen/kernels', name, file), 'utf8')
+      const templates = [...text.matchAll(/template: '([^'/]+)\//g)].map(([, folder]) => folder)
+      expect(`${name}/${file}: ${[...new Set(templates)].filter((folder) => folder !== name)}`).toBe(
+        `${name}/${file}: `,
+      )
+    }
 })
 
 test('nothing is imported from tests, examples or builds', () => {

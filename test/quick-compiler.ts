@@ -4,7 +4,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
-import { findHostCompiler } from '../runtime/host-compiler.ts'
+import { findHostCompiler } from '../runtime/host/compiler.ts'
 
 /** What to put into the environment, until the tests of this file are over; nothing where there is no compiler. */
 export async function quickCompiler(): Promise<{ readonly ROCMFORGE_CXX?: string }> {

@@ -1,15 +1,22 @@
 // Every kernel the compiler may choose, per op in order of preference.
 import type { KernelSpec } from '../kernel.ts'
-import { attentionDecodeKernel, attentionSplitKernel, ropeAttentionKernel } from './attention-decode.ts'
-import { attentionPrefillKernel } from './attention-prefill.ts'
-import { pvMatmulKernel, qkMatmulKernel } from './attention-products.ts'
-import { kvAppendKernel, kvReadKernel } from './cache.ts'
-import { contiguousKernel, embedAppendKernel, embedKernel, gatherRowsKernel } from './copy.ts'
-import { binaryKernels, causalMaskKernel, incrementKernel, swigluKernel, unaryKernels } from './elementwise.ts'
-import { matmulKernels } from './matmul.ts'
-import { addRmsNormKernel, layerNormKernel, rmsNormKernel } from './norm.ts'
-import { publishKernel } from './publish.ts'
-import { ropeKernel, ropeKvAppendKernel } from './rope.ts'
+import { attentionDecodeKernel, attentionSplitKernel, ropeAttentionKernel } from './attention/decode.ts'
+import { attentionPrefillKernel } from './attention/prefill.ts'
+import { pvMatmulKernel, qkMatmulKernel } from './attention/products.ts'
+import { kvAppendKernel, kvReadKernel } from './cache/kv-cache.ts'
+import { contiguousKernel, gatherRowsKernel } from './copy/copy.ts'
+import {
+  binaryKernels,
+  causalMaskKernel,
+  incrementKernel,
+  swigluKernel,
+  unaryKernels,
+} from './elementwise/elementwise.ts'
+import { embedAppendKernel, embedKernel } from './embed/embed.ts'
+import { matmulKernels } from './matmul/matmul.ts'
+import { addRmsNormKernel, layerNormKernel, rmsNormKernel } from './norm/norm.ts'
+import { ropeKernel, ropeKvAppendKernel } from './rope/rope.ts'
+import { publishKernel } from './sample/publish.ts'
 import {
   argmaxKernel,
   frequencyPenaltyKernel,
@@ -19,8 +26,8 @@ import {
   repeatPenaltyKernel,
   sampleKernel,
   topkKernel,
-} from './sample.ts'
-import { scaleMaskSoftmaxKernel, softmaxKernel } from './softmax.ts'
+} from './sample/sample.ts'
+import { scaleMaskSoftmaxKernel, softmaxKernel } from './softmax/softmax.ts'
 
 export const kernelSpecs: readonly KernelSpec[] = [
   ...matmulKernels,

@@ -366,7 +366,7 @@ DEVICE void gemv_share(const matmul_call& call, const norm_t* norm, float* parti
   }
 }
 
-constexpr int MOST_SHARES = 1024;  // as in codegen/kernels/gemv-matrix.ts
+constexpr int MOST_SHARES = 1024;  // as in codegen/kernels/matmul/gemv-matrix.ts
 DEVICE int sliced_shares() { return max_int(1, min_int(grid_size() / SLICES, MOST_SHARES)); }
 
 /** The part of a call that slice `slice` has. */

@@ -1,5 +1,5 @@
 // random_fill: a weight of random numbers in its own format, for models whose size matters and whose values do not
-//   A kernel of the runtime: it implements no op and is part of no program. runtime/random-fill.ts computes the same bytes.
+//   A kernel of the runtime: it implements no op and is part of no program. runtime/execute/random-fill.ts computes the same bytes.
 //   layout    y: the weight's 16-bit words from `first` on; every format is a whole number of them
 //   launch    any grid, block = BLOCK; a thread writes 8 words at a time
 //   numerics  floats: (sum of four random bytes - 510) · STEP, nearly normal, rounded once to elem_t

@@ -1,6 +1,6 @@
 // hiphost-runner: runs a list of launches in a process of its own, so that kernels and this library can be built with
 // the address and undefined-behaviour sanitizers (Node itself is not). Buffers are heap blocks of exactly the stated
-// size: one byte beyond is an error. runtime/host-sanitizer.ts writes the list, a text file with one item a line:
+// size: one byte beyond is an error. runtime/host/sanitizer.ts writes the list, a text file with one item a line:
 //
 //   threads N | seed N                       before the first launch
 //   buffer INDEX BYTES FILE                  starts with the file's bytes (the rest is 0xff)

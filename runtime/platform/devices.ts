@@ -272,7 +272,7 @@ export async function openDriver(device: DeviceReport, options: DriverOptions = 
   invariant(device.platform !== 'reference', 'the reference executor has no driver')
   const { Driver } = await import('./driver.ts')
   if (device.platform === 'host') {
-    const { hostLibraryPath } = await import('../host-library.ts')
+    const { hostLibraryPath } = await import('../host/library.ts')
     return new Driver('host', await hostLibraryPath(), 0, options)
   }
   invariant(device.library && device.properties, 'a GPU of the survey has a library and properties')

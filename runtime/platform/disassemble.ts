@@ -1,6 +1,6 @@
 // The instructions of an AMD code object as text, by comgr, which every hipRTC brings along. Its calls that take one
 // instruction at a time are used: the action for whole objects is gone from comgr 7.2. For child processes only.
-import { readElf } from '../elf.ts'
+import { readElf } from '../code-object/elf.ts'
 import type { FoundLibrary } from './discovery.ts'
 import { openLibrary, viewMemory, withCallback } from './ffi.ts'
 

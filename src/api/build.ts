@@ -4,17 +4,17 @@ import { z } from 'zod'
 import { sourcesOf } from '../../codegen/program.ts'
 import { findTargets } from '../../codegen/targets.ts'
 import { type Target, targetId } from '../../ir/target.ts'
-import { type BundleReport, exportBundle } from '../../runtime/cache-bundle.ts'
+import { type BundleReport, exportBundle } from '../../runtime/cache/bundle.ts'
+import { openKernelCache } from '../../runtime/cache/kernel-cache.ts'
+import { compileJob } from '../../runtime/compile/kernel-compiler.ts'
 import {
   type CompiledKernel,
   type CompileJob,
   type CompileProgress,
   createCompileService,
-} from '../../runtime/compile-service.ts'
-import { findHostCompiler } from '../../runtime/host-compiler.ts'
-import { openKernelCache } from '../../runtime/kernel-cache.ts'
-import { compileJob } from '../../runtime/kernel-compiler.ts'
-import { selectToolchain } from '../../runtime/toolchains.ts'
+} from '../../runtime/compile/service.ts'
+import { selectToolchain } from '../../runtime/compile/toolchains.ts'
+import { findHostCompiler } from '../../runtime/host/compiler.ts'
 import { openCheckpoint } from '../loader/checkpoint.ts'
 import { knownArchitectures } from '../models/index.ts'
 import { compileOptions, readOptions } from '../options.ts'

@@ -18,8 +18,8 @@ import { verify } from '../../ir/verify.ts'
 import { fromBlocks, weightLayout } from '../../ir/weight-layout.ts'
 import type { OptLevel, PassRecord } from '../../passes/pass.ts'
 import { optimise } from '../../passes/pipeline.ts'
-import { DeviceModel } from '../../runtime/device-model.ts'
-import type { Executable } from '../../runtime/executable.ts'
+import { DeviceModel } from '../../runtime/execute/device-model.ts'
+import type { Executable } from '../../runtime/execute/executable.ts'
 import { type Device, openDevice } from './device.ts'
 
 /** Values of one weight: numbers, or bytes as the weight's dtype lays them out (the only form of quantised weights). */

@@ -3,15 +3,15 @@
 import { findTarget, hostTarget } from '../../codegen/targets.ts'
 import { Diagnostic, fail } from '../../ir/diagnostic.ts'
 import type { Target } from '../../ir/target.ts'
+import { openKernelCache } from '../../runtime/cache/kernel-cache.ts'
+import type { KernelCompiler } from '../../runtime/compile/kernel-compiler.ts'
+import { kernelCompiler } from '../../runtime/compile/kernel-compiler.ts'
 import {
   type CompiledKernel,
   type CompileProgress,
   type CompileService,
   createCompileService,
-} from '../../runtime/compile-service.ts'
-import type { KernelCompiler } from '../../runtime/device-model.ts'
-import { openKernelCache } from '../../runtime/kernel-cache.ts'
-import { kernelCompiler } from '../../runtime/kernel-compiler.ts'
+} from '../../runtime/compile/service.ts'
 import { type DeviceReport, openDriver, resolveDevice } from '../../runtime/platform/devices.ts'
 import type { Driver, DriverOptions } from '../../runtime/platform/driver.ts'
 import { checkBeforeLoad } from './self-check.ts'

@@ -1,6 +1,6 @@
 // Before anything is loaded: does the model fit into the device's free memory? If not, say what would.
 import { fail } from '../../ir/diagnostic.ts'
-import { memoryNeeds } from '../../runtime/device-model.ts'
+import { memoryNeeds } from '../../runtime/execute/device-model.ts'
 import { batchFor } from '../engine/programs.ts'
 import type { ModelSource } from '../loader/checkpoint.ts'
 import type { ComputeDevice } from './device.ts'

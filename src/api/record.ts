@@ -14,9 +14,9 @@ import { targetId } from '../../ir/target.ts'
 import { decodeTensor, encodeValues } from '../../ir/tensor-bytes.ts'
 import { type Bindings, bindShape, byteSize, product } from '../../ir/type.ts'
 import { fromBlocks } from '../../ir/weight-layout.ts'
-import type { CompileService } from '../../runtime/compile-service.ts'
-import { makeFolder } from '../../runtime/file-layer.ts'
-import { compileJob } from '../../runtime/kernel-compiler.ts'
+import { makeFolder } from '../../runtime/cache/file-layer.ts'
+import { compileJob } from '../../runtime/compile/kernel-compiler.ts'
+import type { CompileService } from '../../runtime/compile/service.ts'
 import {
   manifestName,
   type Replay,
@@ -24,7 +24,7 @@ import {
   type ReplayFile,
   type ReplayLaunch,
   replayVersion,
-} from '../../runtime/replay-format.ts'
+} from '../../runtime/inspect/replay-format.ts'
 import { samplerInputs } from '../engine/sampler-inputs.ts'
 import { greedy } from '../engine/stepper.ts'
 import { decodedWeights, weightSource } from '../engine/weight-values.ts'

@@ -3,12 +3,18 @@
 import type { KernelSite } from '../../codegen/program.ts'
 import { findTarget } from '../../codegen/targets.ts'
 import { type Target, targetId } from '../../ir/target.ts'
-import type { CompiledKernel } from '../../runtime/compile-service.ts'
-import { findHostCompiler } from '../../runtime/host-compiler.ts'
-import type { Entry, KernelCache } from '../../runtime/kernel-cache.ts'
+import type { Entry, KernelCache } from '../../runtime/cache/kernel-cache.ts'
+import type { CompiledKernel } from '../../runtime/compile/service.ts'
+import { findHostCompiler } from '../../runtime/host/compiler.ts'
+import {
+  type Checkable,
+  type CheckedKernel,
+  checkedOn,
+  checkKernels,
+  requirePassed,
+} from '../../runtime/inspect/self-check.ts'
 import { type DeviceReport, openDriver, surveyDevices } from '../../runtime/platform/devices.ts'
 import type { Driver } from '../../runtime/platform/driver.ts'
-import { type Checkable, type CheckedKernel, checkedOn, checkKernels, requirePassed } from '../../runtime/self-check.ts'
 
 export const checkable = ({ job, keyInput, site, image, selfCheck }: CompiledKernel): Checkable => ({
   label: job.label,

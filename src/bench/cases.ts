@@ -1,5 +1,5 @@
 // Which contexts of a batch fit into memory, and what is said of those that do not.
-import type { MemoryNeeds } from '../../runtime/device-model.ts'
+import type { MemoryNeeds } from '../../runtime/execute/device-model.ts'
 import type { SkippedCase } from './result.ts'
 
 /** left free for the runtime's own use, and for what a profile writes to pass time */

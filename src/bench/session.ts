@@ -1,6 +1,6 @@
 // A model loaded for one batch size, with the timer between it and the runtime library.
-import { memoryNeeds } from '../../runtime/device-model.ts'
-import type { WeightSource } from '../../runtime/weights.ts'
+import { memoryNeeds } from '../../runtime/execute/device-model.ts'
+import type { WeightSource } from '../../runtime/execute/weights.ts'
 import { deviceStepper } from '../api/compile.ts'
 import type { ComputeDevice } from '../api/device.ts'
 import { ModelPlan } from '../api/plan.ts'

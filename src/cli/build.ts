@@ -1,6 +1,6 @@
 // rocmforge build: a model's kernels for other machines.
 import { targetId } from '../../ir/target.ts'
-import { spills } from '../../runtime/code-object.ts'
+import { spills } from '../../runtime/code-object/code-object.ts'
 import type { BuildOptions } from '../api/build.ts'
 import { type BuildReport, buildModel } from '../api/build.ts'
 import { bar, Progress } from './progress.ts'

@@ -1,8 +1,8 @@
 // rocmforge cache: what lies in the kernel cache, whether it is whole, and moving it.
 import { findTarget } from '../../codegen/targets.ts'
 import { targetId } from '../../ir/target.ts'
-import { exportBundle, importBundle } from '../../runtime/cache-bundle.ts'
-import { type CacheRow, openKernelCache, type VerifiedRow } from '../../runtime/kernel-cache.ts'
+import { exportBundle, importBundle } from '../../runtime/cache/bundle.ts'
+import { type CacheRow, openKernelCache, type VerifiedRow } from '../../runtime/cache/kernel-cache.ts'
 import { checkOnDevices, type DeviceChecks } from '../api/self-check.ts'
 import { bytesText, table, writeJson, writeLine } from './table.ts'
 

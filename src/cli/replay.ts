@@ -1,9 +1,9 @@
 // rocmforge record and replay: steps of a model as files that stand alone, and their comparison on any device.
 import { findTarget } from '../../codegen/targets.ts'
 import { fail } from '../../ir/diagnostic.ts'
-import { createCompileService } from '../../runtime/compile-service.ts'
-import { openKernelCache } from '../../runtime/kernel-cache.ts'
-import { readReplay, replayBundle } from '../../runtime/replay.ts'
+import { openKernelCache } from '../../runtime/cache/kernel-cache.ts'
+import { createCompileService } from '../../runtime/compile/service.ts'
+import { readReplay, replayBundle } from '../../runtime/inspect/replay.ts'
 import { openDevice } from '../api/device.ts'
 import { recordBundle } from '../api/record.ts'
 import { bar, megabytes, Progress } from './progress.ts'

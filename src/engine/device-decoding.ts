@@ -1,7 +1,7 @@
 // A decoding on a device: steps are enqueued ahead of the tokens that were read, so that the device never waits for the host.
 // Tokens and positions stay there: each step writes what the next one reads.
 import { invariant } from '../../ir/diagnostic.ts'
-import type { Executable } from '../../runtime/executable.ts'
+import type { Executable } from '../../runtime/execute/executable.ts'
 import type { Stream } from '../../runtime/platform/driver.ts'
 import { ringSlots } from '../models/step.ts'
 import type { BatchDecoding } from './stepper.ts'

@@ -1,8 +1,8 @@
 // Steps on a device: which program runs, on which inputs, and whether it is replayed. How tokens of a decoding come back is
 // device-decoding.ts.
 import { invariant } from '../../ir/diagnostic.ts'
-import type { DeviceModel } from '../../runtime/device-model.ts'
-import type { Executable } from '../../runtime/executable.ts'
+import type { DeviceModel } from '../../runtime/execute/device-model.ts'
+import type { Executable } from '../../runtime/execute/executable.ts'
 import type { Driver } from '../../runtime/platform/driver.ts'
 import { DeviceDecoding } from './device-decoding.ts'
 import { batchFor } from './programs.ts'

@@ -2,7 +2,7 @@
 import type { HostTensor } from '../../ir/host-tensor.ts'
 import { decodeTensor, encodeValues } from '../../ir/tensor-bytes.ts'
 import type { TensorType } from '../../ir/type.ts'
-import type { WeightSource } from '../../runtime/weights.ts'
+import type { WeightSource } from '../../runtime/execute/weights.ts'
 import type { ModelSource } from '../loader/checkpoint.ts'
 import { requireWeight } from '../loader/weight-index.ts'
 import { ropeFactorsWeight } from '../models/step.ts'

@@ -12,10 +12,10 @@ import { listTemplates } from '../../codegen/source.ts'
 import { findTargets, hostTarget } from '../../codegen/targets.ts'
 import { packageRoot } from '../../ir/package-root.ts'
 import { type Target, targetId } from '../../ir/target.ts'
-import { type CompileService, createCompileService } from '../../runtime/compile-service.ts'
-import { openKernelCache } from '../../runtime/kernel-cache.ts'
-import { describeFaults, kernelResources } from '../../runtime/kernel-resources.ts'
-import { findToolchains, type Toolchain } from '../../runtime/toolchains.ts'
+import { openKernelCache } from '../../runtime/cache/kernel-cache.ts'
+import { type CompileService, createCompileService } from '../../runtime/compile/service.ts'
+import { findToolchains, type Toolchain } from '../../runtime/compile/toolchains.ts'
+import { describeFaults, kernelResources } from '../../runtime/inspect/kernel-resources.ts'
 
 const catalog = kernelCatalog()
 const main = catalog.filter((entry) => entry.main)
@@ -90,7 +90,7 @@ test('the catalog reaches every kernel and every template', () => {
     }
   const few = new Set(['attention_decode']) // where few requests fill the device, which many-core ones never are
   expect(kernelSpecs.map(({ name }) => name).filter((name) => !used.specs.has(name) && !few.has(name))).toEqual([])
-  // no kernels of an op: test/runtime/random-fill.test.ts compiles those of memory/, persistent.test.ts steps
+  // no kernels of an op: test/runtime/execute/random-fill.test.ts compiles those of memory/, persistent.test.ts steps
   const ofRuntime = listTemplates().filter((template) => /^(memory|step)\//.test(template))
   expect(listTemplates().filter((template) => ![...used.templates, ...ofRuntime].includes(template))).toEqual([])
 })

@@ -6,10 +6,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { compileProgram } from '../../codegen/compile.ts'
 import { catalogLimits, kernelCatalog } from '../../codegen/kernels/catalog.ts'
 import { findTarget } from '../../codegen/targets.ts'
-import { createCompileService } from '../../runtime/compile-service.ts'
-import { openKernelCache } from '../../runtime/kernel-cache.ts'
-import { compileJob } from '../../runtime/kernel-compiler.ts'
-import { findToolchains } from '../../runtime/toolchains.ts'
+import { openKernelCache } from '../../runtime/cache/kernel-cache.ts'
+import { compileJob } from '../../runtime/compile/kernel-compiler.ts'
+import { createCompileService } from '../../runtime/compile/service.ts'
+import { findToolchains } from '../../runtime/compile/toolchains.ts'
 
 let root: string
 beforeAll(() => {

@@ -1,6 +1,6 @@
 // What a compiled kernel's instructions say of its memory traffic: loads from global memory by width, and scratch memory.
 // AMD by disassembly; NVIDIA by the few fields of an instruction's 16 bytes that tell, since no disassembler is at hand.
-import { readElf } from '../../runtime/elf.ts'
+import { readElf } from '../../runtime/code-object/elf.ts'
 
 export interface MemoryInstructions {
   /** loads of global memory by bits a lane: 8, 16, 32, 64, 96, 128 */

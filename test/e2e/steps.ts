@@ -1,5 +1,5 @@
 // A model's steps one by one, below the engine: what a test needs to compare logits of prefill and of decode.
-import { DeviceModel } from '../../runtime/device-model.ts'
+import { DeviceModel } from '../../runtime/execute/device-model.ts'
 import { openDevice } from '../../src/api/device.ts'
 import { ModelPlan } from '../../src/api/plan.ts'
 import { ReferenceStepper } from '../../src/engine/reference-stepper.ts'

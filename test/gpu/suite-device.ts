@@ -1,8 +1,8 @@
 // The device under test, opened once for the whole suite, with a way to time every launch of a stretch of work.
 import { findTarget, hostTarget } from '../../codegen/targets.ts'
-import { createCompileService } from '../../runtime/compile-service.ts'
-import { openKernelCache } from '../../runtime/kernel-cache.ts'
-import { kernelCompiler } from '../../runtime/kernel-compiler.ts'
+import { openKernelCache } from '../../runtime/cache/kernel-cache.ts'
+import { kernelCompiler } from '../../runtime/compile/kernel-compiler.ts'
+import { createCompileService } from '../../runtime/compile/service.ts'
 import { type DeviceReport, openDriver, resolveDevice } from '../../runtime/platform/devices.ts'
 import type { ComputeDevice } from '../../src/api/device.ts'
 import { LaunchTimer } from '../../src/bench/launch-timer.ts'

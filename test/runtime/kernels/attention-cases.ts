@@ -6,8 +6,8 @@ import {
   attentionDecodeKernel,
   attentionSplitKernel,
   ropeAttentionKernel,
-} from '../../../codegen/kernels/attention-decode.ts'
-import { attentionPrefillKernel } from '../../../codegen/kernels/attention-prefill.ts'
+} from '../../../codegen/kernels/attention/decode.ts'
+import { attentionPrefillKernel } from '../../../codegen/kernels/attention/prefill.ts'
 import { attention, pvMatmul, qkMatmul, repeatKv, reshape, ropeAttention, slice } from '../../../ir/ops/index.ts'
 import { type CacheType, type Dim, type FloatType, tensor } from '../../../ir/type.ts'
 import { Value } from '../../../ir/value.ts'

@@ -1,6 +1,6 @@
 // Rows by index, views into memory of their own, embeddings in every weight format.
 import type { KernelSpec } from '../../../codegen/kernel.ts'
-import { embedAppendKernel } from '../../../codegen/kernels/copy.ts'
+import { embedAppendKernel } from '../../../codegen/kernels/embed/embed.ts'
 import {
   contiguous,
   embed,

@@ -1,9 +1,9 @@
 // gemv_stream and gemv_matrix against the reference: every format of weights and number of tokens, with every epilogue and with a norm, in
 // layouts and grids that no model would get: one block, fewer blocks than columns, spare waves, rows that end within a unit.
 import type { KernelSpec, Params } from '../../../codegen/kernel.ts'
-import { gemvStream, normedGemvStream } from '../../../codegen/kernels/gemv.ts'
-import { gemvMatrix, normedGemvMatrix } from '../../../codegen/kernels/gemv-matrix.ts'
-import { families, normedFamilies } from '../../../codegen/kernels/matmul-operands.ts'
+import { gemvStream, normedGemvStream } from '../../../codegen/kernels/matmul/gemv.ts'
+import { gemvMatrix, normedGemvMatrix } from '../../../codegen/kernels/matmul/gemv-matrix.ts'
+import { families, normedFamilies } from '../../../codegen/kernels/matmul/operands.ts'
 import type { GraphBuilder } from '../../../ir/builder.ts'
 import { matmul, matmulAdd, matmulSwiglu, rmsNormMatmul, rmsNormMatmulSwiglu } from '../../../ir/ops/index.ts'
 import { type QuantType, quantFormats } from '../../../ir/quant.ts'

@@ -1,6 +1,6 @@
 // Logits: the largest, the k largest, penalties, biases, draws with every option, on flat, steep, tied and broken rows.
 import type { KernelSpec } from '../../../codegen/kernel.ts'
-import { penalisedPublishKernel } from '../../../codegen/kernels/sample.ts'
+import { penalisedPublishKernel } from '../../../codegen/kernels/sample/sample.ts'
 import type { GraphBuilder } from '../../../ir/builder.ts'
 import {
   argmax,

@@ -1,8 +1,8 @@
 // The whole driver on the host platform: the same class and calls that a GPU gets, on libhiphost.
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Diagnostic } from '../../../ir/diagnostic.ts'
-import { compileHostKernel } from '../../../runtime/host-compiler.ts'
-import { hostLibraryPath } from '../../../runtime/host-library.ts'
+import { compileHostKernel } from '../../../runtime/host/compiler.ts'
+import { hostLibraryPath } from '../../../runtime/host/library.ts'
 import type { Calls } from '../../../runtime/platform/calls.ts'
 import { openDriver, resolveDevice } from '../../../runtime/platform/devices.ts'
 import { Driver, type DriverOptions, type LaunchSpec } from '../../../runtime/platform/driver.ts'

@@ -3,7 +3,7 @@ import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFile
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { findToolchains } from '../../../runtime/toolchains.ts'
+import { findToolchains } from '../../../runtime/compile/toolchains.ts'
 import { quickCompiler } from '../../quick-compiler.ts'
 import { rocmforge, story } from './spawn.ts'
 

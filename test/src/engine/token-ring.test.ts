@@ -1,6 +1,6 @@
 // Tokens on their way from a device to the host, the device played by stores into the ring.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { hostLibraryPath } from '../../../runtime/host-library.ts'
+import { hostLibraryPath } from '../../../runtime/host/library.ts'
 import { Driver, type Stream } from '../../../runtime/platform/driver.ts'
 import { TokenRing } from '../../../src/engine/token-ring.ts'
 import { ringSlots } from '../../../src/models/step.ts'

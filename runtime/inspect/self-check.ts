@@ -1,0 +1,238 @@
+// The first-load self-check: one compiled kernel, alone, on the device that will run it, against its op's reference on
+// small seeded inputs. What it finds is kept in the kernel's cache entry.
+import { evaluate } from '../../codegen/extent.ts'
+import { kernelSpecs } from '../../codegen/kernels/index.ts'
+import type { KernelSite } from '../../codegen/program.ts'
+import { GraphBuilder } from '../../ir/builder.ts'
+import { Diagnostic, type Fact } from '../../ir/diagnostic.ts'
+import type { HostTensor } from '../../ir/host-tensor.ts'
+import { opNamed } from '../../ir/op.ts'
+import { executeReference } from '../../ir/reference.ts'
+import { type Target, targetId } from '../../ir/target.ts'
+import { decodeTensor } from '../../ir/tensor-bytes.ts'
+import { type Bindings, bindShape, byteSize, type Dtype, elementCount, isCache, state, tensor } from '../../ir/type.ts'
+import type { Value } from '../../ir/value.ts'
+import { fromBlocks, weightLayout } from '../../ir/weight-layout.ts'
+import type { KernelCache, KeyInput, SelfCheck } from '../cache/kernel-cache.ts'
+import type { Driver } from '../platform/driver.ts'
+import type { KernelArg } from '../platform/launch.ts'
+import { type CheckOperand, checkBindings, checkOperand } from './self-check-values.ts'
+
+export interface CheckedKernel {
+  /** template: `norm/rms_norm.hip` */
+  readonly label: string
+  /** name of the spec: `gemv_swiglu` */
+  readonly kernel: string
+  readonly outcome: 'passed' | 'failed' | 'skipped'
+  /** what disagreed, or why it was skipped */
+  readonly detail?: string
+  /** the outcome of an earlier check on the same device */
+  readonly remembered: boolean
+}
+
+/** Elements of the largest weight that the reference executor is asked to decode. */
+const mostElements = 2 ** 27
+
+/** Runs one kernel on the device and on the reference. `image` is what its source compiled to. */
+export function checkKernel(
+  driver: Driver,
+  target: Target,
+  image: Uint8Array,
+  { kernel, params, site }: KernelSite,
+): Pick<CheckedKernel, 'outcome' | 'detail'> {
+  const spec = kernelSpecs.find(({ name }) => name === kernel)
+  if (!spec) return { outcome: 'skipped', detail: `this release has no kernel ${kernel}` }
+  const op = opNamed(site.op)
+  const bindings = checkBindings(site)
+  const names = Object.keys(site.types).filter((name) => name in op.operands || name in op.optional)
+  const largest = Math.max(...names.map((name) => elementCount(site.types[name]!, bindings)))
+  if (largest > mostElements) return { outcome: 'skipped', detail: `${largest} weights are too many for the reference` }
+
+  const operands = new Map(names.map((name, i) => [name, checkOperand(site, name, bindings, i + 1)]))
+  const results = op.results.map((name) => ({
+    name,
+    // a state result is its operand; another with an operand's name has a name of its own
+    memory: op.aliases[name] ?? (operands.has(name) ? `${name}_out` : name),
+  }))
+  const scratch = Object.entries(spec.scratch(params, site, target))
+  const scalars = spec.scalars(site)
+  const stack: Disposable[] = []
+  const own = <T extends Disposable>(resource: T): T => {
+    stack.push(resource)
+    return resource
+  }
+  try {
+    const stream = own(driver.createStream())
+    const addresses = new Map<string, bigint>()
+    const place = (name: string, size: number, bytes?: Uint8Array, fill = 0xff) => {
+      const { address } = own(driver.alloc(Math.max(16, size)))
+      driver.fill(address, fill, Math.max(16, size)) // 0xff: a NaN in every float type: what is not written shows
+      if (bytes?.length) driver.copyToDevice(address, bytes)
+      addresses.set(name, address)
+    }
+    for (const [
+      name,
+      {
+        bytes,
+        tensor: { shape },
+      },
+    ] of operands) {
+      const type = { ...site.types[name]!, shape }
+      place(name, bytes.length, fromBlocks(type, weightLayout(type, target), bytes))
+    }
+    for (const { memory } of results) if (!addresses.has(memory)) place(memory, byteSize(site.types[memory]!, bindings))
+    for (const [name, bytes] of scratch) place(name, evaluate(bytes, bindings))
+    for (const [name, bytes] of Object.entries(spec.counters(params, site, target)))
+      place(name, evaluate(bytes, bindings), undefined, 0)
+    driver.synchronize()
+    const module = own(driver.loadModule(image))
+    for (const { entry, args, launch } of spec.stages) {
+      const { grid, block, ldsBytes = 0 } = launch(params, site, target)
+      driver
+        .prepareLaunch({
+          fn: module.kernel(entry),
+          grid: [evaluate(grid, bindings)],
+          block: [block],
+          ldsBytes,
+          args: args.map((name): KernelArg => {
+            const address = addresses.get(name)
+            if (address !== undefined) return { kind: 'pointer', address }
+            const scalar = scalars[name]
+            return name in site.types || scalar === undefined
+              ? { kind: 'pointer', address: 0n } // an optional operand that is not there
+              : { kind: 'i32', value: evaluate(scalar, bindings) }
+          }),
+          label: `self-check of ${kernel}`,
+        })
+        .enqueue(stream)
+    }
+    stream.synchronize()
+    const wanted = expected(site, operands, bindings)
+    for (const { name, memory } of results) {
+      const type = site.types[memory]!
+      const bytes = new Uint8Array(byteSize(type, bindings))
+      if (bytes.length) driver.copyToHost(bytes, addresses.get(memory)!)
+      const got = decodeTensor(type.dtype, bindShape(type.shape, bindings), bytes)
+      const detail = disagreement(name, wanted[name]!, got, spec.tolerance(site))
+      if (detail) return { outcome: 'failed', detail }
+    }
+    return { outcome: 'passed' }
+  } finally {
+    for (const resource of stack.reverse()) resource[Symbol.dispose]()
+  }
+}
+
+/** What the reference makes of the same operands: a graph of one op. */
+function expected(
+  site: KernelSite['site'],
+  operands: ReadonlyMap<string, CheckOperand>,
+  bindings: Bindings,
+): Record<string, HostTensor> {
+  const op = opNamed(site.op)
+  const g = new GraphBuilder('check')
+  const values: Record<string, Value> = {}
+  for (const [name, { tensor: held }] of operands) {
+    const { dtype, shape } = held
+    values[name] = g.input(name, site.types[name]!.state ? state(dtype, shape) : tensor(dtype, shape))
+  }
+  const made = g.append(op, values, { ...site.attrs })
+  for (const [i, name] of op.results.entries()) g.output(`${name}_result`, made[i]!)
+  const inputs = Object.fromEntries([...operands].map(([name, operand]) => [name, operand.tensor]))
+  const missing = () => {
+    throw new Error('a check has no weights')
+  }
+  const results = executeReference(g.build(), { inputs, bindings, weight: missing })
+  return Object.fromEntries(op.results.map((name) => [name, results[`${name}_result`]!]))
+}
+
+/** Distance of 1 and the next number; of q8_0 as if all of a block were as large as its largest. */
+const epsilons: Partial<Record<Dtype, number>> = { f16: 2 ** -10, bf16: 2 ** -7, f8_e4m3: 2 ** -3, q8_0: 2 ** -6 }
+const epsilon = (dtype: Dtype): number => epsilons[dtype] ?? 2 ** -23
+
+/**
+ * The first element that is off, in words. f32 within 1e-5 or `tolerance` units in the last place, relative or absolute;
+ * a sum (tolerance above 4) relative to the size of its tensor, since its terms may cancel; integers equal.
+ */
+function disagreement(name: string, wanted: HostTensor, got: HostTensor, tolerance: number): string | undefined {
+  const { dtype } = got
+  if (wanted.data.length !== got.data.length) return `${name} has ${got.data.length} values, not ${wanted.data.length}`
+  const squares =
+    tolerance > 4 || dtype === 'q8_0' ? Array.from(wanted.data as Float32Array).reduce((sum, v) => sum + v * v, 0) : 0
+  const typical = Math.sqrt(squares / Math.max(1, wanted.data.length))
+  const relative = Math.max(tolerance * epsilon(dtype), dtype === 'f32' && tolerance > 0 ? 1e-5 : 0)
+  const floor =
+    tolerance === 0
+      ? 0
+      : dtype === 'f32'
+        ? 1e-5
+        : tolerance * (dtype === 'f16' ? 2 ** -24 : dtype === 'f8_e4m3' ? 2 ** -9 : 2 ** -133)
+  for (let i = 0; i < wanted.data.length; i++) {
+    const [a, b] = [wanted.data[i]!, got.data[i]!]
+    if (Object.is(a, b) || a === b) continue
+    const allowed = Math.max(relative * Math.max(Math.abs(a), typical), floor)
+    if (isCache(dtype) && Math.abs(a - b) <= allowed) continue
+    return `${name}[${i}] is ${b}, the reference has ${a}`
+  }
+  return undefined
+}
+
+/** Names a device and its driver: an outcome counts for exactly these. */
+export const checkedOn = (driver: Driver, target: Target): string =>
+  `${targetId(target)}, ${driver.properties.name}, driver ${driver.version.driver}`
+
+export interface SelfCheckOptions {
+  readonly cache: KernelCache
+  /** check again what passed or failed here before */
+  readonly again?: boolean
+  readonly onChecked?: (kernel: CheckedKernel) => void
+}
+
+/** A kernel of the cache. */
+export interface Checkable {
+  readonly label: string
+  readonly keyInput: KeyInput
+  readonly site?: KernelSite | undefined
+  readonly image: Uint8Array
+  readonly selfCheck?: SelfCheck | undefined
+}
+
+/** Checks compiled kernels once on this device; outcomes are remembered in the cache, and only missing ones are run. */
+export function checkKernels(
+  driver: Driver,
+  target: Target,
+  kernels: readonly Checkable[],
+  { cache, again = false, onChecked }: SelfCheckOptions,
+): CheckedKernel[] {
+  const device = checkedOn(driver, target)
+  return kernels.map(({ label, keyInput, site, image, selfCheck }) => {
+    const names = { label, kernel: site?.kernel ?? label }
+    const known = !again && selfCheck?.device === device ? selfCheck : undefined
+    const found: CheckedKernel = known
+      ? { ...names, outcome: known.outcome, ...(known.detail ? { detail: known.detail } : {}), remembered: true }
+      : { ...names, ...run(site), remembered: false }
+    onChecked?.(found)
+    return found
+
+    function run(use: KernelSite | undefined): Pick<CheckedKernel, 'outcome' | 'detail'> {
+      if (!use) return { outcome: 'skipped', detail: 'its cache entry does not say what it computes' }
+      const { outcome, detail } = checkKernel(driver, target, image, use)
+      if (outcome !== 'skipped') remember({ outcome, device, ...(detail ? { detail } : {}) })
+      return { outcome, ...(detail ? { detail } : {}) }
+    }
+    function remember(outcome: SelfCheck): void {
+      cache.setSelfCheck(keyInput, outcome)
+    }
+  })
+}
+
+/** Refuses to go on with a kernel that disagreed with its reference. Diagnostic `self-check-failed`. */
+export function requirePassed(checked: readonly CheckedKernel[], device: string): void {
+  const failed = checked.filter(({ outcome }) => outcome === 'failed')
+  if (failed.length === 0) return
+  throw new Diagnostic({
+    code: 'self-check-failed',
+    message: `${failed.length} of ${checked.length} kernels compute something else than their references on ${device}`,
+    facts: failed.slice(0, 8).map(({ kernel, detail }): Fact => [kernel, detail ?? 'wrong']),
+    help: 'the driver or the compiler may be at fault: try another release of either, or --device host meanwhile; please report it',
+  })
+}

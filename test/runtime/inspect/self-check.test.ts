@@ -1,0 +1,178 @@
+// The self-check: right kernels pass, a wrong one is found, and what was found is remembered.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { compileProgram } from '../../../codegen/compile.ts'
+import { catalogLimits, kernelCatalog, miniature } from '../../../codegen/kernels/catalog.ts'
+import { findTarget } from '../../../codegen/targets.ts'
+import type { Diagnostic } from '../../../ir/diagnostic.ts'
+import { packageRoot } from '../../../ir/package-root.ts'
+import type { Target } from '../../../ir/target.ts'
+import { type KernelCache, openKernelCache } from '../../../runtime/cache/kernel-cache.ts'
+import { compileJob } from '../../../runtime/compile/kernel-compiler.ts'
+import { type CompiledKernel, createCompileService } from '../../../runtime/compile/service.ts'
+import { hostLibraryPath } from '../../../runtime/host/library.ts'
+import { checkedOn, checkKernel, checkKernels, requirePassed } from '../../../runtime/inspect/self-check.ts'
+import { Driver } from '../../../runtime/platform/driver.ts'
+import { compile } from '../../../src/api/compile.ts'
+import { checkable, checkBeforeLoad } from '../../../src/api/self-check.ts'
+
+/** Every kind of operand: quantised weights, shared heads, pages, indices, several stages, counters. */
+const names = [
+  'gemv q4_k',
+  'gemm q6_k',
+  'gemv f16, 3 tokens',
+  'gemv_add q8_0',
+  'gemm_swiglu f16',
+  'rms_norm bf16',
+  'add_rms_norm f32',
+  'scale_mask_softmax f32',
+  'causal_mask f32',
+  'add f32, bias',
+  'attention, one token, f16 cache',
+  'attention, eight tokens, f16 cache',
+  'attention, many tokens, 64 channels',
+  'rope_kv_append, bf16 cache, interleaved',
+  'kv_append, f16 cache',
+  'kv_read, f16 cache',
+  'qk_matmul f32',
+  'pv_matmul f32',
+  'embed q5_k',
+  'embed_append q4_k',
+  'gather_rows f32',
+  'contiguous f32, transposed',
+  'increment',
+  'publish',
+  'argmax f32',
+  'topk f32',
+  'sample',
+  'repeat_penalty',
+  'frequency_penalty',
+  'logit_bias',
+  'penalised_sample',
+  'penalised_publish',
+]
+
+let driver: Driver
+let folder: string
+beforeAll(async () => {
+  driver = new Driver('host', await hostLibraryPath(), 0)
+  folder = mkdtempSync(join(tmpdir(), 'self-check-'))
+})
+afterAll(() => {
+  driver[Symbol.dispose]()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+/** kept between runs of the tests, apart from the user's */
+const testCache = () =>
+  openKernelCache({ root: join(packageRoot(), 'node_modules/.cache/rocmforge-test'), readOnly: [] })
+
+async function compiled(target: Target, wanted: readonly string[], cache: KernelCache = testCache()) {
+  const entries = kernelCatalog(miniature).filter(({ name }) => wanted.includes(name))
+  expect(entries).toHaveLength(wanted.length)
+  const service = createCompileService({ cache })
+  try {
+    const sources = entries.flatMap(({ graph }) => compileProgram(graph, { target, limits: catalogLimits }).kernels)
+    return await service.compileAll(sources.map((source) => compileJob(source, target)))
+  } finally {
+    service[Symbol.dispose]()
+  }
+}
+
+test.each(['host', 'host-wave32'])('kernels of every kind agree with their references on %s', async (id) => {
+  const target = findTarget(id)
+  const wanted = id === 'host' ? names : names.filter((_, i) => i % 4 === 0)
+  const checked = checkKernels(driver, target, (await compiled(target, wanted)).map(checkable), {
+    cache: testCache(),
+    again: true,
+  })
+  expect(checked.filter(({ outcome }) => outcome !== 'passed')).toEqual([])
+  expect(checked.length).toBeGreaterThanOrEqual(wanted.length)
+})
+
+describe('a wrong kernel', () => {
+  const target = findTarget('host')
+
+  test('is found: element, value and the reference’s', async () => {
+    const [add, mul] = (await compiled(target, ['add f32', 'mul f32'])) as [CompiledKernel, CompiledKernel]
+    const { outcome, detail } = checkKernel(driver, target, mul.image, add.site!)
+    expect(outcome).toBe('failed')
+    expect(detail).toMatch(/^y\[0\] is -?[\d.e-]+, the reference has -?[\d.e-]+$/)
+  })
+
+  test('a kernel that this release does not have is skipped', async () => {
+    const [add] = (await compiled(target, ['add f32'])) as [CompiledKernel]
+    expect(checkKernel(driver, target, add.image, { ...add.site!, kernel: 'gone' })).toEqual({
+      outcome: 'skipped',
+      detail: 'this release has no kernel gone',
+    })
+  })
+
+  test('is refused whenever it is to be loaded on the device that it failed on', async () => {
+    const cache = openKernelCache({ root: join(folder, 'failed'), readOnly: [] })
+    const [add] = (await compiled(target, ['add f32'], cache)) as [CompiledKernel]
+    cache.setSelfCheck(add.keyInput, { outcome: 'failed', device: checkedOn(driver, target), detail: 'y[3] is 4' })
+    const [again] = (await compiled(target, ['add f32'], cache)) as [CompiledKernel]
+    const load = checkBeforeLoad(driver, target, cache, { selfCheck: false })
+    expect(() => load([again])).toThrowError(/error\[self-check-failed\].*\n +add +y\[3\] is 4\n/)
+    cache.setSelfCheck(add.keyInput, { outcome: 'failed', device: 'another' })
+    const [elsewhere] = (await compiled(target, ['add f32'], cache)) as [CompiledKernel]
+    expect(() => load([elsewhere])).not.toThrow()
+  })
+})
+
+test('an outcome is remembered for its device and not computed again', async () => {
+  const target = findTarget('host')
+  const cache = openKernelCache({ root: join(folder, 'remembered'), readOnly: [] })
+  const check = async () =>
+    checkKernels(driver, target, (await compiled(target, ['silu f32'], cache)).map(checkable), { cache })
+  expect(await check()).toMatchObject([{ outcome: 'passed', remembered: false }])
+  expect(await check()).toMatchObject([{ outcome: 'passed', remembered: true }])
+})
+
+test('the error names kernels, values and what to do', () => {
+  const failed = { label: 'norm/rms_norm.hip', kernel: 'rms_norm', outcome: 'failed', remembered: false } as const
+  let error: Diagnostic | undefined
+  try {
+    requirePassed(
+      [
+        { ...failed, detail: 'y[0] is 1, the reference has 2' },
+        { ...failed, outcome: 'passed' },
+      ],
+      'some GPU',
+    )
+  } catch (thrown) {
+    error = thrown as Diagnostic
+  }
+  expect(error?.message).toMatchInlineSnapshot(`
+    "error[self-check-failed]: 1 of 2 kernels compute something else than their references on some GPU
+      rms_norm y[0] is 1, the reference has 2
+      help: the driver or the compiler may be at fault: try another release of either, or --device host meanwhile; please report it"
+  `)
+})
+
+test('every kernel of a model is checked before it is loaded', async () => {
+  const before = process.env['ROCMFORGE_CACHE_DIR']
+  process.env['ROCMFORGE_CACHE_DIR'] = join(packageRoot(), 'node_modules/.cache/rocmforge-test')
+  try {
+    const kernels: CompiledKernel[] = []
+    const path = join(packageRoot(), 'models/story-3m')
+    await using model = await compile(
+      path,
+      { device: 'host', selfCheck: true },
+      { onCompiled: (all) => kernels.push(...all) },
+    )
+    expect(model.device.id).toBe('host')
+    const keys = new Set(kernels.map(({ key }) => key))
+    const outcomes = testCache()
+      .verify()
+      .flatMap((row) => ('entry' in row && keys.has(row.key) ? [row.entry.selfCheck?.outcome] : []))
+    expect(outcomes).toHaveLength(keys.size)
+    expect(new Set(outcomes)).toEqual(new Set(['passed']))
+  } finally {
+    if (before === undefined) delete process.env['ROCMFORGE_CACHE_DIR']
+    else process.env['ROCMFORGE_CACHE_DIR'] = before
+  }
+})
