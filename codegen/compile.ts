@@ -85,7 +85,7 @@ class ProgramBuilder {
     }
   }
 
-  /** Inputs, states and weights: memory that others own. Merged weights are the parts one behind the other. */
+  /** Inputs, states and weights: memory that others own. Merged weights are the concatenated parts. */
   #placeGiven(): void {
     const graph = this.#graph
     for (const id of graph.inputs) this.#add(id, typeOf(graph, id), typeOf(graph, id).state ? 'state' : 'input')

@@ -1,5 +1,5 @@
 // Program → the same program as one launch: its kernels become stages that resident blocks run one after the other. A
-// graph of kernels pays for each boundary by starting and emptying the device; here blocks only meet, and while they wait
+// graph of kernels pays for each boundary by starting and emptying the device; here blocks only pass a barrier, and while they wait
 // the weights of the next matmul are already on their way.
 import { opNamed } from '../ir/op.ts'
 import type { Target } from '../ir/target.ts'
@@ -9,7 +9,7 @@ import { symbolsOf } from './extent.ts'
 import type { Defines } from './kernel.ts'
 import { isFastHost } from './kernels/block-space.ts'
 import type { KernelCall, KernelSource, PersistentStep, Program, StageOfStep } from './program.ts'
-import { hasAhead, type StageSource, stageEntries } from './stages.ts'
+import { hasPrefetch, type StageSource, stageEntries } from './stages.ts'
 
 /** Bytes of a buffer's memory, as far as calls of one program can tell. */
 interface Span {
@@ -20,7 +20,7 @@ interface Span {
 }
 
 /**
- * Threads of a step's blocks: on GPUs few large blocks, whose meetings are short; on NVIDIA so few that
+ * Threads of a step's blocks: on GPUs few large blocks, whose barriers are short; on NVIDIA so few that
  * every stage has the registers it wants, attention on matrix instructions above all. An emulated thread is better spared.
  */
 export function stepBlock(target: Target): number {
@@ -76,19 +76,19 @@ export function persistentProgram(
   )
   const entries = stageEntries(sources)
   const step = stepSource(staged, sources, trace)
-  const meets = meetings(program, calls)
+  const barrierAfter = barriers(program, calls)
   const persistent: PersistentStep = {
     source: step.id,
     entry: 'step',
     block,
     ldsBytes: Math.max(...calls.map(({ ldsBytes }) => ldsBytes)),
     args: step.defines.P_STAGE_ARGS as number,
-    stages: withAhead(
+    stages: withPrefetch(
       calls.map((call, i) => ({
         stage: entries.findIndex((one) => one.source === sourceOf(call) && one.entry === call.entry),
-        meets: meets[i]!,
+        barrierAfter: barrierAfter[i]!,
       })),
-      calls.map((call) => hasAhead(sources[sourceOf(call)]!, call.entry)),
+      calls.map((call) => hasPrefetch(sources[sourceOf(call)]!, call.entry)),
     ),
     ...(trace ? { trace } : {}),
   }
@@ -117,11 +117,11 @@ function stepSource(
 }
 
 /**
- * Behind which calls blocks must meet; elsewhere one may begin the next call while others are at the last. They must where
- * the next call touches what one since the last meeting wrote, or writes what one read.
+ * Which calls a barrier must follow; elsewhere one may begin the next call while others are at the last. They must where
+ * the next call touches what one since the last barrier wrote, or writes what one read.
  */
-function meetings(program: Program, calls: readonly KernelCall[]): readonly boolean[] {
-  const meets = calls.map(() => false)
+function barriers(program: Program, calls: readonly KernelCall[]): readonly boolean[] {
+  const barrierAfter = calls.map(() => false)
   let reads: Span[] = []
   let writes: Span[] = []
   for (const [i, call] of calls.entries()) {
@@ -129,14 +129,14 @@ function meetings(program: Program, calls: readonly KernelCall[]): readonly bool
     const clash =
       overlap(written, writes) || overlap(written, reads) || overlap(read, writes) || writesOutput(program, call)
     if (i > 0 && clash) {
-      meets[i - 1] = true
+      barrierAfter[i - 1] = true
       reads = []
       writes = []
     }
     reads.push(...read)
     writes.push(...written)
   }
-  return meets
+  return barrierAfter
 }
 
 /** An output may lie where an input of the next step does: all that came before must have read that. */
@@ -170,16 +170,16 @@ function spansOf(program: Program, call: KernelCall): { read: Span[]; written: S
 }
 
 /**
- * At the first meeting behind a matmul the next one's weights are asked for: whatever lies between the two is short, or
+ * At the first barrier behind a matmul the next one's weights are prefetched: whatever lies between the two is short, or
  * reads little.
  */
-function withAhead(stages: readonly StageOfStep[], canAhead: readonly boolean[]): readonly StageOfStep[] {
-  const weighted = canAhead.flatMap((can, i) => (can ? [i] : []))
+function withPrefetch(stages: readonly StageOfStep[], canPrefetch: readonly boolean[]): readonly StageOfStep[] {
+  const weighted = canPrefetch.flatMap((can, i) => (can ? [i] : []))
   let asked = -1
   return stages.map((one, i) => {
     const next = weighted.find((at) => at > i)
-    if (!one.meets || next === undefined || next === asked) return one
+    if (!one.barrierAfter || next === undefined || next === asked) return one
     asked = next
-    return { ...one, ahead: next }
+    return { ...one, prefetches: next }
   })
 }

@@ -63,10 +63,10 @@ export interface KernelCall {
 export interface StageOfStep {
   /** place in the list of `stageEntries` */
   readonly stage: number
-  /** all blocks meet behind it */
-  readonly meets: boolean
-  /** the call whose first weights are asked for at that meeting */
-  readonly ahead?: number
+  /** a barrier of all blocks follows */
+  readonly barrierAfter: boolean
+  /** the call whose first weights are prefetched at that barrier */
+  readonly prefetches?: number
 }
 
 /** The first calls of a program as one launch of resident blocks; those behind them are launches of their own. */
@@ -80,7 +80,7 @@ export interface PersistentStep {
   readonly args: number
   /** the calls that it holds, from the first on */
   readonly stages: readonly StageOfStep[]
-  /** blocks take down when they begin and end each call */
+  /** blocks record when they begin and end each call */
   readonly trace?: boolean
 }
 
@@ -95,7 +95,7 @@ export interface ProgramBuffer {
   readonly bytes: number
   /** arena only */
   readonly offset?: number
-  /** weights only: tensors of the checkpoint that lie one behind the other in it */
+  /** weights only: tensors of the checkpoint that are concatenated in it */
   readonly parts?: readonly {
     readonly weight: string
     readonly type: TensorType
@@ -139,11 +139,11 @@ export function printProgram(program: Program): string {
     const args = call.args.map((arg) => (arg.kind === 'buffer' ? arg.buffer : `${arg.name}=${printExtent(arg.value)}`))
     const label = call.label ? `  // ${call.label}` : ''
     if (!stage) return `  ${call.entry}<<<${printExtent(call.grid)}, ${call.block}>>>(${args.join(', ')})${label}`
-    const ahead = stage.ahead === undefined ? '' : `, meanwhile fetch weights of call ${stage.ahead}`
-    return `  ${i}: ${call.entry}(${args.join(', ')})${label}${stage.meets ? `\n  meet${ahead}` : ''}`
+    const prefetch = stage.prefetches === undefined ? '' : `, meanwhile prefetch weights of call ${stage.prefetches}`
+    return `  ${i}: ${call.entry}(${args.join(', ')})${label}${stage.barrierAfter ? `\n  barrier${prefetch}` : ''}`
   })
   const launches = program.persistent
-    ? `${program.persistent.stages.length} stages, ${program.persistent.stages.filter(({ meets }) => meets).length} meetings in one launch of blocks of ${program.persistent.block}, ${calls.length - program.persistent.stages.length} launches behind it`
+    ? `${program.persistent.stages.length} stages, ${program.persistent.stages.filter((stage) => stage.barrierAfter).length} barriers in one launch of blocks of ${program.persistent.block}, ${calls.length - program.persistent.stages.length} launches behind it`
     : `${calls.length} launches of ${kernels.length} kernels`
   return [
     `program @${name} for ${targetId(target)}: ${launches}, arena ${arenaBytes} bytes, ${bound.join(', ')} {`,

@@ -26,9 +26,9 @@ export const stageEntries = (sources: readonly StageSource[]): StageEntry[] =>
     Object.entries(entries).map(([entry, args]) => ({ source, entry, args: args.length })),
   )
 
-/** Can blocks ask for the first weights of this kernel before it runs? Its template then has a function `<entry>_ahead`. */
-export const hasAhead = ({ template }: StageSource, entry: string): boolean =>
-  bodyOf(template).text.includes(`DEVICE void ${entry}_ahead(`)
+/** Can blocks ask for the first weights of this kernel before it runs? Its template then has a function `<entry>_prefetch`. */
+export const hasPrefetch = ({ template }: StageSource, entry: string): boolean =>
+  bodyOf(template).text.includes(`DEVICE void ${entry}_prefetch(`)
 
 /** The text of `step/stages.h`. */
 export function stagesHeader(sources: readonly StageSource[]): string {
@@ -44,9 +44,9 @@ export function stagesHeader(sources: readonly StageSource[]): string {
     '#define KERNEL LAUNCHED_KERNEL',
     ...dispatcher('run_stage', entries, ''),
     ...dispatcher(
-      'run_ahead',
-      entries.map((one) => (hasAhead(sources[one.source]!, one.entry) ? one : undefined)),
-      '_ahead',
+      'prefetch_stage',
+      entries.map((one) => (hasPrefetch(sources[one.source]!, one.entry) ? one : undefined)),
+      '_prefetch',
     ),
     '',
   ].join('\n')

@@ -80,7 +80,7 @@ export function orderOperands<T>(op: OpDefinition, given: Readonly<Record<string
 
 /** Expansions of fused ops already inferred: 32 equal layers ask 32 times. */
 const expanded = new Map<string, readonly TensorType[]>()
-const mostExpanded = 10_000
+const maxExpanded = 10_000
 
 /**
  * Result types of `op` on operands of the given types; a Diagnostic names what does not fit. Only a result that updates a
@@ -117,7 +117,7 @@ function expandedTypes(
   const graph = new GraphBuilder(op.name)
   const handles = Object.fromEntries(Object.entries(operands).map(([name, type]) => [name, graph.input(name, type)]))
   const types = expansionOf(op, handles, attrs).map((value) => value.type)
-  if (expanded.size >= mostExpanded) expanded.clear()
+  if (expanded.size >= maxExpanded) expanded.clear()
   expanded.set(key, types)
   return types
 }

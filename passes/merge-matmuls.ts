@@ -1,4 +1,4 @@
-// Merging matmuls that read the same activations: their weights are laid one behind the other when they are loaded, and the
+// Merging matmuls that read the same activations: their weights are concatenated when they are loaded, and the
 // results are views of one.
 import type { Node } from '../ir/graph.ts'
 import { staticDim } from '../ir/op.ts'

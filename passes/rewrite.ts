@@ -34,7 +34,7 @@ export class Rewriter implements GraphEditor {
   /** old node → its place in the order; filled when first asked for */
   readonly #positions = new Map<ValueId, number>()
   /** new value → the old id it takes over: an id survives every rewrite of its value */
-  readonly #heirs = new Map<ValueId, ValueId>()
+  readonly #successors = new Map<ValueId, ValueId>()
   /** appended by the rule at work: what they read of a value is that value, whatever replaces it */
   readonly #fresh = new Set<ValueId>()
   #at: ValueId | undefined
@@ -206,12 +206,12 @@ export class Rewriter implements GraphEditor {
   }
 
   #inherit(old: ValueId, by: ValueId): void {
-    const heir = this.nodeOf(by)
-    const former = this.graph.types[old] ? old : this.#heirs.get(old)
-    if (!heir || this.graph.types[by] || !former || this.#heirs.has(by)) return
-    this.#heirs.set(by, former)
+    const successor = this.nodeOf(by)
+    const former = this.graph.types[old] ? old : this.#successors.get(old)
+    if (!successor || this.graph.types[by] || !former || this.#successors.has(by)) return
+    this.#successors.set(by, former)
     const label = this.nodeOf(old)?.label
-    if (label && !heir.label) this.#update(heir, { ...heir, label })
+    if (label && !successor.label) this.#update(successor, { ...successor, label })
   }
 
   #update(before: Node, after: Node): void {
@@ -262,12 +262,12 @@ export class Rewriter implements GraphEditor {
   finish(): Graph {
     if (!this.#edited) return this.graph
     for (const added of [...this.#inserted.values()].flat().reverse()) this.#sweep(added) // of rules that gave up
-    const heirs = new Map<ValueId, ValueId>()
-    for (const [by, old] of this.#heirs) {
+    const successors = new Map<ValueId, ValueId>()
+    for (const [by, old] of this.#successors) {
       const former = this.nodeOf(old)
-      if (former && this.#removed.has(former.id) && !this.#removed.has(this.nodeOf(by)!.id)) heirs.set(by, old)
+      if (former && this.#removed.has(former.id) && !this.#removed.has(this.nodeOf(by)!.id)) successors.set(by, old)
     }
-    const renamed = (id: ValueId) => heirs.get(id) ?? id
+    const renamed = (id: ValueId) => successors.get(id) ?? id
     const order = this.#sorted().map(renamed)
     const outputs = this.graph.outputs.map(({ name }) => ({ name, value: renamed(this.#outputs.get(name)!) }))
     const graph = produce(this.graph, (draft) => {

@@ -130,15 +130,15 @@ function stepSection(table: readonly StepRow[]): string[] {
     '## A decode step as one launch',
     '',
     'Every kernel of a step but the sampler, compiled as stages of one launch (`step: persistent`). Between stages that read',
-    'what others wrote all blocks meet, so as many are launched as can be resident at once: the last column, for each CU',
+    'what others wrote all blocks pass a barrier, so as many are launched as can be resident at once: the last column, for each CU',
     '(NVIDIA: SM). Scalar registers of so many stages may wait in lanes of a vector register; no vector register spills.',
     '',
-    '| step | target | stages | meetings | threads | VGPRs/SGPRs | LDS | resident blocks a CU |',
+    '| step | target | stages | barriers | threads | VGPRs/SGPRs | LDS | resident blocks a CU |',
     '|---|---|---|---|---|---|---|---|',
-    ...table.map(({ name, target, stages, meetings, block, dynamicLdsBytes, resources, blocksPerUnit, faults }) => {
+    ...table.map(({ name, target, stages, barriers, block, dynamicLdsBytes, resources, blocksPerUnit, faults }) => {
       const { vgprs, agprs, sgprs, ldsBytes = 0 } = resources ?? {}
       const registers = resources ? `${vgprs ?? '–'}${agprs ? `+${agprs}` : ''}/${sgprs ?? '–'}` : 'fails'
-      const cells = [name, targetId(target), stages, meetings, block, registers, ldsBytes + dynamicLdsBytes]
+      const cells = [name, targetId(target), stages, barriers, block, registers, ldsBytes + dynamicLdsBytes]
       return `| ${[...cells, `${blocksPerUnit ?? '–'}${faults.length > 0 ? ' !' : ''}`].join(' | ')} |`
     }),
     '',

@@ -84,7 +84,7 @@ export const eightBillion: CatalogShape = {
 }
 
 /** Small enough for the reference executor to take milliseconds. */
-export const miniature: CatalogShape = {
+export const smallShape: CatalogShape = {
   hidden: 256,
   ffn: 512,
   heads: 4,

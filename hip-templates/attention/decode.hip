@@ -1,4 +1,4 @@
-// attention for few queries: y[t,h,:] = Σ_l softmax_l(scale · q[t,h,:]·k[l,:]) · v[l,:] over the positions l that t sees
+// flash decoding, attention for few queries: y[t,h,:] = Σ_l softmax_l(scale · q[t,h,:]·k[l,:]) · v[l,:] over the positions l that t sees
 //   layout    y: y_t[T, H, C], q: q_t[T, H, C] row-major; caches: kv_t[P, Hkv, PAGE, C]; positions, seq: i32[T];
 //             page_table: i32[R, M]; partial: f32[T, H, SPLITS, C], weights: f32[T, H, SPLITS, 2] (maximum, sum);
 //             arrivals: u32[T, Hkv, HEAD_PARTS], 0 before and after
@@ -20,7 +20,7 @@ DEVICE void attention_tile(int tile, const q_t* queries, const attention_call& c
   stream s;
   s.find(call, at, at.from, at.to);
   s.ask();
-  keep_order();
+  scheduling_barrier();
   block_sync();  // the tile before may still be read
   KEEP_LOOP for (int row = wave_id(); row < BLOCK_HEADS; row += WAVES) {
     const q_t* const q = queries + (size_t(at.t) * QUERY_HEADS + at.block_head() + min_int(row, at.block_heads() - 1)) * C;

@@ -1,7 +1,7 @@
-// few.h: attention for few queries, what decode.hip and rope_decode.hip share. A block has one kv head of one token and one
+// few.h: flash decoding, attention for few queries: what decode.hip and rope_decode.hip share. A block has one kv head of one token and one
 // split of its positions. Each of its waves has HEADS of the query heads and a share of the positions, whose keys and values
 // it reads once for all of them; the waves of HEAD_WAVES neighbours read the same rows. How a wave computes is a stream's
-// business: few_vector.h, on any target, or few_matrix.h. Waves meet when all positions are done; blocks that share a token
+// business: few_vector.h, on any target, or few_matrix.h. The waves pass a barrier when all positions are done; blocks that share a token
 // by counting who is last.
 #pragma once
 #ifndef P_GROUP
@@ -48,7 +48,7 @@ constexpr int TERMS = !MATRIX ? 0 : same_type<kv_t, f16_t>::value ? 2 : 3, TERM_
 /** Results lie apart by this: lanes that write several heads meet different banks. */
 constexpr int OUT_PITCH = C + 8;
 
-constexpr int LDS_OUT = 0, LDS_MOST = LDS_OUT + SLOTS_HELD * BLOCK_HEADS * OUT_PITCH, LDS_SUM = LDS_MOST + SLOTS_HELD * BLOCK_HEADS;
+constexpr int LDS_OUT = 0, LDS_MAXIMUM = LDS_OUT + SLOTS_HELD * BLOCK_HEADS * OUT_PITCH, LDS_SUM = LDS_MAXIMUM + SLOTS_HELD * BLOCK_HEADS;
 constexpr int LDS_LAST = LDS_SUM + SLOTS_HELD * BLOCK_HEADS;
 /** queries [BLOCK_HEADS][C]; with TERMS these [TERMS][BLOCK_HEADS][TERM_PITCH], and the unit of each query */
 constexpr int LDS_Q = (LDS_LAST + 1 + 3) / 4 * 4, LDS_TERMS = (LDS_Q + BLOCK_HEADS * C + 3) / 4 * 4;
@@ -113,20 +113,20 @@ template <int N, class F> DEVICE void each_of_lane(F f) {
 // ---- slots of LDS ------------------------------------------------------------------------------------------------------
 
 /** Maximum and sum of a head in one of the slots; its results are LDS_OUT [slot][BLOCK_HEADS][OUT_PITCH]. */
-DEVICE float& most_of(float* lds, int slot, int g) { return lds[LDS_MOST + slot * BLOCK_HEADS + g]; }
+DEVICE float& maximum_of(float* lds, int slot, int g) { return lds[LDS_MAXIMUM + slot * BLOCK_HEADS + g]; }
 DEVICE float& sum_of(float* lds, int slot, int g) { return lds[LDS_SUM + slot * BLOCK_HEADS + g]; }
 DEVICE float* out_of(float* lds, int slot, int g) { return lds + LDS_OUT + (slot * BLOCK_HEADS + g) * OUT_PITCH; }
-DEVICE float origin_of(float most) { return most == -INF ? 0.f : most; }  // nothing yet: every weight is 0, not NaN
+DEVICE float origin_of(float maximum) { return maximum == -INF ? 0.f : maximum; }  // nothing yet: every weight is 0, not NaN
 
 /** Two softmaxes as one: factors of what is in a slot and of what comes to it. */
 struct joint {
-  float most, sum, before, now;
+  float maximum, sum, before, now;
 };
 /** Of a wave whose lanes have the same g, or each its own; what is in the slot counts if `add`. */
-DEVICE joint join_slot(float* lds, int slot, int g, float most, float sum, bool add) {
-  if (!add) return {most, sum, 0.f, 1.f};
-  const float held_most = most_of(lds, slot, g), held_sum = sum_of(lds, slot, g), highest = max_f32(held_most, most);
-  const float before = fast_exp(held_most - origin_of(highest)), now = fast_exp(most - origin_of(highest));
+DEVICE joint join_slot(float* lds, int slot, int g, float maximum, float sum, bool add) {
+  if (!add) return {maximum, sum, 0.f, 1.f};
+  const float held_maximum = maximum_of(lds, slot, g), held_sum = sum_of(lds, slot, g), highest = max_f32(held_maximum, maximum);
+  const float before = fast_exp(held_maximum - origin_of(highest)), now = fast_exp(maximum - origin_of(highest));
   return {highest, wave_shfl(held_sum, lane_id()) * before + sum * now, before, now};  // lanes meet: then one may write
 }
 
@@ -163,22 +163,22 @@ DEVICE void join_waves(stream& s, float* lds) {
 /** Channels that a thread finishes: few on a GPU, so that all threads of a block have some. */
 constexpr int DONE = WAVE == 1 ? CHUNK : min_int(CHUNK, 2), DONES = C / DONE;
 
-/** f(g, c, most, sum, total) of channels c … of each of the block's heads, over so many slots and, if `fresh`, the last. */
+/** f(g, c, maximum, sum, total) of channels c … of each of the block's heads, over so many slots and, if `fresh`, the last. */
 template <class F> DEVICE void each_total(const attention_place& at, float* lds, int slots, bool fresh, F f) {
-  KEEP_LOOP for (int i = late_thread_id(); i < at.block_heads() * DONES; i += BLOCK) {
+  KEEP_LOOP for (int i = rematerialized_thread_id(); i < at.block_heads() * DONES; i += BLOCK) {
     const int g = i / DONES, c = i % DONES * DONE;
-    float most = fresh ? most_of(lds, HELD, g) : -INF;
-    for (int w = 0; w < slots; w++) most = max_f32(most, most_of(lds, w, g));
+    float maximum = fresh ? maximum_of(lds, HELD, g) : -INF;
+    for (int w = 0; w < slots; w++) maximum = max_f32(maximum, maximum_of(lds, w, g));
     float sum = 0.f;
     vec<float, DONE> total = splat<DONE>(0.f);
     const auto add = [&](int slot) {
-      const float factor = fast_exp(most_of(lds, slot, g) - origin_of(most));
+      const float factor = fast_exp(maximum_of(lds, slot, g) - origin_of(maximum));
       sum = fma_f32(sum_of(lds, slot, g), factor, sum);
       total = fma(load<DONE>(out_of(lds, slot, g) + c), factor, total);
     };
     for (int w = 0; w < slots; w++) add(w);
     if (fresh) add(HELD);
-    f(g, c, most, sum, total);
+    f(g, c, maximum, sum, total);
   }
 }
 
@@ -192,7 +192,7 @@ DEVICE void combine(const attention_call& call, const attention_place& at, float
     const int row = base + row_slot(), g = min_int(row / ADDERS, at.block_heads() - 1), adder = row % ADDERS;
     const float* const weights = call.weights + (first + g) * SPLITS * 2;
     const float* const partial = call.partial + (first + g) * SPLITS * C;
-    float most = -INF, sum = 0.f;
+    float maximum = -INF, sum = 0.f;
     row_part out = zero_row();
     KEEP_LOOP for (int s = adder; s < at.splits; s += ADDERS * AHEAD) {
       row_part parts[AHEAD];
@@ -201,10 +201,10 @@ DEVICE void combine(const attention_call& call, const attention_place& at, float
         const int split = min_int(s + i * ADDERS, at.splits - 1);
         weight[i] = load<2>(weights + 2 * split), parts[i] = load_row(partial + split * C);
       }
-      float now = most;
+      float now = maximum;
       UNROLL for (int i = 0; i < AHEAD; i++) now = max_f32(now, weight[i][0]);
-      const float before = fast_exp(most - origin_of(now));
-      most = now, sum *= before;
+      const float before = fast_exp(maximum - origin_of(now));
+      maximum = now, sum *= before;
       scale_row(out, before);
       UNROLL for (int i = 0; i < AHEAD; i++) {
         const float factor = s + i * ADDERS < at.splits ? fast_exp(weight[i][0] - origin_of(now)) : 0.f;
@@ -214,7 +214,7 @@ DEVICE void combine(const attention_call& call, const attention_place& at, float
     }
     if (row < at.block_heads() * ADDERS) {
       store_row(out_of(lds, adder, g), out);
-      if (late_thread_id() % LANES == 0) most_of(lds, adder, g) = most, sum_of(lds, adder, g) = sum;
+      if (rematerialized_thread_id() % LANES == 0) maximum_of(lds, adder, g) = maximum, sum_of(lds, adder, g) = sum;
     }
   }
   block_sync();
@@ -232,13 +232,13 @@ DEVICE void finish(const attention_call& call, const attention_place& at, stream
   block_sync();
   const size_t first = size_t(at.t) * QUERY_HEADS + at.block_head();
   const bool alone = SPLITS == 1 || at.splits == 1;
-  each_total(at, lds, HELD, fresh, [&](int g, int c, float most, float sum, const vec<float, DONE>& total) {
+  each_total(at, lds, HELD, fresh, [&](int g, int c, float maximum, float sum, const vec<float, DONE>& total) {
     if (alone) {
       store<DONE>(call.y + (first + g) * C + c, total * fast_rcp(sum));
     } else {
       store<DONE>(call.partial + ((first + g) * SPLITS + at.split) * C + c, total);
       if (c > 0) return;
-      call.weights[((first + g) * SPLITS + at.split) * 2] = most;
+      call.weights[((first + g) * SPLITS + at.split) * 2] = maximum;
       call.weights[((first + g) * SPLITS + at.split) * 2 + 1] = sum;
     }
   });
@@ -248,7 +248,7 @@ DEVICE void finish(const attention_call& call, const attention_place& at, stream
     u32* const arrivals = call.arrivals + (at.t * KV_HEADS + at.kv) * HEAD_PARTS + at.part;
     device_release();  // every thread's part is seen before the block is counted
     block_sync();
-    if (late_thread_id() == 0) {
+    if (rematerialized_thread_id() == 0) {
       const bool is_last = atomic_add_ordered(arrivals, 1u) == u32(at.splits - 1);
       if (is_last) *arrivals = 0;
       *last = is_last;

@@ -1,6 +1,6 @@
-// few_matrix.h: a wave's share of positions on matrix instructions of 16 × 8 × 16, for caches of f16 or bf16. A wave takes
-// TILE positions at a time; keys and values go from memory straight into the instructions, the next ones are under way while
-// these are used.
+// few_matrix.h: flash decoding with online softmax on matrix instructions of 16 × 8 × 16, for caches of f16 or bf16. A wave
+// takes TILE positions at a time; keys and values are loaded from memory straight into the instructions' fragments. With
+// P_AHEAD the loop is software pipelined: the next tile is prefetched while this one is multiplied.
 //   scores    S[TILE, 8] = K · Qᵀ: lane 4g + p has, of rows g and g + 8, 8 neighbours of each 32 channels; which channels meet
 //             in one instruction does not matter as long as K and Q agree
 //   results   O[C, 8] = Vᵀ · Pᵀ: the lane has 8 neighbouring channels of positions 2p, 2p + 1, 2p + 8, 2p + 9; halves of two
@@ -9,7 +9,7 @@
 //             fit into 8 columns takes further instructions into the same sums
 #pragma once
 #ifndef P_AHEAD
-#define P_AHEAD 1  // 1: the next keys and values are under way while these are used, which takes more registers
+#define P_AHEAD 1  // 1: prefetch the next keys and values (software pipelining), which takes more registers
 #endif
 #include "prelude/tile.h"
 
@@ -25,11 +25,11 @@ constexpr bool TILES_IN_PAGES = PAGE % TILE == 0;
 
 /** A query as terms: an exact multiple of a power of two, its unit, that lets f16 hold any of them. */
 template <class T, int N, class F> DEVICE void put_terms_of(float* lds, int row, const float (&v)[N], F index) {
-  float most = 0.f;
-  UNROLL for (int n = 0; n < N; n++) most = max_f32(most, index(n) < C ? abs_f32(v[n]) : 0.f);
+  float largest = 0.f;
+  UNROLL for (int n = 0; n < N; n++) largest = max_f32(largest, index(n) < C ? abs_f32(v[n]) : 0.f);
   u32 exponent = 127;
   if constexpr (same_type<T, f16_t>::value) {
-    exponent = 267 - (bit_cast<u32>(wave_reduce(most, Max{})) >> 23);  // the largest lies in 2^13 … 2^14
+    exponent = 267 - (bit_cast<u32>(wave_reduce(largest, Max{})) >> 23);  // the largest lies in 2^13 … 2^14
     exponent = exponent > 253 ? 253 : exponent;
   }
   const float to_unit = bit_cast<float>(exponent << 23);
@@ -52,7 +52,7 @@ struct stream {
   int kv, from, to, tile;  // positions; the first position of the wave's tile
   int page;                // of the tile that is asked for next
   words<4> k[2][KEY_STEPS], v[4][VALUE_PARTS];
-  float most[2], sum[2];  // of columns 2p and 2p + 1
+  float maximum[2], sum[2];  // of columns 2p and 2p + 1
   float out[VALUE_PARTS * 4][4];
 
   DEVICE static int group() { return lane_id() / 4; }
@@ -68,29 +68,29 @@ struct stream {
     const int l = max_int(from, min_int(first + row, to - 1));
     return cache_row(page_of(pages, l), kv, l);
   }
-  DEVICE void ask_keys(int first) {
+  DEVICE void prefetch_keys(int first) {
     UNROLL for (int r = 0; r < 2; r++) {
       const kv_t* const row = k_cache + row_at(first, group() + r * 8);
       UNROLL for (int s = 0; s < KEY_STEPS; s++) {
         const int c = s * 32 + place() * 8;
-        if (C % 32 == 0 || c < C) k[r][s] = load_words_once(row + c);
+        if (C % 32 == 0 || c < C) k[r][s] = load_words_streaming(row + c);
         else k[r][s] = {};
       }
     }
   }
   /** Part s of the tile's values. */
-  DEVICE void ask_values(int first, int s) {
+  DEVICE void prefetch_values(int first, int s) {
     const int c = s * 64 + group() * 8;
     UNROLL for (int i = 0; i < 4; i++) {
       const int l = first + value_row(i);
       if (has(l) && (C % 64 == 0 || c < C))
-        v[i][s] = load_words_once(v_cache + row_at(first, value_row(i)) + c);
+        v[i][s] = load_words_streaming(v_cache + row_at(first, value_row(i)) + c);
       else
         v[i][s] = {};  // not inf · 0
     }
   }
-  DEVICE void ask_values(int first) {
-    UNROLL for (int s = 0; s < VALUE_PARTS; s++) ask_values(first, s);
+  DEVICE void prefetch_values(int first) {
+    UNROLL for (int s = 0; s < VALUE_PARTS; s++) prefetch_values(first, s);
   }
 
   DEVICE void find(const attention_call& call, const attention_place& at, int first, int end) {
@@ -105,7 +105,7 @@ struct stream {
       UNROLL for (int i = 0; i < 4; i++) unset(v[i]);
       return;
     }
-    ask_keys(tile), ask_values(tile);
+    prefetch_keys(tile), prefetch_values(tile);
     find_page(tile + SHARES * TILE);
   }
 
@@ -115,7 +115,7 @@ struct stream {
   /** Heads of this lane's columns are these, from the wave's first; where the wave has fewer, the last. */
   DEVICE static int head_of(int b) { return min_int((place() * 2 + b) % COLUMNS, HEADS - 1); }
   DEVICE void begin(float*) {
-    UNROLL for (int b = 0; b < 2; b++) most[b] = -INF, sum[b] = 0.f;
+    UNROLL for (int b = 0; b < 2; b++) maximum[b] = -INF, sum[b] = 0.f;
     UNROLL for (int t = 0; t < VALUE_PARTS * 4; t++)
       UNROLL for (int e = 0; e < 4; e++) out[t][e] = 0.f;
   }
@@ -148,8 +148,8 @@ struct stream {
 
   DEVICE void attend(float* lds) {
     KEEP_LOOP for (; tile < to; tile += SHARES * TILE) {
-      if (!AHEAD_OF_USE) ask_keys(tile);
-      const int lane = AHEAD_OF_USE ? lane_id() : late(lane_id());  // few registers: queries are read anew
+      if (!AHEAD_OF_USE) prefetch_keys(tile);
+      const int lane = AHEAD_OF_USE ? lane_id() : rematerialize(lane_id());  // few registers: queries are read anew
       float scores[2][4];
       UNROLL for (int e = 0; e < 4; e++) scores[0][e] = 0.f, scores[1][e] = 0.f;
       UNROLL for (int s = 0; s < KEY_STEPS; s++) {
@@ -158,13 +158,13 @@ struct stream {
           UNROLL for (int half = 0; half < 4; half += 2) {
             const u32 rows[4] = {k[0][s].w[half], k[1][s].w[half], k[0][s].w[half + 1], k[1][s].w[half + 1]};
             const u32 columns[2] = {q.w[half], q.w[half + 1]};
-            multiply_16x8x16(scores[half / 2], rows, columns, kv_t());
+            mma_16x8x16(scores[half / 2], rows, columns, kv_t());
           }
         }
       }
       const int next = tile + SHARES * TILE;
-      if (!AHEAD_OF_USE) ask_values(tile, 0);
-      else if (next < to) ask_keys(next);
+      if (!AHEAD_OF_USE) prefetch_values(tile, 0);
+      else if (next < to) prefetch_keys(next);
 
       float weights[2][2];  // of position g + 8r and column 2p + b
       UNROLL for (int r = 0; r < 2; r++) {
@@ -178,17 +178,17 @@ struct stream {
       UNROLL for (int b = 0; b < 2; b++) {
         now[b] = max_f32(weights[0][b], weights[1][b]);
         UNROLL for (int mask = 4; mask < 32; mask *= 2) now[b] = max_f32(now[b], wave_shfl_xor(now[b], mask));
-        now[b] = max_f32(most[b], now[b]);
+        now[b] = max_f32(maximum[b], now[b]);
       }
-      if (wave_ballot(now[0] != most[0] || now[1] != most[1])) {
+      if (wave_ballot(now[0] != maximum[0] || now[1] != maximum[1])) {
         UNROLL for (int b = 0; b < 2; b++) {
-          const float factor = fast_exp(most[b] - origin_of(now[b]));
-          most[b] = now[b], sum[b] *= factor;
+          const float factor = fast_exp(maximum[b] - origin_of(now[b]));
+          maximum[b] = now[b], sum[b] *= factor;
           UNROLL for (int t = 0; t < VALUE_PARTS * 4; t++) out[t][b] *= factor, out[t][b + 2] *= factor;
         }
       }
       UNROLL for (int b = 0; b < 2; b++) {
-        UNROLL for (int r = 0; r < 2; r++) weights[r][b] = fast_exp(weights[r][b] - origin_of(most[b]));
+        UNROLL for (int r = 0; r < 2; r++) weights[r][b] = fast_exp(weights[r][b] - origin_of(maximum[b]));
         sum[b] += weights[0][b] + weights[1][b];
       }
       u32 columns[SETS][2];
@@ -201,12 +201,12 @@ struct stream {
         UNROLL for (int w = 0; w < 4; w++) {
           const u32 a0 = v[0][s].w[w], a1 = v[1][s].w[w], b0 = v[2][s].w[w], b1 = v[3][s].w[w];
           const u32 rows[4] = {low_halves(a0, a1), high_halves(a0, a1), low_halves(b0, b1), high_halves(b0, b1)};
-          UNROLL for (int set = 0; set < SETS; set++) multiply_16x8x16(out[s * 4 + w], rows, columns[set], kv_t());
+          UNROLL for (int set = 0; set < SETS; set++) mma_16x8x16(out[s * 4 + w], rows, columns[set], kv_t());
         }
-        if (!AHEAD_OF_USE && s + 1 < VALUE_PARTS) ask_values(tile, s + 1);
+        if (!AHEAD_OF_USE && s + 1 < VALUE_PARTS) prefetch_values(tile, s + 1);
       }
       if (next < to) {
-        if (AHEAD_OF_USE) ask_values(next);
+        if (AHEAD_OF_USE) prefetch_values(next);
         find_page(AHEAD_OF_USE ? next + SHARES * TILE : next);
       }
     }
@@ -244,7 +244,7 @@ struct stream {
   DEVICE void put(float* lds, int slot, bool add) {
     UNROLL for (int b = 0; b < (COLUMNS == 1 ? 1 : 2); b++) {
       const int row = wave_row() + head_of(b);
-      const joint j = join_slot(lds, slot, row, most[b], sum[b], add);
+      const joint j = join_slot(lds, slot, row, maximum[b], sum[b], add);
       if ((place() * 2 + b) % COLUMNS >= HEADS) continue;
       float* const to = out_of(lds, slot, row);
       constexpr int AT_ONCE = TILES_KEPT % 4 == 0 ? 4 : TILES_KEPT % 2 == 0 ? 2 : 1;  // tiles whose channels follow each other
@@ -255,7 +255,7 @@ struct stream {
         UNROLL for (int i = 0; i < AT_ONCE; i++) some.set(2 * i, out[t + i][b]), some.set(2 * i + 1, out[t + i][b + 2]);
         store<2 * AT_ONCE>(to + c, add ? fma(load<2 * AT_ONCE>(to + c), j.before, some * j.now) : some);
       }
-      if (group() == 0 && place() * 2 + b < COLUMNS) most_of(lds, slot, row) = j.most, sum_of(lds, slot, row) = j.sum;
+      if (group() == 0 && place() * 2 + b < COLUMNS) maximum_of(lds, slot, row) = j.maximum, sum_of(lds, slot, row) = j.sum;
     }
   }
 };

@@ -1,5 +1,6 @@
-// few_vector.h: a wave's share of positions on vector units. LANES lanes hold a row, the wave's slots take rows in turn, ROWS
-// at a time; the next ones are under way, packed as the cache has them, while these are used.
+// few_vector.h: flash decoding with online softmax on vector units. LANES lanes hold a row, the wave's slots take rows in turn,
+// ROWS at a time. The loop is software pipelined: the next rows are prefetched, packed as the cache has them, while these are
+// used.
 #pragma once
 #ifndef P_ROWS
 #define P_ROWS 4  // positions whose keys and values a lane has in flight; a power of two
@@ -13,7 +14,7 @@ constexpr int HEAD_SUMS = power_from(HEADS);  // scores of a row, rounded up to 
 
 /** This lane's part of a row of a cache. */
 struct cached_part {
-  kept_chunk<kv_t, CHUNK> v[PARTS];
+  packed_chunk<kv_t, CHUNK> v[PARTS];
   DEVICE void load(const kv_t* row) {
     UNROLL for (int p = 0; p < PARTS; p++) {
       const int chunk = row_lane() + p * LANES;
@@ -32,10 +33,10 @@ struct stream {
   const kv_t *k_cache, *v_cache;
   const i32* pages;
   int kv, from, to;
-  float most[HEADS], sum[HEADS];  // softmax so far, over the positions of this lane's slot
+  float maximum[HEADS], sum[HEADS];  // softmax so far, over the positions of this lane's slot
   row_part out[HEADS], q[HEADS];
   cached_part k[ROWS], v[ROWS];
-  int page[ROWS];  // of the rows that are asked for next
+  int page[ROWS];  // of the rows that are loaded next
 
   /** Where this lane's row i of the round from `first` is; the last there is, where it has none. */
   DEVICE int row_at(int first, int i) const {
@@ -44,10 +45,10 @@ struct stream {
   DEVICE void find_pages(int first) {
     UNROLL for (int i = 0; i < ROWS; i++) page[i] = page_of(pages, row_at(first, i));
   }
-  DEVICE void ask_keys(int first) {
+  DEVICE void prefetch_keys(int first) {
     UNROLL for (int i = 0; i < ROWS; i++) k[i].load(k_cache + cache_row(page[i], kv, row_at(first, i)));
   }
-  DEVICE void ask_values(int first) {
+  DEVICE void prefetch_values(int first) {
     UNROLL for (int i = 0; i < ROWS; i++) v[i].load(v_cache + cache_row(page[i], kv, row_at(first, i)));
   }
 
@@ -57,20 +58,20 @@ struct stream {
     kv = at.kv, from = first, to = end;
     if (from < to) find_pages(from);
   }
-  /** Asks for their keys and values. */
+  /** Prefetches their keys and values. */
   DEVICE void ask() {
     if (from >= to) {
       unset(k), unset(v), unset(page);
       return;
     }
-    ask_keys(from), ask_values(from);
+    prefetch_keys(from), prefetch_values(from);
     find_pages(from + SPAN);
   }
   template <int N, class F> DEVICE static void put_terms(float*, int, const float (&)[N], F) {}
   /** The queries are in LDS. */
   DEVICE void begin(float* lds) {
     UNROLL for (int g = 0; g < HEADS; g++) {
-      most[g] = -INF, sum[g] = 0.f, out[g] = zero_row();
+      maximum[g] = -INF, sum[g] = 0.f, out[g] = zero_row();
       q[g] = load_row(lds + LDS_Q + (wave_row() + g) * C);
     }
   }
@@ -82,11 +83,11 @@ struct stream {
     UNROLL for (int g = 0; g < HEADS; g++) {
       vec<float, ROWS> score;
       UNROLL for (int i = 0; i < ROWS; i++) score.set(i, i * STRIDE < left ? scores[i * HEAD_SUMS + g] : -INF);
-      const float now = max_f32(most[g], hmax(score)), origin = origin_of(now);
+      const float now = max_f32(maximum[g], hmax(score)), origin = origin_of(now);
       const vec<float, ROWS> weight = fast_exp(score - origin);
-      if (WAVE > 1 || now != most[g]) {
-        const float factor = fast_exp(most[g] - origin);
-        most[g] = now, sum[g] *= factor;
+      if (WAVE > 1 || now != maximum[g]) {
+        const float factor = fast_exp(maximum[g] - origin);
+        maximum[g] = now, sum[g] *= factor;
         scale_row(out[g], factor);
       }
       sum[g] += hsum(weight);
@@ -104,15 +105,15 @@ struct stream {
           scores[i * HEAD_SUMS + g] = g < HEADS ? dot_part(q[min_int(g, HEADS - 1)], row) : 0.f;
       }
       const bool more = first + SPAN < to;
-      if (more) ask_keys(first + SPAN);
-      keep_order();
+      if (more) prefetch_keys(first + SPAN);
+      scheduling_barrier();
       sum_rows(scores);
       add(scores, to - first - share_id() * WAVE_SLOTS - lane_id() / LANES);
       if (more) {
-        ask_values(first + SPAN);
+        prefetch_values(first + SPAN);
         find_pages(first + 2 * SPAN);
       }
-      keep_order();
+      scheduling_barrier();
     }
   }
 
@@ -120,14 +121,14 @@ struct stream {
   DEVICE void join() {
     if constexpr (WAVE_SLOTS > 1) {
       UNROLL for (int g = 0; g < HEADS; g++) {
-        float highest = most[g];
+        float highest = maximum[g];
         UNROLL for (int mask = LANES; mask < WAVE; mask *= 2) highest = max_f32(highest, wave_shfl_xor(highest, mask));
-        const float factor = fast_exp(most[g] - origin_of(highest));
+        const float factor = fast_exp(maximum[g] - origin_of(highest));
         float total = sum[g] * factor;
         UNROLL for (int mask = LANES; mask < WAVE; mask *= 2) total += wave_shfl_xor(total, mask);
         scale_row(out[g], factor);
         sum_slots(out[g]);
-        most[g] = highest, sum[g] = total;
+        maximum[g] = highest, sum[g] = total;
       }
     }
   }
@@ -136,15 +137,15 @@ struct stream {
   DEVICE void put(float* lds, int slot, bool add) {
     UNROLL for (int g = 0; g < HEADS; g++) {
       const int row = wave_row() + g;
-      const joint j = join_slot(lds, slot, row, most[g], sum[g], add);
-      if (late_thread_id() % WAVE < LANES) {
+      const joint j = join_slot(lds, slot, row, maximum[g], sum[g], add);
+      if (rematerialized_thread_id() % WAVE < LANES) {
         if (add) {
           scale_row(out[g], j.now);
           add_scaled(out[g], load_row(out_of(lds, slot, row)), j.before);
         }
         store_row(out_of(lds, slot, row), out[g]);
       }
-      if (late_thread_id() % WAVE == 0) most_of(lds, slot, row) = j.most, sum_of(lds, slot, row) = j.sum;
+      if (rematerialized_thread_id() % WAVE == 0) maximum_of(lds, slot, row) = j.maximum, sum_of(lds, slot, row) = j.sum;
     }
   }
 };

@@ -1,4 +1,4 @@
-// attention for many queries: y[t,h,:] = Σ_l softmax_l(scale · q[t,h,:]·k[l,:]) · v[l,:] over the positions l that t sees
+// flash attention for many queries: y[t,h,:] = Σ_l softmax_l(scale · q[t,h,:]·k[l,:]) · v[l,:] over the positions l that t sees
 //   layout    y: y_t[T, H, C], q: q_t[T, H, C] row-major; caches: kv_t[P, Hkv, PAGE, C]; positions, seq: i32[T];
 //             page_table: i32[R, M]
 //   launch    grid = ⌈T / QUERIES⌉ · Hkv · HEAD_TILES, block = BLOCK; a block makes QUERIES tokens × HEADS query heads of one
@@ -101,7 +101,7 @@ DEVICE void load_keys(const attention_lds& s, const kv_t* k_cache, const i32* pa
   for (int i = thread_id(); i < TILE * CHUNKS; i += BLOCK) {
     const int l = i % TILE, c = i / TILE * CHUNK, position = first + l;
     const vec<float, CHUNK> v = l < count
-                                    ? load_kept<CHUNK>(k_cache + cache_row(page_of(pages, position), kv, position), c)
+                                    ? load_cached<CHUNK>(k_cache + cache_row(page_of(pages, position), kv, position), c)
                                     : splat<CHUNK>(0.f);
     UNROLL for (int j = 0; j < CHUNK; j++) s.kv[(c + j) * TILE + l] = v[j];
   }
@@ -110,7 +110,7 @@ DEVICE void load_values(const attention_lds& s, const kv_t* v_cache, const i32* 
   for (int i = thread_id(); i < TILE * CHUNKS; i += BLOCK) {
     const int l = i / CHUNKS, c = i % CHUNKS * CHUNK, position = first + l;
     const vec<float, CHUNK> v = l < count
-                                    ? load_kept<CHUNK>(v_cache + cache_row(page_of(pages, position), kv, position), c)
+                                    ? load_cached<CHUNK>(v_cache + cache_row(page_of(pages, position), kv, position), c)
                                     : splat<CHUNK>(0.f);
     store<CHUNK>(s.kv + l * C + c, v);
   }

@@ -141,7 +141,7 @@ struct lane_head {
     each_of_lane<LANE_CHANNELS>([&](int n) {
       const int c = lane_channel(n);
       if (c >= C) return;
-      if constexpr (KEPT == 1) to[c] = keep<1>(row, c, splat<1>(v[n]))[0];
+      if constexpr (CACHE_BLOCK == 1) to[c] = keep<1>(row, c, splat<1>(v[n]))[0];
       else to[c] = v[n];
     });
   }
@@ -156,7 +156,7 @@ struct append_place {
 /** Rows that a token brings to a block, a wave each: its queries, and then a key and a value. */
 constexpr int KEY_ROW = BLOCK_HEADS, VALUE_ROW = BLOCK_HEADS + 1, TOKEN_ROWS = BLOCK_HEADS + 2;
 
-/** Puts such a row into LDS, normed and turned; key and value also where they are appended. The block must meet. */
+/** Puts such a row into LDS, normed and turned; key and value also where they are appended. A block barrier must follow. */
 DEVICE void put_row(const rope_call& call, int t, const attention_place& at, int row, const lane_angles& angles,
                     const append_place& place, float* lds) {
   lane_head head;
@@ -177,12 +177,12 @@ DEVICE void put_row(const rope_call& call, int t, const attention_place& at, int
   }
 }
 
-/** Where elements are kept in blocks: key and value in LDS become what the caches would give back. The block meets. */
+/** Where elements are kept in blocks: key and value in LDS become what the caches would give back. Passes a block barrier. */
 DEVICE void keep_blocks(const rope_call& call, const append_place& place, float* lds) {
-  if constexpr (KEPT > 1) {
-    KEEP_LOOP for (int i = late_thread_id() * KEPT; i < 2 * C; i += BLOCK * KEPT) {
+  if constexpr (CACHE_BLOCK > 1) {
+    KEEP_LOOP for (int i = rematerialized_thread_id() * CACHE_BLOCK; i < 2 * C; i += BLOCK * CACHE_BLOCK) {
       kv_t* const row = place.in(i < C ? call.k_cache : call.v_cache);
-      store<KEPT>(lds + LDS_K + i, keep<KEPT>(row, i % C, load<KEPT>(lds + LDS_K + i)));
+      store<CACHE_BLOCK>(lds + LDS_K + i, keep<CACHE_BLOCK>(row, i % C, load<CACHE_BLOCK>(lds + LDS_K + i)));
     }
     block_sync();
   }
@@ -190,9 +190,9 @@ DEVICE void keep_blocks(const rope_call& call, const append_place& place, float*
 
 /** Key and value of a position that the caches hold, into LDS. */
 DEVICE void read_row(const rope_call& call, i64 row, float* lds) {
-  KEEP_LOOP for (int c = late_thread_id() * CHUNK; c < C; c += BLOCK * CHUNK) {
-    store<CHUNK>(lds + LDS_K + c, load_kept<CHUNK>(call.k_cache + row, c));
-    store<CHUNK>(lds + LDS_V + c, load_kept<CHUNK>(call.v_cache + row, c));
+  KEEP_LOOP for (int c = rematerialized_thread_id() * CHUNK; c < C; c += BLOCK * CHUNK) {
+    store<CHUNK>(lds + LDS_K + c, load_cached<CHUNK>(call.k_cache + row, c));
+    store<CHUNK>(lds + LDS_V + c, load_cached<CHUNK>(call.v_cache + row, c));
   }
 }
 
@@ -208,25 +208,25 @@ template <class F> DEVICE void each_score(const float* lds, F f) {
 
 /** Makes the key and value in LDS the first of the slot of new positions. */
 DEVICE void start_fresh(float* lds) {
-  each_score(lds, [&](int g, float score) { most_of(lds, HELD, g) = score, sum_of(lds, HELD, g) = 1.f; });
-  KEEP_LOOP for (int i = late_thread_id(); i < BLOCK_HEADS * C; i += BLOCK) out_of(lds, HELD, i / C)[i % C] = lds[LDS_V + i % C];
+  each_score(lds, [&](int g, float score) { maximum_of(lds, HELD, g) = score, sum_of(lds, HELD, g) = 1.f; });
+  KEEP_LOOP for (int i = rematerialized_thread_id(); i < BLOCK_HEADS * C; i += BLOCK) out_of(lds, HELD, i / C)[i % C] = lds[LDS_V + i % C];
 }
 
-/** Adds them to the slot. The block meets before its tables change. */
+/** Adds them to the slot. A block barrier precedes the change of its tables. */
 DEVICE void add_fresh(float* lds) {
   each_score(lds, [&](int g, float score) { lds[LDS_SCORES + g] = score; });
   block_sync();
-  KEEP_LOOP for (int i = late_thread_id(); i < BLOCK_HEADS * C; i += BLOCK) {
+  KEEP_LOOP for (int i = rematerialized_thread_id(); i < BLOCK_HEADS * C; i += BLOCK) {
     const int g = i / C;
-    const float most = most_of(lds, HELD, g), score = lds[LDS_SCORES + g], highest = max_f32(most, score);
+    const float maximum = maximum_of(lds, HELD, g), score = lds[LDS_SCORES + g], highest = max_f32(maximum, score);
     float& out = out_of(lds, HELD, g)[i % C];
-    out = out * fast_exp(most - origin_of(highest)) + lds[LDS_V + i % C] * fast_exp(score - origin_of(highest));
+    out = out * fast_exp(maximum - origin_of(highest)) + lds[LDS_V + i % C] * fast_exp(score - origin_of(highest));
   }
   block_sync();
-  KEEP_LOOP for (int g = late_thread_id(); g < BLOCK_HEADS; g += BLOCK) {
-    const float most = most_of(lds, HELD, g), score = lds[LDS_SCORES + g], highest = max_f32(most, score);
-    most_of(lds, HELD, g) = highest;
-    sum_of(lds, HELD, g) = sum_of(lds, HELD, g) * fast_exp(most - origin_of(highest)) + fast_exp(score - origin_of(highest));
+  KEEP_LOOP for (int g = rematerialized_thread_id(); g < BLOCK_HEADS; g += BLOCK) {
+    const float maximum = maximum_of(lds, HELD, g), score = lds[LDS_SCORES + g], highest = max_f32(maximum, score);
+    maximum_of(lds, HELD, g) = highest;
+    sum_of(lds, HELD, g) = sum_of(lds, HELD, g) * fast_exp(maximum - origin_of(highest)) + fast_exp(score - origin_of(highest));
   }
 }
 
@@ -261,7 +261,7 @@ DEVICE void rope_attention_tile(int tile, const rope_call& call) {
     return store_nothing(call.attention, at);
   }
   if (at.from >= at.to) return await_earlier_launches();
-  lane_angles angles(call.factors);  // all that needs no query is asked for, and made, while earlier launches finish
+  lane_angles angles(call.factors);  // all that needs no query is prefetched and computed, while earlier launches finish
   /** what this split reads from the cache ends here; does the token's own position belong to it? */
   const int cached = max_int(at.from, min_int(at.to, first_new(call, at)));
   const bool own = at.to > at.position;
@@ -271,7 +271,7 @@ DEVICE void rope_attention_tile(int tile, const rope_call& call) {
   if (own && at.part == 0) page = page_of(pages_of(call.attention, at), at.position);
   angles.make(at.position);
   s.ask();
-  keep_order();
+  scheduling_barrier();
   const append_place place = {page < 0 ? -1 : i64(cache_row(page, at.kv, at.position))};
   await_earlier_launches();
   block_sync();  // the tile before may still be read
@@ -286,7 +286,7 @@ DEVICE void rope_attention_tile(int tile, const rope_call& call) {
   if constexpr (TOKENS != 1) add_others(call, at, angles, cached, fresh, lds);
   s.begin(lds);
   s.attend(lds);
-  place_tile(at, wave_uniform(late(tile)));
+  place_tile(at, wave_uniform(rematerialize(tile)));
   finish(call.attention, at, s, fresh, lds);
 }
 

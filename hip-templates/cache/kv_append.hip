@@ -21,11 +21,11 @@
 
 typedef P_X x_t;
 constexpr int X_STRIDE = P_X_STRIDE, X_OFFSET = P_X_OFFSET;
-constexpr int CHUNK = KEPT > 1 ? KEPT : min_int(VEC, P_ALIGN), CHUNKS = CHANNELS / CHUNK;
+constexpr int CHUNK = CACHE_BLOCK > 1 ? CACHE_BLOCK : min_int(VEC, P_ALIGN), CHUNKS = CHANNELS / CHUNK;
 static_assert(CHANNELS % CHUNK == 0, "P_ALIGN must divide the channels of a head");
 
 template <class To, class From> DEVICE void copy_chunk(To* row, int c, const From* from) {
-  store_kept<CHUNK>(row, c, load<CHUNK>(from));
+  store_cached<CHUNK>(row, c, load<CHUNK>(from));
 }
 DEVICE void copy_chunk(i32* row, int c, const i32* from) {
   UNROLL for (int i = 0; i < CHUNK; i++) row[c + i] = from[i];

@@ -22,7 +22,7 @@ DEVICE void kv_read_tile(int tile, y_t* y, const kv_t* cache, const i32* page_ta
   y_t* const to = y + size_t(tile) * (KV_HEADS * CHANNELS);
   for (int i = thread_id(); i < KV_HEADS * CHUNKS; i += BLOCK) {
     const vec<float, CHUNK> v =
-        page < 0 ? splat<CHUNK>(0.f) : load_kept<CHUNK>(cache + cache_row(page, i / CHUNKS, position), i % CHUNKS * CHUNK);
+        page < 0 ? splat<CHUNK>(0.f) : load_cached<CHUNK>(cache + cache_row(page, i / CHUNKS, position), i % CHUNKS * CHUNK);
     store<CHUNK>(to + i * CHUNK, v);
   }
 }

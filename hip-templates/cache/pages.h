@@ -31,33 +31,33 @@ template <> struct kept<q8_0_t> {
 };
 
 typedef P_KV kv_t;
-constexpr int KV_HEADS = P_KV_HEADS, PAGE = P_PAGE, CHANNELS = P_HEAD_DIM, KEPT = kept<kv_t>::elems;
-static_assert(CHANNELS % KEPT == 0, "a row must be whole blocks");
+constexpr int KV_HEADS = P_KV_HEADS, PAGE = P_PAGE, CHANNELS = P_HEAD_DIM, CACHE_BLOCK = kept<kv_t>::elems;
+static_assert(CHANNELS % CACHE_BLOCK == 0, "a row must be whole blocks");
 
 /** The page of `position`, from the pages of its request. */
 DEVICE int page_of(const i32* pages, int position) { return pages[position / PAGE]; }
 /** Index of channel 0 of a position's row in its page, in kv_t. */
 DEVICE size_t cache_row(int page, int head, int position) {
-  return ((size_t(page) * KV_HEADS + head) * PAGE + position % PAGE) * (CHANNELS / KEPT);
+  return ((size_t(page) * KV_HEADS + head) * PAGE + position % PAGE) * (CHANNELS / CACHE_BLOCK);
 }
 
 // ---- elements c … c+N-1 of a row; of q8_0 N is 8, 16 or 32 when loaded, and 32 when stored ---------------------------
 
-template <int N, class T> DEVICE vec<float, N> load_kept(const T* row, int c) { return load<N>(row + c); }
-template <int N> DEVICE vec<float, N> load_kept(const f8_t* row, int c) { return load_f8<N>(row + c); }
-template <int N> DEVICE vec<float, N> load_kept(const q8_0_t* row, int c) { return q8_0_w::load<N>((const u8*)row, c); }
+template <int N, class T> DEVICE vec<float, N> load_cached(const T* row, int c) { return load<N>(row + c); }
+template <int N> DEVICE vec<float, N> load_cached(const f8_t* row, int c) { return load_f8<N>(row + c); }
+template <int N> DEVICE vec<float, N> load_cached(const q8_0_t* row, int c) { return q8_0_w::load<N>((const u8*)row, c); }
 
 /**
  * N elements on their way: as they come from memory, so that what is in flight takes few registers; value() makes floats. Where
  * a wave is one lane, or elements are no whole words, they are floats at once.
  */
-template <class T, int N, bool PACKED = (WAVE > 1 && (kept<T>::elems > 1 || (sizeof(T) < 4 && N * sizeof(T) % 4 == 0)))> struct kept_chunk {
+template <class T, int N, bool PACKED = (WAVE > 1 && (kept<T>::elems > 1 || (sizeof(T) < 4 && N * sizeof(T) % 4 == 0)))> struct packed_chunk {
   vec<float, N> v;
-  DEVICE void load(const T* row, int c) { v = load_kept<N>(row, c); }
+  DEVICE void load(const T* row, int c) { v = load_cached<N>(row, c); }
   DEVICE void clear() { v = splat<N>(0.f); }
   DEVICE vec<float, N> value() const { return v; }
 };
-template <class T, int N> struct kept_chunk<T, N, true> {
+template <class T, int N> struct packed_chunk<T, N, true> {
   static constexpr int BYTES = N * int(sizeof(T)), WORDS = BYTES / 4;
   words<WORDS> raw;
   DEVICE void load(const T* row, int c) {
@@ -82,7 +82,7 @@ template <class T, int N> struct kept_chunk<T, N, true> {
     return out;
   }
 };
-template <int N> struct kept_chunk<q8_0_t, N, true> {
+template <int N> struct packed_chunk<q8_0_t, N, true> {
   words<N / 4> raw;
   u32 step;
   DEVICE void load(const q8_0_t* row, int c) {
@@ -101,10 +101,10 @@ template <int N> struct kept_chunk<q8_0_t, N, true> {
   }
 };
 
-template <int N, class T> DEVICE void store_kept(T* row, int c, const vec<float, N>& v) { store<N>(row + c, v); }
-template <int N> DEVICE void store_kept(f8_t* row, int c, const vec<float, N>& v) { store_f8<N>(row + c, v); }
+template <int N, class T> DEVICE void store_cached(T* row, int c, const vec<float, N>& v) { store<N>(row + c, v); }
+template <int N> DEVICE void store_cached(f8_t* row, int c, const vec<float, N>& v) { store_f8<N>(row + c, v); }
 
-/** Stores an element, or a block, and gives what load_kept will give; with no row only that. */
+/** Stores an element, or a block, and gives what load_cached will give; with no row only that. */
 template <int N, class T> DEVICE vec<float, N> keep(T* row, int c, const vec<float, N>& v) {
   static_assert(N == 1, "elements are kept one by one");
   const T kept = T(v[0]);
@@ -132,4 +132,4 @@ template <int N> DEVICE vec<float, N> keep(q8_0_t* row, int c, const vec<float, 
   }
   return kept;
 }
-template <int N> DEVICE void store_kept(q8_0_t* row, int c, const vec<float, N>& v) { keep<N>(row, c, v); }
+template <int N> DEVICE void store_cached(q8_0_t* row, int c, const vec<float, N>& v) { keep<N>(row, c, v); }

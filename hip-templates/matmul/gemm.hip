@@ -1,8 +1,8 @@
 // gemm: y[t,n] = epilogue(Σ_k x[t,k] · w[n,k]) for many tokens, by the matrix primitive on tiles in LDS
 //   layout    x: x_t[T, K], y: y_t[T, N], residual: [T, N], all row-major; w: rows of weight_t, see operands.h
 //   launch    block = BLOCK; tiles of TILE_TOKENS tokens × TILE_ROWS rows of w, walked grid-stride
-//   work      a block brings DEPTH elements of its rows of x and w to LDS, w decoded, and loads the next ones while each wave
-//             multiplies its share of the tile; sums go through LDS once more, so that the epilogue sees gate and up
+//   work      a block stages DEPTH elements of its rows of x and w in LDS, w dequantised, and prefetches the next ones into
+//             registers while each wave multiplies its share of the tile (a double buffer: registers and LDS); sums go through LDS once more, so that the epilogue sees gate and up
 //             together and writes rows
 //   aliasing  y may be residual
 //   numerics  products of tile_t (x's type where w has the same, else f32) summed in f32; see operands.h
@@ -54,7 +54,7 @@ union gemm_lds {
 constexpr int CHUNKS = DEPTH / CHUNK;
 constexpr int X_SHARE = ceil_div(TILE_TOKENS * CHUNKS, BLOCK), W_SHARE = ceil_div(TILE_ROWS * CHUNKS, BLOCK);
 
-/** A thread's share of a slice on its way: loaded while the slice before is multiplied. */
+/** A thread's share of a slice, prefetched into registers while the slice before is multiplied. */
 template <int ROWS, int SHARE> struct slice_share {
   vec<float, CHUNK> chunks[SHARE];
 

@@ -5,9 +5,10 @@
 //   launch    grid: any, best P_BLOCKS_PER_CU blocks for each CU; block = BLOCK; dynamic LDS for X_BUFFERS · X_BYTES and
 //             SUM_BUFFERS · TOKENS · TOKEN_SUMS floats, with one pass NORM_BYTES at least
 //   work      a block has a contiguous share of the columns, which its TEAMS of SEGMENTS waves take in turns. A wave
-//             multiplies 16 rows of w (with swiglu 8 of gate and 8 of up) by all tokens over its segment of K, and always has
-//             DEPTH steps of 32 elements on their way, of the same rows or of the next. Where x of all K has no room in LDS, it
-//             is brought there in PASSES, anew in each turn, the next while the one before is multiplied. x lies there as lanes want it: 16 bytes each, one after the other.
+//             multiplies a fragment of 16 rows of w (with swiglu 8 of gate and 8 of up) by all tokens over its segment of K, and always has
+//             DEPTH steps of 32 elements in flight, of the same rows or of the next. Where x of all K has no room in LDS, it
+//             is copied there in PASSES, anew in each turn, into a double
+//             buffer: the next pass while this one is multiplied. It lies there as fragments, 16 bytes a lane.
 //             With SLICES > 1 a block has a share of the columns and one slice of K: sums of slices go to `partial`, and the
 //             block that comes last adds them, always in the same order.
 //             Which elements meet in one instruction does not matter as long as w and x agree
@@ -32,13 +33,13 @@
 #define P_PASSES 1  // in which x comes to LDS
 #endif
 #ifndef P_DEPTH
-#define P_DEPTH 8  // steps on their way to a wave
+#define P_DEPTH 8  // steps in flight to a wave
 #endif
 #ifndef P_BUNCH
-#define P_BUNCH 2  // steps that are multiplied, then asked for again, together
+#define P_BUNCH 2  // steps that are multiplied, then refilled, together
 #endif
 #ifndef P_TILE
-#define P_TILE 1  // turns between two meetings; with several passes 1
+#define P_TILE 1  // turns between two barriers; with several passes 1
 #endif
 #ifndef P_BLOCKS_PER_CU
 #define P_BLOCKS_PER_CU 1  // blocks for each CU in the grid: their registers must fit
@@ -67,14 +68,14 @@ constexpr int TILE_LINES = TILE * TEAMS * 16, TILE_COLUMNS = TILE_LINES / PARTS;
 constexpr int STRIDE = stride_of(TERMS), TOKEN_SUMS = (TILE_LINES + 4) * STRIDE;  // 4: tokens begin in different LDS banks
 constexpr int UNIT = SLICES == 1 ? 1 : N % 4 == 0 ? 4 : 1;  // columns of an access to sums of slices
 constexpr int SUM_BUFFERS = PASSES == 1 && SLICES == 1 ? 2 : 1, X_BUFFERS = PASSES == 1 ? 1 : 2;
-constexpr int PIECE_BYTES = PASS_STEPS * ACROSS * GROUPS * 64, NORM_BYTES = NORMED ? PASS_STEPS * 32 * int(sizeof(norm_t)) : 0;
-constexpr int X_BYTES = PIECE_BYTES + (PASSES == 1 ? 0 : NORM_BYTES);  // of a pass; in a single one sums overwrite the norm
+constexpr int FRAGMENT_BYTES = PASS_STEPS * ACROSS * GROUPS * 64, NORM_BYTES = NORMED ? PASS_STEPS * 32 * int(sizeof(norm_t)) : 0;
+constexpr int X_BYTES = FRAGMENT_BYTES + (PASSES == 1 ? 0 : NORM_BYTES);  // of a pass; in a single one sums overwrite the norm
 
 /** Where a lane stands: its group is a row of w and a column of x, its place in the group which elements of each 32. */
-struct post {
+struct lane_position {
   int group, place, segment, team;
   bool at_work;
-  DEVICE post() {
+  DEVICE lane_position() {
     const int wave = wave_uniform(wave_id());
     group = lane_id() / 4, place = lane_id() % 4;
     segment = wave % SEGMENTS, team = wave / SEGMENTS, at_work = team < TEAMS;
@@ -84,19 +85,19 @@ struct post {
 // ---- x -------------------------------------------------------------------------------------------------------------
 
 /** A lane's 8 elements of a step for one column, packed in pairs. */
-typedef words<4> x_piece;
+typedef words<4> x_fragment;
 
 CONSTANT int power_of_two_from(int n) { return n <= 1 ? 1 : 2 * power_of_two_from((n + 1) / 2); }
 /** Threads that bring a step of x to LDS: 4 for each token. */
-constexpr int FILLERS = 4 * power_of_two_from(TOKENS), FILLED = BLOCK / FILLERS;
-constexpr int SQUARE_TERMS = ceil_div(BLOCK, max_int(FILLERS, WAVE)), SQUARE_STRIDE = stride_of(SQUARE_TERMS);
-static_assert(FILLED >= 1, "BLOCK must be at least four threads a token");
+constexpr int LOADERS = 4 * power_of_two_from(TOKENS), LOADED_STEPS = BLOCK / LOADERS;
+constexpr int SQUARE_TERMS = ceil_div(BLOCK, max_int(LOADERS, WAVE)), SQUARE_STRIDE = stride_of(SQUARE_TERMS);
+static_assert(LOADED_STEPS >= 1, "BLOCK must be at least four threads a token");
 constexpr int RAW = int(sizeof(x_t)) / 2;  // pieces that 8 elements of x take as they come
-constexpr bool SETTLES = NORMED || !same_type<x_t, weight_elem_t>::value;
+constexpr bool CONVERTS = NORMED || !same_type<x_t, weight_elem_t>::value;
 static_assert(RAW <= SPLITS, "what comes has room where the splits will be");
 
 /** Column c has split c / TOKENS of token c % TOKENS; this is where a step's piece of it lies among the pieces of the pass. */
-DEVICE int piece_at(int step, int column, int place) {
+DEVICE int fragment_at(int step, int column, int place) {
   return ((step * ACROSS + column / 8) * GROUPS + column % 8) * 4 + place;
 }
 
@@ -104,30 +105,30 @@ DEVICE int piece_at(int step, int column, int place) {
  * A thread's part in bringing x to LDS, always the same token: it is copied as it is, to where its splits will lie, and
  * normed and split there by the thread that copied it.
  */
-struct filler {
+struct x_loader {
   int place, token, first;
   bool at_work;
   float squares = 0.f;
-  DEVICE filler() {
-    place = thread_id() % 4, token = thread_id() / 4 % (FILLERS / 4), first = thread_id() / FILLERS;
-    at_work = token < TOKENS && first < FILLED;
+  DEVICE x_loader() {
+    place = thread_id() % 4, token = thread_id() / 4 % (LOADERS / 4), first = thread_id() / LOADERS;
+    at_work = token < TOKENS && first < LOADED_STEPS;
   }
   static DEVICE int steps_of(int pass) { return EXACT ? PASS_STEPS : min_int(PASS_STEPS, ALL_STEPS - pass * PASS_STEPS); }
-  static DEVICE norm_t* norm_in(x_piece* x) { return (norm_t*)((u8*)x + PIECE_BYTES); }
+  static DEVICE norm_t* norm_in(x_fragment* x) { return (norm_t*)((u8*)x + FRAGMENT_BYTES); }
 
   /** Has a pass of x copied to x. */
-  DEVICE void copy(x_piece* x, const matmul_call& call, int pass) const {
+  DEVICE void copy(x_fragment* x, const matmul_call& call, int pass) const {
     if (!at_work) return;
     const int steps = steps_of(pass);
     const x_t* const row = x_row(call, min_int(token, call.tokens - 1)) + pass * PASS_STEPS * 32 + place * 8;
-    for (int step = first; step < steps; step += FILLED) {
+    for (int step = first; step < steps; step += LOADED_STEPS) {
       UNROLL for (int i = 0; i < RAW; i++)
-        copy_to_lds(x + piece_at(step, i * TOKENS + token, place), (const u8*)(row + step * 32) + i * 16);
+        copy_to_lds(x + fragment_at(step, i * TOKENS + token, place), (const u8*)(row + step * 32) + i * 16);
     }
   }
 
   /** The same for the norm's weights, which no launch writes. */
-  static DEVICE void copy_norm(x_piece* x, const norm_t* norm, int pass) {
+  static DEVICE void copy_norm(x_fragment* x, const norm_t* norm, int pass) {
     if constexpr (NORMED) {
       constexpr int EACH = 16 / int(sizeof(norm_t));
       const norm_t* const from = norm + pass * PASS_STEPS * 32;
@@ -136,33 +137,33 @@ struct filler {
   }
 
   /** Makes what was copied what multiply wants; then all threads may read it. */
-  DEVICE void settle(x_piece* x, int pass) {
+  DEVICE void convert(x_fragment* x, int pass) {
     wait_for_copies();
     if constexpr (NORMED) block_sync();
-    if constexpr (SETTLES) {
+    if constexpr (CONVERTS) {
       if (at_work) {
         const int steps = steps_of(pass);
-        for (int step = first; step < steps; step += FILLED) settle_step(x, step);
+        for (int step = first; step < steps; step += LOADED_STEPS) convert_step(x, step);
       }
     }
     block_sync();
   }
 
   /** Each split is what is left after those before, rounded. */
-  DEVICE void settle_step(x_piece* x, int step) {
+  DEVICE void convert_step(x_fragment* x, int step) {
     vec<float, 8> v;
     if constexpr (RAW == 1) {
-      v = load<8>((const x_t*)(x + piece_at(step, token, place)));
+      v = load<8>((const x_t*)(x + fragment_at(step, token, place)));
     } else {
-      v = join(load<4>((const x_t*)(x + piece_at(step, token, place))),
-               load<4>((const x_t*)(x + piece_at(step, TOKENS + token, place))));
+      v = join(load<4>((const x_t*)(x + fragment_at(step, token, place))),
+               load<4>((const x_t*)(x + fragment_at(step, TOKENS + token, place))));
     }
     if constexpr (NORMED) {
       squares += hsum(v * v);
       v *= load<8>(norm_in(x) + step * 32 + place * 8);
     }
     UNROLL for (int which = 0; which < SPLITS; which++) {
-      store<8>((weight_elem_t*)(x + piece_at(step, which * TOKENS + token, place)), v);
+      store<8>((weight_elem_t*)(x + fragment_at(step, which * TOKENS + token, place)), v);
       if (which + 1 < SPLITS) {
         UNROLL for (int i = 0; i < 8; i++) v.set(i, v[i] - float(weight_elem_t(v[i])));
       }
@@ -170,11 +171,11 @@ struct filler {
   }
 
   /** Writes partial sums of squares, SQUARE_TERMS of each token. */
-  DEVICE void put_squares(float* to) const {
+  DEVICE void store_squares(float* to) const {
     float sum = group_reduce<4>(squares, Add{});
-    UNROLL for (int mask = FILLERS; mask < WAVE; mask *= 2) sum += wave_shfl_xor(sum, mask);
-    if (place == 0 && lane_id() < FILLERS && token < TOKENS)
-      to[token * SQUARE_STRIDE + thread_id() / max_int(FILLERS, WAVE)] = sum;
+    UNROLL for (int mask = LOADERS; mask < WAVE; mask *= 2) sum += wave_shfl_xor(sum, mask);
+    if (place == 0 && lane_id() < LOADERS && token < TOKENS)
+      to[token * SQUARE_STRIDE + thread_id() / max_int(LOADERS, WAVE)] = sum;
   }
 };
 
@@ -184,7 +185,7 @@ struct filler {
 struct w_rows {
   const u8* from[2];
   /** of the columns from n, in a share whose last column is `last` */
-  DEVICE w_rows(const u8* w, int n, int last, const post& at) {
+  DEVICE w_rows(const u8* w, int n, int last, const lane_position& at) {
     UNROLL for (int r = 0; r < 2; r++) {
       const int row = PARTS == 2 ? min_int(n + at.group, last) + r * N : min_int(n + at.group + r * 8, last);
       from[r] = w + size_t(row) * ROW_BYTES + at.place * 16;
@@ -193,7 +194,7 @@ struct w_rows {
 };
 
 /** The lane's elements of a step of its two rows. */
-struct w_step {
+struct w_fragment {
   words<4> rows[2];
   DEVICE void load(const w_rows& w, int step) {
     UNROLL for (int r = 0; r < 2; r++)
@@ -202,13 +203,13 @@ struct w_step {
 };
 
 /** sums += rows of w times columns of x over the 32 elements of a step, whose first piece for the lane is at x. */
-DEVICE void multiply(float (&sums)[SUMS][4], const w_step& w, const x_piece* x) {
+DEVICE void multiply(float (&sums)[SUMS][4], const w_fragment& w, const x_fragment* x) {
   UNROLL for (int j = 0; j < ACROSS; j++) {
-    const x_piece piece = load_words<4, 16, false>(x + j * GROUPS * 4);
+    const x_fragment piece = load_words<4, 16, false>(x + j * GROUPS * 4);
     UNROLL for (int half = 0; half < 4; half += 2) {
       const u32 rows[4] = {w.rows[0].w[half], w.rows[1].w[half], w.rows[0].w[half + 1], w.rows[1].w[half + 1]};
       const u32 columns[2] = {piece.w[half], piece.w[half + 1]};
-      multiply_16x8x16(sums[j % SUMS], rows, columns, weight_elem_t());
+      mma_16x8x16(sums[j % SUMS], rows, columns, weight_elem_t());
     }
   }
 }
@@ -216,7 +217,7 @@ DEVICE void multiply(float (&sums)[SUMS][4], const w_step& w, const x_piece* x) 
 // ---- sums ----------------------------------------------------------------------------------------------------------
 
 /** Puts a team's sums of a turn, whose first line is `line`, where write_tile looks for them. Lines are rows of w. */
-DEVICE void put_sums(float* to, int line, const float (&sums)[SUMS][4], const post& at) {
+DEVICE void store_sums(float* to, int line, const float (&sums)[SUMS][4], const lane_position& at) {
   UNROLL for (int j = 0; j < SUMS; j++) {
     UNROLL for (int e = 0; e < 4; e++) {
       const int column = j * 8 + at.place * 2 + e % 2, token = column % TOKENS, which = column / TOKENS;
@@ -250,7 +251,7 @@ DEVICE void write_tile(const matmul_call& call, float* partial, int n, int colum
 /** What the slices wrote becomes y, by the last of their blocks. */
 DEVICE void combine_slices(const matmul_call& call, const float* partial, const share& own) {
   constexpr size_t SLICE = size_t(TOKENS) * N * PARTS;
-  constexpr int TOGETHER = max_int(1, 8 / (SLICES * PARTS));  // loads of as many results are on their way
+  constexpr int TOGETHER = max_int(1, 8 / (SLICES * PARTS));  // loads of as many results are in flight
   const int units = own.count / UNIT, count = units * call.tokens;
   KEEP_LOOP for (int from = thread_id(); from < count; from += BLOCK * TOGETHER) {
     vec<float, UNIT> sums[TOGETHER][PARTS][SLICES], residual[TOGETHER];
@@ -295,19 +296,19 @@ DEVICE bool is_last_slice(u32* arrivals) {
 
 DEVICE void gemv_share(const matmul_call& call, const norm_t* norm, float* partial, const share& own) {
   if (own.count == 0 || call.tokens == 0) return await_earlier_launches();
-  const post at;
+  const lane_position at;
   const int turns = ceil_div(own.count, COLUMNS * TEAMS), last = own.first + own.count - 1;
   const auto column_of = [&](int turn) { return own.first + (turn * TEAMS + at.team) * COLUMNS; };
   const auto works_in = [&](int turn) { return at.at_work && turn < turns && column_of(turn) <= last; };
   LDS(float, squares, NORMED ? TOKENS * SQUARE_STRIDE : 1);
-  x_piece* const x = dyn_lds<x_piece>();
+  x_fragment* const x = dyn_lds<x_fragment>();
   float* const tiles = (float*)((u8*)x + X_BUFFERS * X_BYTES);
-  const auto x_in = [&](int buffer) { return (x_piece*)((u8*)x + buffer * X_BYTES); };
-  const int own_x = piece_at(at.segment * STEPS, at.group % GROUPS, at.place);
+  const auto x_in = [&](int buffer) { return (x_fragment*)((u8*)x + buffer * X_BYTES); };
+  const int own_x = fragment_at(at.segment * STEPS, at.group % GROUPS, at.place);
 
-  w_step ring[DEPTH];
+  w_fragment ring[DEPTH];
   unset(ring);
-  filler filling;
+  x_loader filling;
   block_sync();  // a stage before this one may have read the LDS
   if (works_in(0)) {
     const w_rows rows(call.w, column_of(0), last, at);
@@ -316,7 +317,7 @@ DEVICE void gemv_share(const matmul_call& call, const norm_t* norm, float* parti
   filling.copy_norm(x, norm, 0);
   await_earlier_launches();
   filling.copy(x, call, 0);
-  if constexpr (PASSES == 1) filling.settle(x, 0);
+  if constexpr (PASSES == 1) filling.convert(x, 0);
 
   int sum_buffer = 0, x_buffer = 0;
   KEEP_LOOP for (int tile = 0; tile < turns; tile += TILE, sum_buffer = (sum_buffer + 1) % SUM_BUFFERS) {
@@ -328,9 +329,9 @@ DEVICE void gemv_share(const matmul_call& call, const norm_t* norm, float* parti
       UNROLL for (int j = 0; j < SUMS; j++)
         UNROLL for (int e = 0; e < 4; e++) sums[j][e] = 0.f;
       KEEP_LOOP for (int pass = 0; pass < PASSES; pass++) {
-        const x_piece* const pass_x = x_in(x_buffer) + own_x;
+        const x_fragment* const pass_x = x_in(x_buffer) + own_x;
         if constexpr (PASSES > 1) {
-          filling.settle(x_in(x_buffer), pass);  // now all are done with the pass before
+          filling.convert(x_in(x_buffer), pass);  // now all are done with the pass before
           x_buffer ^= 1;
           const bool turns_over = pass + 1 == PASSES;
           if (!turns_over || turn + 1 < turns) {
@@ -349,18 +350,18 @@ DEVICE void gemv_share(const matmul_call& call, const norm_t* norm, float* parti
           const w_rows rows(call.w, column_of(next_turn), last, at);
           UNROLL for (int bunch = 0; bunch < DEPTH; bunch += BUNCH) {
             UNROLL for (int d = bunch; d < min_int(bunch + BUNCH, DEPTH); d++)
-              if (EXACT || step + d < ALL_STEPS) multiply(sums, ring[d], pass_x + piece_at(group + d, 0, 0));
+              if (EXACT || step + d < ALL_STEPS) multiply(sums, ring[d], pass_x + fragment_at(group + d, 0, 0));
             UNROLL for (int d = bunch; d < min_int(bunch + BUNCH, DEPTH); d++)
               if (more) ring[d].load(rows, next + d);
           }
         }
       }
-      if (works_in(turn)) put_sums(tile_sums, ((turn - tile) * TEAMS + at.team) * 16, sums, at);
+      if (works_in(turn)) store_sums(tile_sums, ((turn - tile) * TEAMS + at.team) * 16, sums, at);
       if constexpr (NORMED) {
-        if (turn == 0) filling.put_squares(squares);
+        if (turn == 0) filling.store_squares(squares);
       }
     }
-    block_sync();  // sums of the next tile go to the other buffer, or wait for the meetings of its passes
+    block_sync();  // sums of the next tile go to the other buffer, or wait for the barriers of its passes
     const int done = tile * TEAMS * COLUMNS;
     write_tile(call, partial, own.first + done, min_int(TILE_COLUMNS, own.count - done), tile_sums, squares);
   }
@@ -393,10 +394,10 @@ KERNEL void gemv(y_t* y, float* partial, u32* arrivals, const x_t* x, const norm
   }
 }
 
-/** Asks L2 for what a block will read first; to be called before its gemv, with the same arguments and grid. */
-DEVICE void gemv_ahead(y_t*, float*, u32*, const x_t*, const norm_t*, const u8* w, const bias_t*, const residual_t*, i32) {
+/** Prefetches into L2 what a block will read first; to be called before its gemv, with the same arguments and grid. */
+DEVICE void gemv_prefetch(y_t*, float*, u32*, const x_t*, const norm_t*, const u8* w, const bias_t*, const residual_t*, i32) {
   if constexpr (SLICES == 1) {
-    ask_ahead(w);
+    prefetch_first_weights(w);
   } else {
     constexpr int PIECE = ALL_STEPS * 64, ROWS = ceil_div(P_AHEAD, PIECE);
     const int shares = sliced_shares(), item = block_id();

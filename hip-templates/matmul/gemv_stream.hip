@@ -4,8 +4,8 @@
 //   launch    grid: any, best P_BLOCKS_PER_CU blocks for each CU; block = BLOCK; dynamic LDS for SUMS · 8 bytes, and X_BYTES
 //   work      a block has a contiguous share of the columns, a wave one SEGMENT of their rows: it holds its part of x in
 //             registers and streams down the rows, ROWS at a time, DEPTH times as many in flight. SEGMENTS waves make a
-//             team, a block has TEAMS, which take turns. The waves of a block meet once in TURNS · DEPTH batches, to add
-//             up the segments, while the next weights are on their way: the order of all sums is fixed
+//             team, a block has TEAMS, which take turns. The waves of a block pass a barrier once in TURNS · DEPTH batches, to add
+//             up the segments, while the next weights are in flight: the order of all sums is fixed
 //   norm      its factor is the same for a whole row of x, so it multiplies finished sums: nobody waits for it
 //   aliasing  y may be residual
 //   codes     of quantised weights are multiplied as integers, by an x in fixed point (fixed_x.h), where that is held
@@ -25,7 +25,7 @@
 #define P_DEPTH 2  // batches in flight
 #endif
 #ifndef P_TURNS
-#define P_TURNS 2  // times DEPTH batches between two meetings of a block's waves
+#define P_TURNS 2  // times DEPTH batches between two barriers of a block
 #endif
 #ifndef P_HELD
 #define P_HELD 1  // 1: x stays in registers; 0: each batch reads it again, from caches, as f32
@@ -42,7 +42,7 @@ constexpr int UNITS = K / unit_t::ELEMS, SEGMENT = WAVE * CHUNKS, SEGMENTS = cei
 constexpr int TEAMS = WAVES / SEGMENTS;
 static_assert(TEAMS >= 1, "a block needs a wave for each segment of a row");
 constexpr int LINES = ROWS * PARTS;             // rows of w in a batch
-constexpr int TILE = P_TURNS * DEPTH;           // batches of a team between two meetings
+constexpr int TILE = P_TURNS * DEPTH;           // batches of a team between two barriers
 constexpr int TILE_COLUMNS = TILE * TEAMS * ROWS;
 constexpr int STRIDE = stride_of(SEGMENTS);
 constexpr int SUMS = TILE_COLUMNS * PARTS * TOKENS * STRIDE;
@@ -55,10 +55,10 @@ constexpr int X_BYTES = STAGED * fixed_x<unit_t>::TOKEN_BYTES;
 constexpr int SQUARES = FIXED ? 1 : SEGMENTS;
 
 /** Where a wave stands in its block: which segment of the rows it has, and in which team. Spare waves have none. */
-struct post {
+struct lane_position {
   int segment, team;
   bool at_work;
-  DEVICE post() {
+  DEVICE lane_position() {
     const int wave = wave_uniform(wave_id());
     segment = wave % SEGMENTS, team = wave / SEGMENTS, at_work = team < TEAMS;
   }
@@ -102,7 +102,7 @@ struct batch_words {
   words<unit_t::WORDS> raw[CHUNKS][LINES];
 
   /** Those of columns n … n+ROWS-1; columns beyond the last repeat it. */
-  DEVICE void load(const u8* w, const post& at, int n, int last) {
+  DEVICE void load(const u8* w, const lane_position& at, int n, int last) {
     UNROLL for (int r = 0; r < ROWS; r++) {
       UNROLL for (int p = 0; p < PARTS; p++) {
         const u8* const row = w + size_t(min_int(n + r, last) + p * N) * ROW_BYTES;
@@ -148,7 +148,7 @@ CONSTANT int divisor_up_to(int most, int depth) {
   return most <= 1 ? 1 : depth % most == 0 ? most : divisor_up_to(most - 1, depth);
 }
 /** Batches whose sums a lane keeps until they are added up over the wave together: about one exchange a sum then. */
-constexpr int KEPT = HELD ? divisor_up_to(min_int(DEPTH, 16 / (LINES * TOGETHER)), DEPTH) : 1;
+constexpr int CACHE_BLOCK = HELD ? divisor_up_to(min_int(DEPTH, 16 / (LINES * TOGETHER)), DEPTH) : 1;
 /** Sums of a batch are so far from those of the next of the same team. */
 constexpr int BATCH_SUMS = TEAMS * LINES * TOKENS * STRIDE;
 
@@ -156,8 +156,8 @@ constexpr int BATCH_SUMS = TEAMS * LINES * TOKENS * STRIDE;
  * Adds values[(batch · LINES + line) · TOGETHER + t] over the wave and writes them to
  * to[batch · BATCH_SUMS + (line · TOKENS + t) · STRIDE], for t < tokens.
  */
-DEVICE void write_sums(float* to, const float (&values)[KEPT * LINES * TOGETHER], int tokens) {
-  constexpr int COUNT = KEPT * LINES * TOGETHER, V = min_int(power_of_two_from(COUNT), WAVE);
+DEVICE void write_sums(float* to, const float (&values)[CACHE_BLOCK * LINES * TOGETHER], int tokens) {
+  constexpr int COUNT = CACHE_BLOCK * LINES * TOGETHER, V = min_int(power_of_two_from(COUNT), WAVE);
   UNROLL for (int from = 0; from < COUNT; from += V) {
     float each[V];
     UNROLL for (int i = 0; i < V; i++) each[i] = from + i < COUNT ? values[min_int(from + i, COUNT - 1)] : 0.f;
@@ -185,7 +185,7 @@ template <class X> struct activations {
    * Fills the registers. Writes each token's sums of squares, SQUARES of them, to squares[t · stride_of(SQUARES)], if there is
    * a norm; they are seen after the next block_sync. All threads of the block take part, with X_BYTES at `staged`.
    */
-  DEVICE void load(const post& at, u8* staged, float* squares) {
+  DEVICE void load(const lane_position& at, u8* staged, float* squares) {
     if constexpr (FIXED) {
       make(at, staged, squares);
     } else {
@@ -193,7 +193,7 @@ template <class X> struct activations {
       if (at.at_work) load_floats(at, squares);
     }
   }
-  DEVICE void load_floats(const post& at, float* squares) {
+  DEVICE void load_floats(const lane_position& at, float* squares) {
     UNROLL for (int t = 0; t < (HELD ? TOKENS : 0); t++) {
       float sum = 0.f;
       UNROLL for (int c = 0; c < CHUNKS; c++) sum += held[c][t].load(row(t), norm, at.unit(c), at.inside(c));
@@ -208,7 +208,7 @@ template <class X> struct activations {
     }
   }
   /** In fixed point: STAGED tokens at a time are made by the block, then held by the lanes. */
-  DEVICE void make(const post& at, u8* staged, float* squares) {
+  DEVICE void make(const lane_position& at, u8* staged, float* squares) {
     constexpr int TERMS = stride_of(WAVES);
     LDS(float, partial, NORMED ? TOKENS * TERMS : 1);
     UNROLL for (int from = 0; from < TOKENS; from += STAGED) {
@@ -230,13 +230,13 @@ template <class X> struct activations {
     }
     if (NORMED && thread_id() < TOKENS) squares[thread_id()] = sum_of<WAVES>(partial + thread_id() * TERMS);
   }
-  static DEVICE void write_squares(float* to, float lane_sum, const post& at) {
+  static DEVICE void write_squares(float* to, float lane_sum, const lane_position& at) {
     const float sum = wave_reduce(lane_sum, Add{});
     if (lane_id() == 0 && at.team == 0) to[at.segment] = sum;
   }
 
   /** sums += the lane's part of a batch, for tokens t … t+TOGETHER-1. */
-  DEVICE void multiply_batch(float* sums, const batch_words& w, int t, const post& at) const {
+  DEVICE void multiply_batch(float* sums, const batch_words& w, int t, const lane_position& at) const {
     UNROLL for (int c = 0; c < CHUNKS; c++) {
       x_unit<unit_t> read[TOGETHER];
       if constexpr (!HELD) {
@@ -258,7 +258,7 @@ template <class X> struct activations {
 DEVICE void gemv_share(const matmul_call& call, const norm_t* norm) {
   const share own;
   if (own.count == 0 || call.tokens == 0) return await_earlier_launches();
-  const post at;
+  const lane_position at;
   const int batches = ceil_div(own.count, ROWS * TEAMS), last = own.first + own.count - 1;
   const auto column_of = [&](int batch) { return own.first + (batch * TEAMS + at.team) * ROWS; };
   LDS(float, squares, NORMED ? TOKENS * stride_of(SQUARES) : 1);
@@ -280,14 +280,14 @@ DEVICE void gemv_share(const matmul_call& call, const norm_t* norm) {
     const int end = min_int(tile + TILE, batches);
     if (at.at_work) {
       KEEP_LOOP for (int turn = tile; turn < end; turn += DEPTH) {
-        UNROLL for (int from = 0; from < DEPTH; from += KEPT) {
+        UNROLL for (int from = 0; from < DEPTH; from += CACHE_BLOCK) {
           float* const to = tile_sums + ((turn + from - tile) * TEAMS + at.team) * LINES * TOKENS * STRIDE + at.segment;
           KEEP_LOOP for (int t = 0; t < TOKENS; t += TOGETHER) {
-            float sums[KEPT * LINES * TOGETHER] = {};
-            UNROLL for (int d = from; d < from + KEPT; d++) {
+            float sums[CACHE_BLOCK * LINES * TOGETHER] = {};
+            UNROLL for (int d = from; d < from + CACHE_BLOCK; d++) {
               if (turn + d >= end) break;
               x.multiply_batch(sums + (d - from) * LINES * TOGETHER, ring[d], t, at);
-              keep_order();
+              scheduling_barrier();
               if (t + TOGETHER >= TOKENS && turn + d + DEPTH < batches)
                 ring[d].load(call.w, at, column_of(turn + d + DEPTH), last);
             }
@@ -308,7 +308,7 @@ KERNEL void gemv(y_t* y, const x_t* x, const norm_t* norm, const u8* w, const bi
   gemv_share({y, x, w, bias, residual, T}, norm);
 }
 
-/** Asks L2 for what a block will read first; to be called before its gemv, with the same arguments and grid. */
-DEVICE void gemv_ahead(y_t*, const x_t*, const norm_t*, const u8* w, const bias_t*, const residual_t*, i32) {
-  ask_ahead(w);
+/** Prefetches into L2 what a block will read first; to be called before its gemv, with the same arguments and grid. */
+DEVICE void gemv_prefetch(y_t*, const x_t*, const norm_t*, const u8* w, const bias_t*, const residual_t*, i32) {
+  prefetch_first_weights(w);
 }

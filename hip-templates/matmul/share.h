@@ -11,7 +11,7 @@
 #define P_EPS 1e-5f  // added to the mean square
 #endif
 #ifndef P_AHEAD
-#define P_AHEAD 65536  // bytes of weights that a block asks L2 for ahead of its work
+#define P_AHEAD 65536  // bytes of weights that a block prefetches into L2 ahead of its work
 #endif
 #include "matmul/operands.h"
 
@@ -60,8 +60,8 @@ DEVICE void write_columns(const matmul_call& call, int n, int columns, const flo
   }
 }
 
-/** Asks L2 for what this block will read first of w, P_AHEAD bytes at most, and does not wait. */
-DEVICE void ask_ahead(const u8* w) {
+/** Prefetches into L2 what this block will read first of w, P_AHEAD bytes at most, and does not wait. */
+DEVICE void prefetch_first_weights(const u8* w) {
   constexpr int PIECE = 2048;
   const share own;
   const size_t all = size_t(own.count) * ROW_BYTES;

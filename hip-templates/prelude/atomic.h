@@ -7,8 +7,8 @@
 //   device_clock()                        u64: nanoseconds on NVIDIA, 10 ns on AMD, of a clock that all share; host: 0
 //   store_for_host(p, v)                  u64: a host that shares the memory sees all of it or nothing, soon
 //   device_fence()                        writes before it are seen by other blocks before those after it
-//   grid_sync(meeting)                    all blocks of the grid meet; every block must be resident, meeting starts at 0
-//   grid_arrive(meeting, ticket), grid_wait(…)  its halves, for work in between and for a bound on the wait
+//   grid_sync(barrier)                    barrier of all blocks of the grid; every block must be resident, barrier starts at 0
+//   grid_arrive(barrier, ticket), grid_wait(…)  its halves, for work in between and for a bound on the wait
 #pragma once
 #include "prelude/block.h"
 
@@ -48,7 +48,7 @@ DEVICE void release_add(u32* p, u32 v) {
   atomic_add(p, v);
 }
 DEVICE void device_acquire() { device_fence(); }
-DEVICE void wait_a_little() { __builtin_amdgcn_s_sleep(1); }
+DEVICE void spin_pause() { __builtin_amdgcn_s_sleep(1); }
 /** Ticks of a clock that all compute units share, 10 ns each. */
 DEVICE u64 device_clock() {
   u64 ticks;
@@ -83,7 +83,7 @@ DEVICE void device_fence() { __threadfence(); }
 DEVICE void device_release() {}  // the fence of one thread behind a barrier stands for the whole block
 DEVICE void release_add(u32* p, u32 v) { asm volatile("red.release.gpu.global.add.u32 [%0], %1;" ::"l"(p), "r"(v) : "memory"); }
 DEVICE void device_acquire() {}  // a load_acquire in front of a barrier stands for the whole block
-DEVICE void wait_a_little() {}
+DEVICE void spin_pause() {}
 DEVICE u64 device_clock() {
   u64 ns;
   asm volatile("mov.u64 %0, %globaltimer;" : "=l"(ns)::"memory");
@@ -104,46 +104,46 @@ DEVICE void release_add(u32* p, u32 v) {
   atomic_add(p, v);
 }
 DEVICE void device_acquire() { __threadfence(); }
-DEVICE void wait_a_little() { hiphost_pause(); }
+DEVICE void spin_pause() { hiphost_pause(); }
 DEVICE u64 device_clock() { return 0; }
 #endif
 
-/** Of thread 0: how a block knows that a meeting is complete. */
+/** Of thread 0: how a block knows that a barrier is complete. */
 struct grid_ticket {
   u32 round;
   u32 known;  // 0 at first
 };
 
 /**
- * First half of a meeting of all blocks: this block is there, its writes are seen by whoever leaves the meeting. What
- * stands between the halves runs while others are awaited. Every block must be resident; `meeting` starts at 0 and may be
+ * First half of a barrier of all blocks (arrive): this block's writes are seen by whoever leaves the barrier. What
+ * stands between the halves runs while others are awaited. Every block must be resident; `barrier` starts at 0 and may be
  * used for ever: block 0 adds what completes 2^31, so that each full round flips the top bit and leaves the rest as it was.
- * The first meeting of a launch asks what the bit was, and keeps it in its ticket; later ones know and await no answer.
+ * The first barrier of a launch asks what the bit was, and keeps it in its ticket; later ones know and await no answer.
  */
-DEVICE void grid_arrive(u32* meeting, grid_ticket& ticket) {
+DEVICE void grid_arrive(u32* barrier, grid_ticket& ticket) {
   device_release();
   block_sync();
   if (thread_id() != 0) return;
   const u32 mine = block_id() == 0 ? 0x80000000u - u32(grid_size() - 1) : 1u;
   if (ticket.known) {
-    release_add(meeting, mine);
+    release_add(barrier, mine);
     ticket.round ^= 0x80000000u;
   } else {
     device_fence();
-    ticket.round = atomic_add(meeting, mine) & 0x80000000u;
+    ticket.round = atomic_add(barrier, mine) & 0x80000000u;
     ticket.known = 1;
   }
 }
 
-/** Second half: waits for all blocks, looking at most `patience` times. False, in all threads, if they did not come. */
-DEVICE bool grid_wait(u32* meeting, const grid_ticket& ticket, u32 patience) {
+/** Second half: waits for all blocks, polling at most `max_spins` times. False, in all threads, if they did not come. */
+DEVICE bool grid_wait(u32* barrier, const grid_ticket& ticket, u32 max_spins) {
   LDS(u32, complete, 1);
   if (thread_id() == 0) {
-    u32 looks = 0;
-    bool met = ((load_acquire(meeting) ^ ticket.round) & 0x80000000u) != 0;
-    for (; !met && looks < patience; looks++) {
-      wait_a_little();
-      met = ((load_acquire(meeting) ^ ticket.round) & 0x80000000u) != 0;
+    u32 polls = 0;
+    bool met = ((load_acquire(barrier) ^ ticket.round) & 0x80000000u) != 0;
+    for (; !met && polls < max_spins; polls++) {
+      spin_pause();
+      met = ((load_acquire(barrier) ^ ticket.round) & 0x80000000u) != 0;
     }
     complete[0] = met;
     device_acquire();
@@ -152,9 +152,9 @@ DEVICE bool grid_wait(u32* meeting, const grid_ticket& ticket, u32 patience) {
   return complete[0] != 0;
 }
 
-/** All blocks of the grid meet. */
-DEVICE void grid_sync(u32* meeting) {
+/** Barrier of all blocks of the grid. */
+DEVICE void grid_sync(u32* barrier) {
   grid_ticket ticket = {0, 0};
-  grid_arrive(meeting, ticket);
-  while (!grid_wait(meeting, ticket, 0x7fffffffu)) block_sync();
+  grid_arrive(barrier, ticket);
+  while (!grid_wait(barrier, ticket, 0x7fffffffu)) block_sync();
 }

@@ -117,7 +117,7 @@ constexpr int SIMDS = 2;
 DEVICE int of_stage(int v) { return v; }
 DEVICE int of_stage_uniform(int v) { return v; }
 #else
-template <bool UNIFORM> DEVICE int remade(int v, int limit) {
+template <bool UNIFORM> DEVICE int rematerialized(int v, int limit) {
 #if ON_NVIDIA
   asm volatile("" : "+r"(v));
 #else
@@ -127,8 +127,8 @@ template <bool UNIFORM> DEVICE int remade(int v, int limit) {
   __builtin_assume(v >= 0 && v < limit);
   return v;
 }
-DEVICE int of_stage(int v) { return remade<false>(v, BLOCK); }
-DEVICE int of_stage_uniform(int v) { return remade<true>(v, 0x7fffffff); }
+DEVICE int of_stage(int v) { return rematerialized<false>(v, BLOCK); }
+DEVICE int of_stage_uniform(int v) { return rematerialized<true>(v, 0x7fffffff); }
 #endif
 
 #if ON_AMD
@@ -151,7 +151,7 @@ DEVICE int lane_id() { return thread_id() % WAVE; }
 DEVICE int wave_id() { return thread_id() / WAVE; }
 
 /** What stands before this is issued before what stands after it, where a compiler would move loads up at any price. */
-DEVICE void keep_order() {
+DEVICE void scheduling_barrier() {
 #if ON_AMD && __has_builtin(__builtin_amdgcn_sched_barrier)
   __builtin_amdgcn_sched_barrier(0);
 #endif

@@ -54,7 +54,7 @@ template <int W> DEVICE void store_words(void* p, const words<W>& v) {
   }
 }
 /** Four words that nobody reads again soon, 16-byte aligned; the kernel may write what lies around them. */
-DEVICE words<4> load_words_once(const void* p) { return load_words<4, 16, true>(p); }
+DEVICE words<4> load_words_streaming(const void* p) { return load_words<4, 16, true>(p); }
 typedef _Float16 half_pair __attribute__((ext_vector_type(2)));
 DEVICE float low_f16(u32 w) { return (float)bit_cast<half_pair>(w).x; }
 DEVICE float high_f16(u32 w) { return (float)bit_cast<half_pair>(w).y; }
@@ -120,7 +120,7 @@ template <int W> DEVICE void store_words(void* p, const words<W>& v) {
   }
 }
 /** Four words that nobody reads again soon, 16-byte aligned; the kernel may write what lies around them. */
-DEVICE words<4> load_words_once(const void* p) {
+DEVICE words<4> load_words_streaming(const void* p) {
   words<4> v;
   asm("ld.global.L1::no_allocate.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4];"
       : "=r"(v.w[0]), "=r"(v.w[1]), "=r"(v.w[2]), "=r"(v.w[3]) : "l"(p));

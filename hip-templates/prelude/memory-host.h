@@ -11,7 +11,7 @@ template <class V> DEVICE void store_unaligned(void* p, const V& v) { __builtin_
 /** W words from any address; the rest is for GPUs. */
 template <int W, int ALIGN, bool NT> DEVICE words<W> load_words(const void* p) { return load_unaligned<words<W>>(p); }
 template <int W> DEVICE void store_words(void* p, const words<W>& v) { store_unaligned(p, v); }
-DEVICE words<4> load_words_once(const void* p) { return load_unaligned<words<4>>(p); }
+DEVICE words<4> load_words_streaming(const void* p) { return load_unaligned<words<4>>(p); }
 DEVICE float low_f16(u32 w) { return f16_value(u16(w)); }
 DEVICE float high_f16(u32 w) { return f16_value(u16(w >> 16)); }
 DEVICE float low_bf16(u32 w) { return bf16_value(u16(w)); }

@@ -123,7 +123,7 @@ CONSTANT int common_alignment(int a, int b, int c) {
   return align;
 }
 
-/** A block whose fields lie one behind the other. */
+/** A block whose fields are concatenated. */
 template <class Format> struct whole_block {
   const u8* block;
   template <class F> DEVICE const u8* at() const { return block + F::AT; }

@@ -30,8 +30,8 @@ struct stage_args {
 /** A row of the table, 16-byte aligned. */
 struct stage_call {
   u32 stage;  // which kernel
-  u32 meets;  // 1: all blocks meet behind it
-  u32 ahead;  // the kernel, plus 1, whose first weights are asked for while the blocks meet; 0: none
+  u32 barrier_after;  // 1: a barrier of all blocks follows
+  u32 prefetch;  // the kernel, plus 1, whose first weights are prefetched during the barrier; 0: none
   u32 unused;
-  u64 args[STAGE_ARGS], ahead_args[STAGE_ARGS];
+  u64 args[STAGE_ARGS], prefetch_args[STAGE_ARGS];
 };

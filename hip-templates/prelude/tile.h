@@ -86,7 +86,7 @@ DEVICE u32 transpose_8x8(u32 pair) {
 }
 
 /** What the instruction of that shape does, in emulated waves of 32: lanes ask each other for their elements. */
-template <class E> DEVICE void multiply_16x8x16(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2], E) {
+template <class E> DEVICE void mma_16x8x16(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2], E) {
   const auto at = [](u32 pair, int i) {
     E e;
     e.bits = u16(pair >> (i * 16));
@@ -114,12 +114,12 @@ DEVICE u32 transpose_8x8(u32 pair) {
 }
 
 /** c += a · b on 16 × 8 × 16 elements; lanes hold them as the PTX ISA says of mma.m16n8k16. */
-DEVICE void multiply_16x8x16(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2], bf16_t) {
+DEVICE void mma_16x8x16(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2], bf16_t) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
-DEVICE void multiply_16x8x16(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2], f16_t) {
+DEVICE void mma_16x8x16(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2], f16_t) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
@@ -151,7 +151,7 @@ template <int M, int N, int K, class E> struct tile_mma<M, N, K, E, true> {
       UNROLL for (int j = 0; j < ACROSS; j++) {
         const E* const from = b + (j * 8 + row) * ldb + k + pair;
         const u32 columns[2] = {*(const u32*)from, *(const u32*)(from + 8)};
-        UNROLL for (int i = 0; i < DOWN; i++) multiply_16x8x16(acc[i][j], rows[i], columns, E());
+        UNROLL for (int i = 0; i < DOWN; i++) mma_16x8x16(acc[i][j], rows[i], columns, E());
       }
     }
   }

@@ -4,8 +4,8 @@
 //   group_reduce<G>(v, Op{})  over each aligned group of G lanes, to all lanes of the group
 //   wave_reduce_each(v, Op{})  of V values a lane at once, a power of two ≤ WAVE: lane l gets that of value l / (WAVE / V)
 //   wave_uniform(v)           v, where all lanes hold the same: into a scalar register on AMD
-//   late_thread_id()          thread_id(), anew where it stands: what depends on it is not kept through the loops around
-//   late(v)                   v, of which a compiler does not know that it is the same each time
+//   rematerialized_thread_id()          thread_id(), anew where it stands: what depends on it is not kept through the loops around
+//   rematerialize(v)                   v, of which a compiler does not know that it is the same each time
 //   by_lane(p)                p in vector registers on AMD
 #pragma once
 #include "prelude/base.h"
@@ -81,13 +81,13 @@ template <class T> DEVICE T* by_lane(T* p) {
  * Compilers compare thread_id() ahead of every loop around, and keep what comes of it, masks of lanes, in scalar registers
  * all the while.
  */
-DEVICE int late_thread_id() {
+DEVICE int rematerialized_thread_id() {
   int thread = thread_id();
   asm volatile("" : "+v"(thread));
   __builtin_assume(thread >= 0 && thread < BLOCK);
   return thread;
 }
-DEVICE int late(int v) {
+DEVICE int rematerialize(int v) {
   asm volatile("" : "+v"(v));
   return v;
 }
@@ -126,7 +126,7 @@ template <class T, class Op> DEVICE T wave_reduce(T v, Op op) {
 #else  // NVIDIA and the host
 
 #if ON_NVIDIA
-DEVICE int late(int v) {
+DEVICE int rematerialize(int v) {
   asm volatile("" : "+r"(v));
   return v;
 }
@@ -148,14 +148,14 @@ template <class T> DEVICE T wave_shfl_xor(T v, int mask) {
 }
 DEVICE u64 wave_ballot(bool p) { return __ballot_sync(0xffffffffu, p); }
 #else
-DEVICE int late(int v) { return v; }
+DEVICE int rematerialize(int v) { return v; }
 template <class T> DEVICE T wave_shfl(T v, int lane) { return hiphost_shfl(v, lane); }
 template <class T> DEVICE T wave_shfl_xor(T v, int mask) { return hiphost_shfl_xor(v, mask); }
 DEVICE u64 wave_ballot(bool p) { return hiphost_ballot(p); }
 #endif
 template <class T> DEVICE T wave_uniform(T v) { return v; }
 template <class T> DEVICE T* by_lane(T* p) { return p; }
-DEVICE int late_thread_id() { return thread_id(); }
+DEVICE int rematerialized_thread_id() { return thread_id(); }
 
 template <int G, class T, class Op> DEVICE T group_reduce(T v, Op op) {
   static_assert(G >= 1 && G <= WAVE && (G & (G - 1)) == 0, "a group is 1, 2, 4 … WAVE lanes");
@@ -173,7 +173,7 @@ template <int LANES, int V, class T, class Op> DEVICE T group_reduce_each(const 
     const bool upper = lane_id() & (LANES / 2);
     T own[V / 2];
     UNROLL for (int i = 0; i < V / 2; i++) {
-      // moved, not chosen: a choice between two elements becomes an index, known too late for registers
+      // moved, not chosen: a choice between two elements becomes an index, known too rematerialize for registers
       T kept = v[i], given = v[i + V / 2];
       if (upper) kept = v[i + V / 2], given = v[i];
       own[i] = op(kept, wave_shfl_xor(given, LANES / 2));

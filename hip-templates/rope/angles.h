@@ -50,7 +50,7 @@ DEVICE void make_angle(float& cosine, float& sine, u64 step, int position) {
   sincos_f32(float(i32(turns >> 32)) * 1.46291808e-9f, sine, cosine);  // 2π / 2^32
 }
 
-/** Those of each pair's angle, into LDS; the block must meet before they are read. */
+/** Those of each pair's angle, into LDS; a block barrier must precede that they are read. */
 DEVICE void make_angles(float* cosines, float* sines, int position, const float* factors) {
   KEEP_LOOP for (int i = thread_id(); i < PAIRS; i += BLOCK) make_angle(cosines[i], sines[i], step_of_pair(i, factors), position);
 }

@@ -60,13 +60,13 @@ template <class Y, class V> DEVICE void copy_chunk(Y* y, const V* v, int chunk) 
 }
 
 /** Caches of 8 bits are written a piece at a time: a block, or a single element. */
-constexpr bool NARROW = KEPT > 1 || sizeof(kv_t) == 1;
-constexpr int PIECE = KEPT;
+constexpr bool NARROW = CACHE_BLOCK > 1 || sizeof(kv_t) == 1;
+constexpr int PIECE = CACHE_BLOCK;
 template <class F> DEVICE void keep_pieces(kv_t* row, int chunk, F value) {
   for (int c = chunk * PIECE; c < C; c += HEAD_CHUNKS * PIECE) {
     vec<float, PIECE> v;
     for (int i = 0; i < PIECE; i++) v.set(i, value(c + i));
-    store_kept<PIECE>(row, c, v);
+    store_cached<PIECE>(row, c, v);
   }
 }
 template <class K> DEVICE void append_key(kv_t* row, const K* k, int chunk, const float* cosines, const float* sines) {
@@ -99,7 +99,7 @@ DEVICE void rope_kv_append_tile(int tile, const rope_kv_call& call) {
   make_angles(cosines, sines, position, call.factors);
   block_sync();
   const int heads = min_int(TILE_HEADS, HEADS + 2 * KV_HEADS - first);
-  for (int i = late_thread_id(); i < heads * HEAD_CHUNKS; i += BLOCK) {
+  for (int i = rematerialized_thread_id(); i < heads * HEAD_CHUNKS; i += BLOCK) {
     const int chunk = i % HEAD_CHUNKS, h = first + i / HEAD_CHUNKS, kv = h - HEADS;
     if (kv < 0) {
       rotate_chunk(call.q_out + (size_t(t) * HEADS + h) * C, call.q + Q_OFFSET + size_t(t) * Q_STRIDE + h * C, chunk,

@@ -31,7 +31,7 @@ template <class T> DEVICE chunk_t load_chunk(const T* logits, int n, int d) {
   return v;
 }
 
-/** Chunks of a thread that are on their way at once: one block must hide the memory's latency by itself. */
+/** Chunks of a thread that are in flight at once: one block must hide the memory's latency by itself. */
 constexpr int AHEAD = WAVE == 1 ? 1 : 4;
 
 /** Logits in memory: a row, or any n, a multiple of CHUNK. */

@@ -5,5 +5,5 @@
 
 /** Computes this block's share of call `stage`. */
 DEVICE void run_stage(u32, const stage_args&) {}
-/** Asks for the weights that this block's share of call `stage` reads first. */
-DEVICE void run_ahead(u32, const stage_args&) {}
+/** Prefetches the weights that this block's share of call `stage` reads first. */
+DEVICE void prefetch_stage(u32, const stage_args&) {}

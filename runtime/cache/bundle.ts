@@ -5,7 +5,7 @@
 //   8   4  version, u32 little-endian
 //   12  4  bytes of the index, u32
 //   16     index: JSON, UTF-8: [{ target, key, bytes, sha256 }], sorted
-//          entries one behind the other, in that order
+//          entries, concatenated in that order
 //          sha256 of all bytes before it
 //
 // What a self-check found on one machine stays there: the importer checks again. So equal kernels give equal bundles.

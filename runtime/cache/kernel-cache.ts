@@ -40,7 +40,7 @@ export interface KernelCacheOptions {
   /** for tests */
   readonly files?: FileLayer
   /** how long to wait for another process's compile; default 5 minutes */
-  readonly patienceMs?: number
+  readonly lockTimeoutMs?: number
 }
 
 /** A file of the cache, as `list` and `verify` see it. */
@@ -191,7 +191,7 @@ export function openKernelCache(options: KernelCacheOptions = {}): KernelCache {
     const entryPath = join(folder, key + suffix)
     const lock = await takeLock(files, join(folder, key + lockSuffix), {
       done: () => quietly(() => files.stat(entryPath)) !== undefined,
-      ...(options.patienceMs === undefined ? {} : { patienceMs: options.patienceMs }),
+      ...(options.lockTimeoutMs === undefined ? {} : { lockTimeoutMs: options.lockTimeoutMs }),
       ...(signal ? { signal } : {}),
     })
     try {

@@ -61,7 +61,7 @@ export interface LockOptions {
   /** called while waiting, now and then; a true answer ends the wait without the lock */
   readonly done?: () => boolean
   /** how long to wait before going on without the lock; default 5 minutes */
-  readonly patienceMs?: number
+  readonly lockTimeoutMs?: number
   readonly signal?: AbortSignal
 }
 
@@ -72,10 +72,10 @@ export interface LockOptions {
 export async function takeLock(
   files: FileLayer,
   path: string,
-  { done = () => false, patienceMs = 5 * 60_000, signal }: LockOptions = {},
+  { done = () => false, lockTimeoutMs = 5 * 60_000, signal }: LockOptions = {},
 ): Promise<(() => void) | 'done' | 'unlocked'> {
   const nonce = `${process.pid}-${threadId}-${sequence++}-${process.hrtime.bigint()}`
-  const patience = performance.now() + patienceMs
+  const deadline = performance.now() + lockTimeoutMs
   let pause = 5
   for (;;) {
     const taken = tryTake(files, path, nonce)
@@ -83,7 +83,7 @@ export async function takeLock(
     if (taken) return () => release(files, path, nonce)
     if (recover(files, path)) continue
     if (done()) return 'done'
-    if (performance.now() > patience) return 'unlocked'
+    if (performance.now() > deadline) return 'unlocked'
     await sleep(pause * (0.75 + Math.random() / 2), undefined, signal ? { signal } : {})
     pause = Math.min(100, pause * 1.5)
   }
@@ -133,7 +133,7 @@ function readOwner(files: FileLayer, path: string): Owner | undefined {
 }
 
 /** Whether the lock's owner is gone. Absent locks are not stale: the next try takes them. */
-function isStale(files: FileLayer, path: string, patience = abandonedMs): boolean {
+function isStale(files: FileLayer, path: string, deadline = abandonedMs): boolean {
   const stats = files.stat(path)
   if (!stats) return false
   const lock = readOwner(files, path)
@@ -142,7 +142,7 @@ function isStale(files: FileLayer, path: string, patience = abandonedMs): boolea
       return held.get(path)?.nonce !== lock.nonce && !threadMayHold(lock)
     return !isAlive(lock)
   }
-  return Math.abs(Date.now() - stats.mtimeMs) > patience // abs: the clock may have been set back since
+  return Math.abs(Date.now() - stats.mtimeMs) > deadline // abs: the clock may have been set back since
 }
 
 /** Our own process, but not this thread's registry: a worker thread may hold it. */

@@ -21,11 +21,11 @@ export interface CompilePoolOptions {
 }
 
 /** Environment variables that would change the code or where it comes from, in silence. */
-const meddling =
+const changesCompilation =
   /^(HIPRTC_|AMD_COMGR_|GPU_ENABLE_WGP_MODE$|NVRTC_|NVCC_|NODE_OPTIONS$|NODE_CHANNEL|VITEST|LLVM_|COMPILER_PATH$|CPATH$|C_INCLUDE_PATH$|CPLUS_INCLUDE_PATH$|CCC_OVERRIDE_OPTIONS$)/
 
 export function compilerEnvironment(env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
-  const kept = Object.entries(env).filter(([name]) => !meddling.test(name))
+  const kept = Object.entries(env).filter(([name]) => !changesCompilation.test(name))
   return { ...Object.fromEntries(kept), AMD_COMGR_CACHE: '0' }
 }
 
@@ -50,14 +50,14 @@ export class CompilePool {
   /** Runs a job on an idle child or a new one; how many run at once is the caller's to bound. */
   run(job: WorkerJob | DisassemblyJob, signal?: AbortSignal): Promise<PoolOutcome> {
     signal?.throwIfAborted()
-    const child = this.#take()
+    const child = this.#acquire()
     return new Promise((resolve, reject) => {
       const settle = (keep: boolean, action: () => void) => {
         clearTimeout(timer)
         signal?.removeEventListener('abort', onAbort)
         child.process.removeAllListeners('message').removeAllListeners('close').removeAllListeners('error')
         child.process.on('error', () => {}) // late news of a process we gave up
-        this.#give(child, keep)
+        this.#release(child, keep)
         action()
       }
       const timer = setTimeout(() => settle(false, () => resolve({ kind: 'timeout' })), this.#options.timeoutMs)
@@ -76,7 +76,7 @@ export class CompilePool {
     })
   }
 
-  #take(): Child {
+  #acquire(): Child {
     const child = this.#idle.pop() ?? this.#start()
     clearTimeout(child.idle)
     child.stderr = ''
@@ -86,7 +86,7 @@ export class CompilePool {
     return child
   }
 
-  #give(child: Child, keep: boolean): void {
+  #release(child: Child, keep: boolean): void {
     this.#busy.delete(child)
     if (!keep || this.#disposed || !child.process.connected) {
       child.process.kill('SIGKILL')

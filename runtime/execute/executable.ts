@@ -48,7 +48,7 @@ export class Executable implements Disposable {
   /** the launch of many stages among them */
   readonly #resident: PersistentLaunch | undefined
   readonly #varying: Varying[] = []
-  /** inputs lie one behind the other, here and on the device, so that a step sends them in one copy */
+  /** inputs are concatenated, here and on the device, so that a step sends them in one copy */
   readonly #inputs = new Map<string, { readonly type: TensorType; readonly offset: number; readonly bytes: number }>()
   readonly #device: DeviceBuffer
   readonly #staged: PinnedBuffer
@@ -172,7 +172,7 @@ export class Executable implements Disposable {
     else whole.set(values as Uint8Array, offset)
   }
 
-  /** The staging memory must not change while a copy from it is on its way. */
+  /** The staging memory must not change while a copy from it is in flight. */
   #settle(): void {
     if (!this.#sending) return
     this.#resources.stream.synchronize()
@@ -204,7 +204,7 @@ export class Executable implements Disposable {
     this.#resident?.check()
   }
 
-  /** What the blocks of a launch of many stages took down last; undefined if they take down nothing. */
+  /** What the blocks of a launch of many stages recorded last; undefined if they record nothing. */
   trace(): { readonly ticks: BigUint64Array; readonly blocks: number } | undefined {
     const ticks = this.#resident?.trace()
     return ticks && { ticks, blocks: this.#resident!.blocks }

@@ -8,10 +8,10 @@ import type { Bindings } from '../../ir/type.ts'
 import type { DeviceBuffer, Driver, Kernel, PinnedBuffer, PreparedLaunch, Stream } from '../platform/driver.ts'
 
 /**
- * Looks at a meeting before a block gives up: seconds on a GPU, where a look takes about a microsecond, and no less on a
+ * Polls of a barrier before a block gives up: seconds on a GPU, where a poll takes about a microsecond, and no less on a
  * host whose cores are busy otherwise.
  */
-const defaultPatience = { gpu: 2 ** 24, host: 2 ** 30 }
+const defaultMaxSpins = { gpu: 2 ** 24, host: 2 ** 30 }
 
 export interface PersistentLaunchOptions {
   readonly driver: Driver
@@ -21,8 +21,8 @@ export interface PersistentLaunchOptions {
   readonly bindings: Bindings
   /** default: as many as the device keeps resident at once */
   readonly blocks?: number
-  /** looks at a meeting before a block gives up */
-  readonly patience?: number
+  /** polls of a barrier before a block gives up */
+  readonly maxSpins?: number
 }
 
 export class PersistentLaunch implements Disposable {
@@ -36,7 +36,7 @@ export class PersistentLaunch implements Disposable {
   readonly #driver: Driver
 
   constructor(program: Program, step: PersistentStep, options: PersistentLaunchOptions) {
-    const { driver, kernel, patience = defaultPatience[driver.platform === 'host' ? 'host' : 'gpu'] } = options
+    const { driver, kernel, maxSpins = defaultMaxSpins[driver.platform === 'host' ? 'host' : 'gpu'] } = options
     this.#program = program
     this.#driver = driver
     this.blocks = options.blocks ?? residentBlocks(step, options)
@@ -46,10 +46,10 @@ export class PersistentLaunch implements Disposable {
       const memory = (bytes: number): DeviceBuffer => this.#own(driver.during(label, () => driver.alloc(bytes)))
       const rows = memory(table.byteLength)
       this.#trace = step.trace ? memory(step.stages.length * this.blocks * 3 * 8) : undefined
-      const meeting = memory(256)
+      const barrier = memory(256)
       const stuck: PinnedBuffer = this.#own(driver.during(label, () => driver.allocPinned(64)))
       driver.copyToDevice(rows.address, table)
-      driver.fill(meeting.address, 0, 256)
+      driver.fill(barrier.address, 0, 256)
       driver.synchronize()
       stuck.view.fill(0)
       this.#stuck = new Uint32Array(stuck.view.buffer, stuck.view.byteOffset, 1)
@@ -62,9 +62,9 @@ export class PersistentLaunch implements Disposable {
         args: [
           { kind: 'pointer', address: rows.address },
           { kind: 'i32', value: step.stages.length },
-          { kind: 'pointer', address: meeting.address },
+          { kind: 'pointer', address: barrier.address },
           { kind: 'pointer', address: stuck.address },
-          { kind: 'i32', value: patience },
+          { kind: 'i32', value: maxSpins },
           { kind: 'pointer', address: this.#trace?.address ?? 0n },
         ],
         label,
@@ -103,7 +103,7 @@ export class PersistentLaunch implements Disposable {
 
   /**
    * When each block began each call of the launch that ran last, was done with it and had met the others: ticks of the
-   * device's clock, [call][block][3]. Undefined if the step takes down no times. Waits for the device.
+   * device's clock, [call][block][3]. Undefined if the step records no times. Waits for the device.
    */
   trace(): BigUint64Array | undefined {
     if (!this.#trace) return undefined
@@ -146,12 +146,12 @@ function tableOf(program: Program, step: PersistentStep, { address, bindings }: 
   for (const [i, stage] of step.stages.entries()) {
     const at = i * rowBytes
     view.setUint32(at, stage.stage, true)
-    view.setUint32(at + 4, stage.meets ? 1 : 0, true)
-    if (stage.ahead !== undefined) {
-      const ahead = step.stages[stage.ahead]
-      invariant(ahead, `call ${i} asks ahead for call ${stage.ahead}`)
+    view.setUint32(at + 4, stage.barrierAfter ? 1 : 0, true)
+    if (stage.prefetches !== undefined) {
+      const ahead = step.stages[stage.prefetches]
+      invariant(ahead, `call ${i} asks ahead for call ${stage.prefetches}`)
       view.setUint32(at + 8, ahead.stage + 1, true)
-      for (const [n, value] of values[stage.ahead]!.entries())
+      for (const [n, value] of values[stage.prefetches]!.entries())
         view.setBigUint64(at + 16 + 8 * (step.args + n), value, true)
     }
     for (const [n, value] of values[i]!.entries()) view.setBigUint64(at + 16 + 8 * n, value, true)

@@ -63,8 +63,8 @@ export async function kernelResources(
 /** A program that is one launch, compiled for a target without its GPU. */
 export interface StepRow extends ResourceRow {
   readonly stages: number
-  /** times all blocks meet */
-  readonly meetings: number
+  /** barriers of all blocks */
+  readonly barriers: number
   /** blocks that a compute unit holds at once */
   readonly blocksPerUnit?: number
 }
@@ -81,7 +81,7 @@ export async function stepResources(
     invariant(persistent, `@${name} is not one launch`)
     const { entry, block, ldsBytes, stages } = persistent
     const row = { target, name, entry, block, dynamicLdsBytes: ldsBytes }
-    const counts = { stages: stages.length, meetings: stages.filter(({ meets }) => meets).length }
+    const counts = { stages: stages.length, barriers: stages.filter((stage) => stage.barrierAfter).length }
     const kernel = compiled[i]!
     if (kernel instanceof Diagnostic) return { ...row, ...counts, faults: [`does not compile: ${kernel.message}`] }
     const resources = kernel.resources.find((one) => one.name === entry)

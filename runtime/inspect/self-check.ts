@@ -31,7 +31,7 @@ export interface CheckedKernel {
 }
 
 /** Elements of the largest weight that the reference executor is asked to decode. */
-const mostElements = 2 ** 27
+const maxElements = 2 ** 27
 
 /** Runs one kernel on the device and on the reference. `image` is what its source compiled to. */
 export function checkKernel(
@@ -46,7 +46,7 @@ export function checkKernel(
   const bindings = checkBindings(site)
   const names = Object.keys(site.types).filter((name) => name in op.operands || name in op.optional)
   const largest = Math.max(...names.map((name) => elementCount(site.types[name]!, bindings)))
-  if (largest > mostElements) return { outcome: 'skipped', detail: `${largest} weights are too many for the reference` }
+  if (largest > maxElements) return { outcome: 'skipped', detail: `${largest} weights are too many for the reference` }
 
   const operands = new Map(names.map((name, i) => [name, checkOperand(site, name, bindings, i + 1)]))
   const results = op.results.map((name) => ({

@@ -3,7 +3,7 @@
 import { accessSync, constants, existsSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { compileProgram } from '../../codegen/compile.ts'
-import { catalogLimits, kernelCatalog, miniature } from '../../codegen/kernels/catalog.ts'
+import { catalogLimits, kernelCatalog, smallShape } from '../../codegen/kernels/catalog.ts'
 import { findTarget } from '../../codegen/targets.ts'
 import { Diagnostic } from '../../ir/diagnostic.ts'
 import { type Target, targetId } from '../../ir/target.ts'
@@ -179,7 +179,7 @@ async function compileProbe(service: CompileService, platform: 'amd' | 'nvidia')
 }
 
 const jobsFor = (target: Target, names: readonly string[]) =>
-  kernelCatalog(miniature)
+  kernelCatalog(smallShape)
     .filter(({ name }) => names.includes(name))
     .flatMap(({ graph }) => compileProgram(graph, { target, limits: catalogLimits }).kernels)
     .map((source) => compileJob(source, target))

@@ -13,7 +13,7 @@ import type { ModelSource } from '../loader/checkpoint.ts'
 import type { CompileSettings } from '../options.ts'
 import { StepGraphs } from './step-graphs.ts'
 
-/** `stepTrace`: blocks of a persistent step take down when they begin and end each call, for benchmarks. */
+/** `stepTrace`: blocks of a persistent step record when they begin and end each call, for benchmarks. */
 export interface PlanSettings extends CompileSettings {
   readonly stepTrace?: boolean
 }

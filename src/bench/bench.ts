@@ -41,7 +41,7 @@ const gib = 2 ** 30
  * Memory read for the yardstick: as much as the model has, but on a GPU so much that no cache holds it, on the host no more
  * than takes a moment, and not more than is free.
  */
-function yardstickBytes(modelBytes: number, freeBytes: number, onHost: boolean): number {
+function readBytes(modelBytes: number, freeBytes: number, onHost: boolean): number {
   const wanted = onHost ? Math.min(gib, modelBytes) : Math.max(gib, modelBytes)
   return Math.max(2 ** 16, Math.min(wanted, Math.floor(freeBytes * (onHost ? 0.25 : 0.6))))
 }
@@ -140,7 +140,7 @@ async function measureAll(
   onStatus?.('reading memory')
   const yardstick = await measureReadBandwidth(
     device,
-    yardstickBytes(modelBytes, driver.memoryInfo().freeBytes, driver.sharesHostMemory),
+    readBytes(modelBytes, driver.memoryInfo().freeBytes, driver.sharesHostMemory),
     signal,
   )
   result.read_bandwidth = { gb_per_s: yardstick.bytesPerSecond / 1e9, bytes: yardstick.bytes }

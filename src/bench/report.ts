@@ -135,7 +135,7 @@ function profileText(title: string, profile: StepProfile, readGBs: number | unde
 function stagesText(title: string, stages: readonly StageTime[], table: TableOf): string {
   const total = (value: (one: StageTime) => number) => stages.reduce((sum, one) => sum + value(one), 0)
   const work = total((one) => one.stages * one.slowest_us)
-  const meetings = total((one) => one.meetings * (one.meeting_us ?? 0))
+  const barriers = total((one) => one.barriers * (one.barrier_us ?? 0))
   const rows = stages.map((one) => [
     one.kernel,
     one.part,
@@ -143,9 +143,9 @@ function stagesText(title: string, stages: readonly StageTime[], table: TableOf)
     digits(one.slowest_us),
     digits(one.mean_us),
     digits(one.waiting_us),
-    one.meeting_us === null ? '–' : digits(one.meeting_us),
-    barOf((one.stages * one.slowest_us + one.meetings * (one.meeting_us ?? 0)) / (work + meetings)),
+    one.barrier_us === null ? '–' : digits(one.barrier_us),
+    barOf((one.stages * one.slowest_us + one.barriers * (one.barrier_us ?? 0)) / (work + barriers)),
   ])
-  const head = ['stage', 'part', 'stages', 'µs, slowest block', 'a block', 'its wait', 'meeting', 'time']
-  return `${title}, stages: ${digits(work / 1e3)} ms of work, ${digits(meetings / 1e3)} ms in meetings\n${table(head, rows)}`
+  const head = ['stage', 'part', 'stages', 'µs, slowest block', 'a block', 'its wait', 'barrier', 'time']
+  return `${title}, stages: ${digits(work / 1e3)} ms of work, ${digits(barriers / 1e3)} ms in barriers\n${table(head, rows)}`
 }

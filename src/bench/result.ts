@@ -31,9 +31,9 @@ export interface StageTime {
   readonly mean_us: number
   /** of one block, from its own work's end until it goes on */
   readonly waiting_us: number
-  /** times that all blocks meet behind such a call, and from the last that is done to the last that goes on */
-  readonly meetings: number
-  readonly meeting_us: number | null
+  /** barriers of all blocks behind such a call, and from the last that is done to the last that goes on */
+  readonly barriers: number
+  readonly barrier_us: number | null
 }
 
 export interface StepProfile {

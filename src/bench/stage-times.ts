@@ -17,8 +17,8 @@ interface Sums {
   slowest: number
   mean: number
   waiting: number
-  meetings: number
-  meeting: number
+  barriers: number
+  barrier: number
 }
 
 /** One row for each kind of call, the one that takes most first. */
@@ -27,12 +27,12 @@ export function stageTimes({ ticks, blocks, ticksPerUs }: StepTrace, program: Pr
   const origin = ticks[0]! // as numbers, ticks since then are exact
   const at = (call: number, block: number, event: number): number =>
     Number(ticks[(call * blocks + block) * 3 + event]! - origin) / ticksPerUs
-  for (const [i, { meets }] of program.persistent!.stages.entries()) {
+  for (const [i, { barrierAfter }] of program.persistent!.stages.entries()) {
     const { entry, label, op } = program.calls[i]!
     const part = (label ?? '').replace(/^blk\.\d+\.?/, '') || op
     const key = `${entry} ${part}`
     const sums: Sums = groups.get(key) ?? {
-      ...{ kernel: entry, part, stages: 0, slowest: 0, mean: 0, waiting: 0, meetings: 0, meeting: 0 },
+      ...{ kernel: entry, part, stages: 0, slowest: 0, mean: 0, waiting: 0, barriers: 0, barrier: 0 },
     }
     groups.set(key, sums)
     let [begun, done, met] = [Number.POSITIVE_INFINITY, 0, 0]
@@ -46,19 +46,19 @@ export function stageTimes({ ticks, blocks, ticksPerUs }: StepTrace, program: Pr
     }
     sums.stages++
     sums.slowest += done - begun
-    sums.meetings += meets ? 1 : 0
-    sums.meeting += meets ? met - done : 0
+    sums.barriers += barrierAfter ? 1 : 0
+    sums.barrier += barrierAfter ? met - done : 0
   }
   return [...groups.values()]
-    .map(({ kernel, part, stages, slowest, mean, waiting, meetings, meeting }) => ({
+    .map(({ kernel, part, stages, slowest, mean, waiting, barriers, barrier }) => ({
       kernel,
       part,
       stages,
       slowest_us: slowest / stages,
       mean_us: mean / stages,
       waiting_us: waiting / stages,
-      meetings,
-      meeting_us: meetings ? meeting / meetings : null,
+      barriers,
+      barrier_us: barriers ? barrier / barriers : null,
     }))
-    .sort((a, b) => b.stages * (b.slowest_us + (b.meeting_us ?? 0)) - a.stages * (a.slowest_us + (a.meeting_us ?? 0)))
+    .sort((a, b) => b.stages * (b.slowest_us + (b.barrier_us ?? 0)) - a.stages * (a.slowest_us + (a.barrier_us ?? 0)))
 }

@@ -31,10 +31,10 @@ afterAll(() => {
   service[Symbol.dispose]()
   console.log(
     rows
-      .map(({ target, name, block, resources, dynamicLdsBytes, blocksPerUnit, stages, meetings }) => {
+      .map(({ target, name, block, resources, dynamicLdsBytes, blocksPerUnit, stages, barriers }) => {
         const { vgprs, sgprs, ldsBytes = 0 } = resources!
         const held = `${blocksPerUnit} × ${target.cus} blocks of ${block}`
-        return `${targetId(target).padEnd(8)} ${name.padEnd(24)} ${stages} stages, ${meetings} meetings, ${vgprs}/${sgprs ?? '–'} registers, ${ldsBytes + dynamicLdsBytes} bytes of LDS, resident ${held}`
+        return `${targetId(target).padEnd(8)} ${name.padEnd(24)} ${stages} stages, ${barriers} barriers, ${vgprs}/${sgprs ?? '–'} registers, ${ldsBytes + dynamicLdsBytes} bytes of LDS, resident ${held}`
       })
       .join('\n'),
   )

@@ -1,4 +1,4 @@
-// Programs as one launch: what becomes a stage, where blocks meet, whose weights are asked for meanwhile.
+// Programs as one launch: what becomes a stage, where barriers stand, whose weights are prefetched meanwhile.
 import { describe, expect, test } from 'vitest'
 import { absent, compileProgram } from '../../codegen/compile.ts'
 import { persistentProgram, stepBlock } from '../../codegen/persistent.ts'
@@ -39,19 +39,19 @@ test('the printed program', () => {
     return y = %3 }`)
   const text = printProgram(persistent(graph))
   expect(text.replace(/gemv\w*/g, 'gemv')).toMatchInlineSnapshot(`
-    "program @two for gfx942: 4 stages, 2 meetings in one launch of blocks of 256, 0 launches behind it, arena 768 bytes, T ≤ 2, R ≤ 2, L ≤ 16, P ≤ 16, M ≤ 8 {
+    "program @two for gfx942: 4 stages, 2 barriers in one launch of blocks of 256, 0 launches behind it, arena 768 bytes, T ≤ 2, R ≤ 2, L ≤ 16, P ≤ 16, M ≤ 8 {
       0: gemv(%0, %x, , @a, , , T=1)
       1: gemv(%1, %x, , @b, , , T=1)
-      meet, meanwhile fetch weights of call 3
+      barrier, meanwhile prefetch weights of call 3
       2: binary(%2, %0, %1, rows=1, cols=64)
-      meet
+      barrier
       3: gemv(%3, %2, , @c, , , T=1)
     }"
   `)
 })
 
-describe('meetings', () => {
-  /** Straight from the definition: no call may touch memory that another wrote, or write what another reads, without a meeting between. */
+describe('barriers', () => {
+  /** Straight from the definition: no call may touch memory that another wrote, or write what another reads, without a barrier between. */
   function hazards(program: Program): string[] {
     const found: string[] = []
     const touches = program.calls.map((call) => {
@@ -71,7 +71,7 @@ describe('meetings', () => {
     const count = program.persistent!.stages.length
     for (let a = 0; a < count; a++) {
       for (let b = a + 1; b < count; b++) {
-        if (program.persistent!.stages.slice(a, b).some(({ meets }) => meets)) break
+        if (program.persistent!.stages.slice(a, b).some((stage) => stage.barrierAfter)) break
         for (const x of touches[a]!)
           for (const y of touches[b]!)
             if (x.memory === y.memory && x.from < y.to && y.from < x.to && (x.writes || y.writes))
@@ -107,17 +107,17 @@ describe('meetings', () => {
       %2: f32[1, 64] = add(%0, %1)
       %3: f32[1, 64] = tanh(%2)
       return y = %3 }`)
-    expect(persistent(graph).persistent!.stages.map(({ meets }) => meets)).toEqual([false, true, true, false])
+    expect(persistent(graph).persistent!.stages.map((stage) => stage.barrierAfter)).toEqual([false, true, true, false])
   })
 })
 
-test('weights of the next matmul are asked for once, at the first meeting behind the one before', () => {
+test('weights of the next matmul are prefetched once, at the first barrier behind the one before', () => {
   const program = persistent(decode())
-  const asked = program.persistent!.stages.flatMap(({ ahead }) => (ahead === undefined ? [] : [ahead]))
+  const asked = program.persistent!.stages.flatMap(({ prefetches }) => prefetches ?? [])
   expect(new Set(asked).size).toBe(asked.length)
   expect(asked.every((at) => program.calls[at]!.entry.startsWith('gemv'))).toBe(true)
-  for (const [i, { ahead }] of program.persistent!.stages.entries())
-    if (ahead !== undefined) expect(ahead).toBeGreaterThan(i)
+  for (const [i, { prefetches }] of program.persistent!.stages.entries())
+    if (prefetches !== undefined) expect(prefetches).toBeGreaterThan(i)
 })
 
 test('on NVIDIA blocks are so small that attention has its kernel for few queries', () => {
@@ -126,7 +126,7 @@ test('on NVIDIA blocks are so small that attention has its kernel for few querie
   expect(program.calls.map(({ entry }) => entry)).not.toContain('attention_prefill')
 })
 
-test('times are taken down only where they are asked for', () => {
+test('times are taken down only where they are prefetched', () => {
   const program = compileProgram(decode(), { target: findTarget('gfx942'), limits: all, block: 256 })
   const [plain, traced] = [
     persistentProgram(program, all),

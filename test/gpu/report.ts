@@ -3,7 +3,7 @@ import { availableParallelism, cpus, totalmem } from 'node:os'
 import { basename } from 'node:path'
 import { targetId } from '../../ir/target.ts'
 import { peerTable } from './peers.ts'
-import { type Figure, meets, type Part, type Suite, shortNumber } from './suite.ts'
+import { type Figure, meetsTarget, type Part, type Suite, shortNumber } from './suite.ts'
 import type { SuiteDevice } from './suite-device.ts'
 
 export interface RunFacts {
@@ -86,7 +86,7 @@ function renderPart({ title, checks, figures, notes, seconds }: Part): string[] 
 
 function renderFigure(figure: Figure): string {
   const { name, value, unit, target, note = '' } = figure
-  const met = meets(figure)
+  const met = meetsTarget(figure)
   const wanted = target
     ? `${'most' in target ? `≤ ${target.most}` : `≥ ${target.least}`}${met ? ' ✓' : ' ✗ missed'}`
     : ''

@@ -27,7 +27,7 @@ export interface Part {
   seconds: number
 }
 
-export const meets = ({ value, target }: Figure): boolean | undefined =>
+export const meetsTarget = ({ value, target }: Figure): boolean | undefined =>
   target && ('most' in target ? value <= target.most : value >= target.least)
 
 /** Three significant digits; whole numbers from 1000 on. */

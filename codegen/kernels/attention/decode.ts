@@ -21,15 +21,15 @@ import {
 import { cacheArgs, cost, firstReason, fixed, scalars, servesCache, shapeOf, tolerance } from './operands.ts'
 
 /** Above this many tokens of a request keys and values are worth holding in LDS for several of them. */
-const fewTokens = 8
+const maxFewTokens = 8
 /** Tokens of as many requests share no keys. */
-const mostRequests = 32
+const maxRequests = 32
 function isDecode(site: Site): true | string {
   const { T } = shapeOf(site)
   if (typeof T !== 'number') return 'T is not known'
   const alone = typeAt(site, 'page_table').shape[0] === T
-  if (T <= (alone ? mostRequests : fewTokens)) return true
-  return `needs T ≤ ${fewTokens}, or ${mostRequests} of as many requests; T is ${T}`
+  if (T <= (alone ? maxRequests : maxFewTokens)) return true
+  return `needs T ≤ ${maxFewTokens}, or ${maxRequests} of as many requests; T is ${T}`
 }
 
 export const attentionDecodeKernel = defineKernel({

@@ -112,7 +112,7 @@ export function fewFits(params: Params, target: Target, site: Site, ldsBytes: nu
   } else {
     if (P_HEADS! > heads) return `a wave has registers for ${heads} heads`
     if (P_HEADS! > 2 && registers <= 128) return `${P_HEADS} heads do not fit into ${registers} registers`
-    if (P_AHEAD === 0 || P_BLOCKS_PER_CU > 1) return 'keys and values are asked for ahead, in one block'
+    if (P_AHEAD === 0 || P_BLOCKS_PER_CU > 1) return 'keys and values are prefetched, in one block'
   }
   return isFastHost(target) || ldsBytes <= target.ldsBytes || ldsReason(ldsBytes, target)
 }

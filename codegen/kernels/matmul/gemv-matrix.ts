@@ -7,9 +7,9 @@ import { preferring, quickest } from './choices.ts'
 import { gridOf, normDefines, persistent, readTime, registersFor, tokensOf } from './gemv.ts'
 import { common, type Family, served, shapeOf } from './operands.ts'
 
-const mostTokens = 32
+const maxTokens = 32
 /** of the columns, where slices of K are added up; the same in gemv_matrix.hip */
-const mostShares = 1024
+const maxShares = 1024
 
 /** An x of 16 bits is one number of the weights' type; one of f32 takes three to keep its 24 bits, two where y has 16 itself. */
 function splitsOf({ types }: Site): number {
@@ -24,7 +24,7 @@ function serves(site: Site, target: Target): true | string {
   if (w!.dtype !== 'f16' && w!.dtype !== 'bf16') return `w must be f16 or bf16, is ${w!.dtype}`
   if (w!.dtype === 'f16' && (norm || x!.dtype !== 'f16')) return 'f16 has not the range for every x'
   if (K % 32 !== 0) return `K must be a multiple of 32, is ${K}`
-  if (typeof T !== 'number' || T < 2 || T > mostTokens) return `T must be a number from 2 to ${mostTokens}, is ${T}`
+  if (typeof T !== 'number' || T < 2 || T > maxTokens) return `T must be a number from 2 to ${maxTokens}, is ${T}`
   return served(site)
 }
 
@@ -71,7 +71,7 @@ function valid(params: Params, target: Target, site: Site): true | string {
   if (P_BLOCK! < 4 * 2 ** Math.ceil(Math.log2(tokens)))
     return `a block of ${P_BLOCK} cannot bring ${tokens} tokens to LDS`
   if (teams < 1) return 'a row has more segments than a block has waves'
-  if (P_PASSES! > 1 && P_TILE! > 1) return 'with several passes waves meet in every turn'
+  if (P_PASSES! > 1 && P_TILE! > 1) return 'with several passes waves pass a barrier in every turn'
   const most = Math.min(target.ldsMaxBytes, Math.floor(target.ldsPerCuBytes / P_BLOCKS_PER_CU!) - 1024) - 4096
   if (bytes > most) return `x and the sums take ${bytes} bytes of LDS, there are ${most}`
   if (steps > (2 * shapeOf(site).K) / 32) return 'more steps than a row has'
@@ -92,17 +92,17 @@ const choices = {
 const searched = ['P_BLOCK', 'P_BLOCKS_PER_CU', 'P_SEGMENTS', 'P_PASSES', 'P_SLICES', 'P_DEPTH', 'P_TILE']
 
 /**
- * Bytes of loads on their way that a CU has room for. NVIDIA's wait for them in L1, which has what LDS leaves of their common
+ * Bytes of loads in flight that a CU has room for. NVIDIA's wait for them in L1, which has what LDS leaves of their common
  * memory, in a few sizes.
  */
 function inFlightBeside(ldsBytes: number, { platform, ldsPerCuBytes }: Target): number {
   if (platform !== 'nvidia') return Number.POSITIVE_INFINITY
-  const carved = [8, 16, 32, 64, 100, 132, 164, 196].find((size) => size * 1024 >= ldsBytes)
-  return 0.8 * (ldsPerCuBytes + 28 * 1024 - (carved ? carved * 1024 : ldsPerCuBytes))
+  const ldsCarveout = [8, 16, 32, 64, 100, 132, 164, 196].find((size) => size * 1024 >= ldsBytes)
+  return 0.8 * (ldsPerCuBytes + 28 * 1024 - (ldsCarveout ? ldsCarveout * 1024 : ldsPerCuBytes))
 }
 
 /**
- * As modelledTime of gemv.ts, and besides: x comes from L2 to each block, in several passes once a turn; waves meet once a
+ * As modelledTime of gemv.ts, and besides: x comes from L2 to each block, in several passes once a turn; waves pass a barrier once a
  * tile, and in several passes twice a pass.
  */
 function modelledTime(params: Params, target: Target, site: Site): number {
@@ -113,14 +113,14 @@ function modelledTime(params: Params, target: Target, site: Site): number {
   const waves = P_BLOCKS_PER_CU! * Math.min(teams, batches) * P_SEGMENTS!
   const even = (N * parts) / 16 / target.cus
   const share = (P_BLOCKS_PER_CU! * batches) / P_SLICES! / Math.max(even, 1)
-  // of the lines that are asked for by halves, L2 fetches the whole
+  // of the lines that are loaded by halves, L2 fetches the whole
   const flying = Math.min(1536 * waves * P_DEPTH!, inFlightBeside(P_BLOCKS_PER_CU! * (bytes + 2048), target))
   const weights = 2 * parts * N * K
   const idle = (turns === 1 ? 0.1 : 0.25) * ((turns * teams) / batches - 1) // teams without work in the last turn
   const x = shares * byteSize(site.types.x!) * (P_PASSES! > 1 ? turns : 1)
   const combined = (4 * P_SLICES! * tokensOf(site) * parts * N) / shares // bytes that the last block of a share reads
   // in units of the time in which a CU reads 32 KiB, about a microsecond
-  const meetings =
+  const barriers =
     0.1 * Math.ceil(turns / P_TILE!) +
     (P_PASSES! > 1 ? 0.3 * turns * P_PASSES! : 0) +
     (P_SLICES! > 1 ? 3 + combined / 20000 : 0)
@@ -129,7 +129,7 @@ function modelledTime(params: Params, target: Target, site: Site): number {
     readTime(Math.sqrt(share) * covered, flying, Math.ceil(waves / target.simds)) *
     Math.max(1, 0.85 * (1 + x / weights)) *
     (1 + idle) *
-    (1 + (0.5 * meetings) / own)
+    (1 + (0.5 * barriers) / own)
   )
 }
 
@@ -149,7 +149,7 @@ function tolerance(family: Family, site: Site): number {
 }
 
 /** Beyond as many tokens each block would take longer to norm all of them than a kernel of its own takes. */
-const mostNormed = 16
+const maxNormedTokens = 16
 
 const matrix = (family: Family) => ({
   ...persistent(family, 'gemv_matrix'),
@@ -162,7 +162,7 @@ const matrix = (family: Family) => ({
     const { T, N, parts } = shapeOf(site)
     return P_SLICES === 1 ? {} : { partial: times(T, 4 * P_SLICES! * N * parts) }
   },
-  counters: ({ P_SLICES }: Params) => (P_SLICES === 1 ? {} : { arrivals: 4 * mostShares }),
+  counters: ({ P_SLICES }: Params) => (P_SLICES === 1 ? {} : { arrivals: 4 * maxShares }),
   launch: (params: Params, site: Site, target: Target) => ({
     grid: gridOf(params, site, target),
     block: params.P_BLOCK!,
@@ -179,7 +179,7 @@ export const normedGemvMatrix = (family: Family): KernelSpec => {
     ...shared,
     serves(site, target) {
       const { T } = shapeOf(site)
-      if (typeof T === 'number' && T > mostNormed) return `norms ${mostNormed} tokens at most, T is ${T}`
+      if (typeof T === 'number' && T > maxNormedTokens) return `norms ${maxNormedTokens} tokens at most, T is ${T}`
       return serves(site, target)
     },
     name: `rms_norm_gemv_matrix${family.suffix}`,

@@ -6,11 +6,11 @@ import { ceilDiv, times } from '../../extent.ts'
 import { type Defines, defineKernel, type KernelSpec, type Params, type Site } from '../../kernel.ts'
 import { isFastHost } from '../block-space.ts'
 import { preferring, quickest } from './choices.ts'
-import { common, type Family, fewTokens, servesFewTokens, shapeOf } from './operands.ts'
+import { common, type Family, maxFewTokens, servesFewTokens, shapeOf } from './operands.ts'
 
 export const tokensOf = (site: Site): number => {
   const { T } = shapeOf(site)
-  return typeof T === 'number' ? Math.max(T, 1) : fewTokens
+  return typeof T === 'number' ? Math.max(T, 1) : maxFewTokens
 }
 
 // ---- on the host ---------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ export function registersFor({ P_BLOCK, P_BLOCKS_PER_CU }: Params, { registers, 
 }
 
 /**
- * Bytes that should be on their way to a CU. Measured on an H200 with chains of decode matmuls: 32, 64, 96 and 128 KB bring
+ * Bytes that should be in flight to a CU. Measured on an H200 with chains of decode matmuls: 32, 64, 96 and 128 KB bring
  * 0.57, 0.76, 0.78 and 0.84 of the bandwidth of a plain read.
  */
 const wantedInFlight = 96 * 1024
@@ -183,8 +183,8 @@ function modelledTime(params: Params, target: Target, site: Site): number {
 }
 
 /**
- * Do instructions, more than bytes on their way, bound the reading of these weights? Measured on an H200 over settings of an
- * 8B model's matmuls (`npm run test:gpu -- --only sweep --sweep llama-8b:q4_k`): 32 KB on their way to a multiprocessor are
+ * Do instructions, more than bytes in flight, bound the reading of these weights? Measured on an H200 over settings of an
+ * 8B model's matmuls (`npm run test:gpu -- --only sweep --sweep llama-8b:q4_k`): 32 KB in flight to a multiprocessor are
  * almost as good as 64; what costs is code that each launch fetches anew. Not measured on AMD, nor for several tokens.
  */
 const decodesCodes = (target: Target, site: Site): boolean =>
@@ -193,9 +193,9 @@ const decodesCodes = (target: Target, site: Site): boolean =>
 /**
  * Time of a read relative to the best.
  * @param share what the busiest CU reads, relative to an even share
- * @param flying bytes on their way to a CU
+ * @param flying bytes in flight to a CU
  * @param waves of a SIMD
- * @param weight of too few bytes on their way
+ * @param weight of too few bytes in flight
  */
 export const readTime = (share: number, flying: number, waves: number, weight = 0.4): number =>
   Math.max(1, share) * Math.max(1, wantedInFlight / flying) ** weight * (1 + 0.2 * Math.max(0, wantedWaves - waves))

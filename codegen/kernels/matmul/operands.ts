@@ -29,7 +29,7 @@ export const normedFamilies: readonly Family[] = [
 ]
 
 /** Above this many tokens a weight is worth decoding once for all of them. */
-export const fewTokens = 8
+export const maxFewTokens = 8
 
 export interface Shape {
   readonly T: Dim
@@ -56,7 +56,7 @@ export function served({ types }: Site): true | string {
 
 export function servesFewTokens(site: Site): true | string {
   const { T } = shapeOf(site)
-  if (typeof T !== 'number' || T > fewTokens) return `T must be a number up to ${fewTokens}, is ${T}`
+  if (typeof T !== 'number' || T > maxFewTokens) return `T must be a number up to ${maxFewTokens}, is ${T}`
   return served(site)
 }
 

@@ -2,7 +2,7 @@ import { storage } from '../../host-tensor.ts'
 import { defineOp, dimAt, expect, expectRank, staticDim } from '../../op.ts'
 import { printType, tensor } from '../../type.ts'
 
-/** Evaluated when weights are loaded: the parts are placed one behind the other, no byte is moved afterwards. */
+/** Evaluated when weights are loaded: the parts are concatenated, no byte is moved afterwards. */
 export const concatRows = defineOp('concat_rows', {
   doc: 'the rows of a, then of b, then of c, as one weight',
   operands: { a: 'any[N, …] weight', b: 'any[N2, …] weight of the same dtype' },

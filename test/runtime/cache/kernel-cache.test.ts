@@ -391,7 +391,7 @@ describe('processes', () => {
   test('an unreadable fresh lock is waited for, but not for ever', async () => {
     open().put(parts('other'), built())
     writeFileSync(join(root, 'gfx1100', `${keyOf(parts())}.lock`), '')
-    const { entry: made } = await open({ patienceMs: 50 }).getOrBuild(parts(), async () => built())
+    const { entry: made } = await open({ lockTimeoutMs: 50 }).getOrBuild(parts(), async () => built())
     expect(text(made)).toBe('code object')
   })
 

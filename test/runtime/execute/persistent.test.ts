@@ -120,7 +120,7 @@ test('blocks that wait in vain give up, and say where', async () => {
     address: () => memory.address, // zeros everywhere: token 0, position 0, page 0
     bindings: limits,
     blocks: 2 * device.driver.properties.multiprocessors, // half of them wait for those that have no thread
-    patience: 1000,
+    maxSpins: 1000,
   })
   launch.enqueue(stream)
   stream.synchronize()

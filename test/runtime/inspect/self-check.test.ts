@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { compileProgram } from '../../../codegen/compile.ts'
-import { catalogLimits, kernelCatalog, miniature } from '../../../codegen/kernels/catalog.ts'
+import { catalogLimits, kernelCatalog, smallShape } from '../../../codegen/kernels/catalog.ts'
 import { findTarget } from '../../../codegen/targets.ts'
 import type { Diagnostic } from '../../../ir/diagnostic.ts'
 import { packageRoot } from '../../../ir/package-root.ts'
@@ -70,7 +70,7 @@ const testCache = () =>
   openKernelCache({ root: join(packageRoot(), 'node_modules/.cache/rocmforge-test'), readOnly: [] })
 
 async function compiled(target: Target, wanted: readonly string[], cache: KernelCache = testCache()) {
-  const entries = kernelCatalog(miniature).filter(({ name }) => wanted.includes(name))
+  const entries = kernelCatalog(smallShape).filter(({ name }) => wanted.includes(name))
   expect(entries).toHaveLength(wanted.length)
   const service = createCompileService({ cache })
   try {

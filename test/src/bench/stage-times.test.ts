@@ -3,14 +3,14 @@ import { expect, test } from 'vitest'
 import type { Program } from '../../../codegen/program.ts'
 import { stageTimes } from '../../../src/bench/stage-times.ts'
 
-test('work until the slowest block, waits and meetings, by kernel and part', () => {
+test('work until the slowest block, waits and barriers, by kernel and part', () => {
   const program = {
     calls: [
       { entry: 'gemv', label: 'blk.0.qkv', op: 'matmul' },
       { entry: 'rope', label: 'blk.0', op: 'rope' },
       { entry: 'gemv', label: 'blk.1.qkv', op: 'matmul' },
     ],
-    persistent: { stages: [{ meets: true }, { meets: false }, { meets: true }] },
+    persistent: { stages: [{ barrierAfter: true }, { barrierAfter: false }, { barrierAfter: true }] },
   } as unknown as Program
   // two blocks; ticks of 10 ns, from a clock that started long ago
   const start = 2n ** 60n
@@ -32,7 +32,7 @@ test('work until the slowest block, waits and meetings, by kernel and part', () 
   expect(gemv!.slowest_us).toBeCloseTo((10 + 2.6) / 2)
   expect(gemv!.mean_us).toBeCloseTo((10 + 6.5 + 2 + 2.6) / 4)
   expect(gemv!.waiting_us).toBeCloseTo((2 + 5.5 + 1 + 0.6) / 4)
-  expect(gemv!.meetings).toBe(2)
-  expect(gemv!.meeting_us).toBeCloseTo((2.5 + 0.6) / 2)
-  expect(rope).toMatchObject({ meetings: 0, meeting_us: null })
+  expect(gemv!.barriers).toBe(2)
+  expect(gemv!.barrier_us).toBeCloseTo((2.5 + 0.6) / 2)
+  expect(rope).toMatchObject({ barriers: 0, barrier_us: null })
 })
