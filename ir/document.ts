@@ -93,7 +93,7 @@ function documentAttrs(op: OpDefinition): string[] {
 
 function kindOf(schema: Schema): string {
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(', ')
-  if (schema.anyOf) return schema.anyOf.map(kindOf).join(', or ')
+  if (schema.anyOf) return schema.anyOf.map((one) => one.description ?? kindOf(one)).join(', or ')
   if (schema.type === 'array') return `list of ${kindOf(schema.items ?? {})}`
   const { minimum, exclusiveMinimum, maximum, multipleOf } = schema
   const bounds = [

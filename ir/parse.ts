@@ -7,7 +7,7 @@ import { type AttrValue, type Graph, isWeight, type Scalar, type ValueId } from 
 import { findOp, type OpDefinition } from './op.ts'
 import './ops/index.ts'
 import { quantFormats } from './quant.ts'
-import { type Dim, dimSymbols, isDtype, printType, sameType, scalarTypes, type TensorType, typeFault } from './type.ts'
+import { type Dim, isDtype, isSymbol, printType, sameType, scalarTypes, type TensorType, typeFault } from './type.ts'
 import { Value } from './value.ts'
 
 interface Token {
@@ -233,8 +233,12 @@ class Parser {
   #dim(): Dim {
     const token = this.#tokens[this.#next++]!
     if (token.kind === 'number') return Number(token.text)
-    const symbol = dimSymbols.find((s) => s === token.text)
-    return symbol ?? this.#fault(`expected a dim, got ${token.text}`, `symbols are ${dimSymbols.join(', ')}`, token)
+    if (isSymbol(token.text)) return token.text
+    return this.#fault(
+      `expected a dim, got ${token.text}`,
+      'a dim is a number, or a symbol that begins with a capital letter: T, B',
+      token,
+    )
   }
 
   #value(): Value {

@@ -1,9 +1,7 @@
 // Gives symbols their values: the decode graph is the step graph with T = 1.
 import { invariant } from './diagnostic.ts'
 import { type AttrValue, freezeNode, type Graph, type Node } from './graph.ts'
-import { type Bindings, type Dim, type DimSymbol, dimSymbols, type TensorType } from './type.ts'
-
-const isSymbol = (value: unknown): value is DimSymbol => dimSymbols.some((symbol) => symbol === value)
+import { type Bindings, type Dim, isSymbol, type TensorType } from './type.ts'
 
 /**
  * The same graph with each bound symbol replaced by its number, in types and in attributes that are shapes. L cannot be

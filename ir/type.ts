@@ -15,11 +15,18 @@ export type Dtype = ScalarType | QuantType
  * A dim is a number, or a symbol that gets its value when the graph runs:
  * `T` tokens in this step, `R` requests in this step, `L` context length of this step (tokens, the longest request),
  * `P` pages in a cache and `M` pages per request (these two are bound once, when the model is loaded).
+ * A graph of one's own may name others, such as `B` rows of a batch: a word that begins with a capital letter.
  */
 export type Dim = number | DimSymbol
-export const dimSymbols = ['T', 'R', 'L', 'P', 'M'] as const
-export type DimSymbol = (typeof dimSymbols)[number]
-export type Bindings = Partial<Record<DimSymbol, number>>
+/** the symbols that ops of language models give a meaning */
+export const stepSymbols = ['T', 'R', 'L', 'P', 'M'] as const
+export type DimSymbol = (typeof stepSymbols)[number] | (string & {})
+/** symbol → its value */
+export type Bindings = { [name in (typeof stepSymbols)[number]]?: number } & { [name: string]: number | undefined }
+
+/** What the name of a symbol looks like. */
+export const symbolPattern = /^[A-Z]\w{0,31}$/
+export const isSymbol = (dim: unknown): dim is DimSymbol => typeof dim === 'string' && symbolPattern.test(dim)
 
 /**
  * The type of a value. `state` marks memory that outlives a step (the KV cache): an op that updates it takes the old
@@ -91,8 +98,8 @@ export const sameType = (a: TensorType, b: TensorType): boolean =>
 export function typeFault({ dtype, shape }: TensorType): string | undefined {
   if (!isDtype(dtype)) return `unknown dtype ${dtype}`
   for (const dim of shape) {
-    const counts = typeof dim === 'number' ? Number.isSafeInteger(dim) && dim >= 0 : dimSymbols.includes(dim)
-    if (!counts) return `a dim must be a whole number or one of ${dimSymbols.join(', ')}, is ${dim}`
+    const counts = typeof dim === 'number' ? Number.isSafeInteger(dim) && dim >= 0 : isSymbol(dim)
+    if (!counts) return `a dim must be a whole number or a symbol that begins with a capital letter (T, B), is ${dim}`
   }
   if (!isQuant(dtype)) return undefined
   const { block } = quantFormats[dtype]

@@ -7,7 +7,8 @@ import { biasSlots } from './models/step.ts'
 
 const positive = z.int().positive()
 
-const isOpenDevice = (value: unknown): boolean => typeof value === 'object' && value !== null && 'kind' in value
+/** Is this a device that `openDevice` gave? */
+export const isOpenDevice = (value: unknown): boolean => typeof value === 'object' && value !== null && 'kind' in value
 
 export const compileOptions = z.strictObject({
   device: z

@@ -1,10 +1,13 @@
 // Attribute schemas and type rules that several ops share.
 import { z } from 'zod'
 import { expect, expectFloat } from '../op.ts'
-import { type Dim, dimSymbols, type FloatType, printType, type TensorType } from '../type.ts'
+import { type Dim, type FloatType, printType, symbolPattern, type TensorType } from '../type.ts'
 
 export const floatDtype = z.enum(['f32', 'f16', 'bf16']) satisfies z.ZodType<FloatType>
-export const dim: z.ZodType<Dim> = z.union([z.int().nonnegative(), z.enum(dimSymbols)])
+export const dim: z.ZodType<Dim> = z.union([
+  z.int().nonnegative(),
+  z.string().regex(symbolPattern).describe('a symbol'),
+])
 /** sliding window: a query sees this many positions back, itself included; absent = all */
 export const window = z.int().positive().optional().describe('positions a query sees, itself included; absent: all')
 export const ropeAttrs = z.strictObject({

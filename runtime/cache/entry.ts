@@ -12,7 +12,7 @@
 // modification time, when it was last used its access time.
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import { type Dtype, dimSymbols, isDtype } from '../../ir/type.ts'
+import { type Dtype, isDtype, symbolPattern } from '../../ir/type.ts'
 
 export const entrySchemaVersion = 1
 const magic = Buffer.from('RFKERNEL')
@@ -79,7 +79,7 @@ export const kernelSite = z.object({
       z.string(),
       z.object({
         dtype: z.custom<Dtype>((name) => typeof name === 'string' && isDtype(name)),
-        shape: z.array(z.union([z.number().int().nonnegative(), z.enum(dimSymbols)])),
+        shape: z.array(z.union([z.number().int().nonnegative(), z.string().regex(symbolPattern)])),
         state: z.literal(true).optional(),
       }),
     ),

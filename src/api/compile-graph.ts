@@ -1,65 +1,88 @@
 // Own models: a graph built from ops and weights, compiled and run with typed arrays in and out.
+import { z } from 'zod'
 import { compileProgram } from '../../codegen/compile.ts'
+import type { Program } from '../../codegen/program.ts'
 import { fail } from '../../ir/diagnostic.ts'
 import type { Graph } from '../../ir/graph.ts'
 import { type HostTensor, hostTensor } from '../../ir/host-tensor.ts'
 import { bindInputs, executeReference } from '../../ir/reference.ts'
 import { decodeTensor, encodeValues } from '../../ir/tensor-bytes.ts'
-import {
-  type Bindings,
-  byteSize,
-  type DimSymbol,
-  type Dtype,
-  dimSymbols,
-  printType,
-  type TensorType,
-} from '../../ir/type.ts'
+import { type Bindings, stepSymbols } from '../../ir/type.ts'
 import { verify } from '../../ir/verify.ts'
 import { fromBlocks, weightLayout } from '../../ir/weight-layout.ts'
-import type { OptLevel, PassRecord } from '../../passes/pass.ts'
+import { type OptLevel, optLevels, type PassRecord } from '../../passes/pass.ts'
 import { optimise } from '../../passes/pipeline.ts'
 import { DeviceModel } from '../../runtime/execute/device-model.ts'
 import type { Executable } from '../../runtime/execute/executable.ts'
+import { isOpenDevice, readOptions } from '../options.ts'
 import { type Device, openDevice } from './device.ts'
+import { checkSymbols, inputTensors, symbolsIn, type Values, type WeightValues, weightBytesOf } from './graph-values.ts'
 
-/** Values of one weight: numbers, or bytes as the weight's dtype lays them out (the only form of quantised weights). */
-export type WeightValues = ArrayLike<number> | { readonly bytes: Uint8Array }
+export type { Values, WeightValues } from './graph-values.ts'
 
+/** Options of `compileGraph`. */
 export interface CompileGraphOptions {
-  /** `host`, `amd:0`, `nvidia:0`, `reference`, `auto`; or a device that is open already (it stays the caller's) */
+  /**
+   * `auto` (default), `host`, `amd:0`, `nvidia:0`, `gfx1100`, `reference`; or a device that is open already, which stays the
+   * caller's
+   */
   readonly device?: string | Device
-  /** 0 … 3, default 3 */
+  /** fusion: 0 none … 3 all, the default */
   readonly optLevel?: OptLevel
   /** values of the graph's weights by name, without `@` */
   readonly weights?: Readonly<Record<string, WeightValues>>
-  /** largest value of each symbol in the graph's types; default 512 */
+  /** largest value of each symbol in the graph's types, elements of its dim; default 512 */
   readonly limits?: Bindings
+  /** called after each pass, with the graphs before and after it */
   readonly onPass?: (record: PassRecord) => void
 }
 
-/** Typed arrays for inputs and outputs; f16 and bf16 values are given and returned as f32. */
-export type Values = Float32Array | Float64Array | Int32Array | Uint32Array | Int8Array | Uint8Array | readonly number[]
+const isFunction = (value: unknown): boolean => typeof value === 'function'
+const isRecord = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+export const compileGraphOptions = z.strictObject({
+  device: z
+    .union([z.string(), z.custom<Device>(isOpenDevice)])
+    .default('auto')
+    .describe('auto, amd:0, nvidia:0, gfx1100, sm_90, a UUID, host, reference; or an open device'),
+  optLevel: z.literal(optLevels).default(3).describe('fusion: 0 none … 3 all'),
+  weights: z
+    .custom<Readonly<Record<string, WeightValues>>>(isRecord, 'expected an object')
+    .default({})
+    .describe('values of the graph’s weights by name, without @'),
+  limits: z
+    .custom<Bindings>(isRecord, 'expected an object')
+    .default({})
+    .describe('largest value of each symbol in the graph’s types; default 512'),
+  onPass: z
+    .custom<(record: PassRecord) => void>(isFunction, 'expected a function')
+    .optional()
+    .describe('called after each pass'),
+})
 
 const defaultLimit = 512
 
-/** Compiles a graph for a device. */
+/**
+ * Compiles a graph for a device. Errors: `bad-option`, `bad-argument`, `bad-graph`, `unknown-weight`, `missing-weight`,
+ * `bad-weight`, `unknown-symbol`, `no-kernel`, and those of devices and compilers.
+ * @example await using mlp = await compileGraph(graph.build(), { weights, limits: { B: 64 } })
+ */
 export async function compileGraph(source: Graph, options: CompileGraphOptions = {}): Promise<CompiledGraph> {
-  verify(source)
-  const graph = optimise(source, options.optLevel ?? 3, options.onPass)
+  const settings = readOptions(compileGraphOptions, options)
+  verify(checkedGraph(source))
+  const graph = optimise(source, settings.optLevel, settings.onPass)
+  const symbols = symbolsIn(source)
+  checkSymbols(source, symbols, settings.limits, 'the option limits')
   const limits: Bindings = {
-    ...Object.fromEntries(dimSymbols.map((symbol) => [symbol, defaultLimit])),
-    ...options.limits,
+    ...Object.fromEntries([...stepSymbols, ...symbols].map((symbol) => [symbol, defaultLimit])),
+    ...settings.limits,
   }
-  const weights = new Map(
-    graph.weights.map((id) => [
-      id.slice(1),
-      weightBytes(id.slice(1), graph.types[id]!, options.weights?.[id.slice(1)]),
-    ]),
-  )
-  const own = typeof options.device !== 'object'
-  const device = typeof options.device === 'object' ? options.device : await openDevice(options.device ?? 'auto')
+  const weights = weightBytesOf(graph, source, settings.weights)
+  const own = typeof settings.device !== 'object'
+  const device = typeof settings.device === 'object' ? settings.device : await openDevice(settings.device)
   try {
-    if (device.kind === 'reference') return new CompiledGraph(graph, limits, weights, undefined, own ? [device] : [])
+    if (device.kind === 'reference')
+      return new CompiledGraph({ graph, symbols, limits, weights, owned: own ? [device] : [] })
     const program = compileProgram(graph, { target: device.target, limits })
     const model = new DeviceModel({
       driver: device.driver,
@@ -71,13 +94,8 @@ export async function compileGraph(source: Graph, options: CompileGraphOptions =
     })
     try {
       const [executable] = await model.load([{ program }])
-      return new CompiledGraph(
-        graph,
-        limits,
-        weights,
-        { model, executable: executable! },
-        own ? [model, device] : [model],
-      )
+      const owned = own ? [model, device] : [model]
+      return new CompiledGraph({ graph, symbols, limits, weights, loaded: { model, executable: executable! }, owned })
     } catch (error) {
       model[Symbol.dispose]()
       throw error
@@ -88,68 +106,77 @@ export async function compileGraph(source: Graph, options: CompileGraphOptions =
   }
 }
 
-function weightBytes(name: string, type: TensorType, values: WeightValues | undefined): Uint8Array {
-  if (!values)
-    return fail({
-      code: 'missing-weight',
-      message: `weight ${name} has no values`,
-      facts: [['weight', `@${name}: ${printType(type)}`]],
-      help: 'give it in the option `weights`',
-    })
-  const bytes = 'bytes' in values ? values.bytes : encodeValues(type.dtype, values)
-  const expected = byteSize(type)
-  if (bytes.length !== expected) {
-    fail({
-      code: 'bad-weight',
-      message: `weight ${name} has the wrong size`,
-      facts: [
-        ['weight', `@${name}: ${printType(type)}`],
-        ['expected', `${expected} bytes`],
-        ['got', `${bytes.length} bytes`],
-      ],
-    })
-  }
-  return bytes
+function checkedGraph(source: unknown): Graph {
+  const isGraph = typeof source === 'object' && source !== null && 'order' in source && 'types' in source
+  if (isGraph) return source as Graph
+  const isBuilder = typeof source === 'object' && source !== null && 'build' in source
+  return fail({
+    code: 'bad-argument',
+    message: `compileGraph takes a graph, got ${isBuilder ? 'a builder of one' : source === null ? 'null' : typeof source}`,
+    help: isBuilder ? 'give builder.build()' : 'make one with GraphBuilder and its build(), or with parseGraph(text)',
+  })
 }
 
-export class CompiledGraph implements Disposable, AsyncDisposable {
-  /** after the passes */
+/** What a CompiledGraph is made of. */
+interface GraphParts {
   readonly graph: Graph
-  readonly #limits: Bindings
-  readonly #weights: ReadonlyMap<string, Uint8Array>
-  readonly #loaded: { readonly model: DeviceModel; readonly executable: Executable } | undefined
-  readonly #owned: readonly Disposable[]
+  /** of the graph before its passes: what callers may bind */
+  readonly symbols: readonly string[]
+  readonly limits: Bindings
+  readonly weights: ReadonlyMap<string, Uint8Array>
+  /** none on the reference executor */
+  readonly loaded?: { readonly model: DeviceModel; readonly executable: Executable }
+  readonly owned: readonly Disposable[]
+}
+
+/** A graph that is ready to run; made by `compileGraph`. Release it with `using`, `await using` or `dispose()`. */
+export class CompiledGraph implements Disposable, AsyncDisposable {
+  readonly #parts: GraphParts
   readonly #decoded = new Map<string, HostTensor>()
   readonly #states = new Map<string, HostTensor>()
+  /** the runs that were asked for so far: they share inputs and outputs on the device, so each waits for the one before */
+  #last: Promise<unknown> = Promise.resolve()
+  #waiting = 0
+  #disposed = false
+  #isReleased = false
 
-  constructor(
-    graph: Graph,
-    limits: Bindings,
-    weights: ReadonlyMap<string, Uint8Array>,
-    loaded: { model: DeviceModel; executable: Executable } | undefined,
-    owned: readonly Disposable[],
-  ) {
-    this.graph = graph
-    this.#limits = limits
-    this.#weights = weights
-    this.#loaded = loaded
-    this.#owned = owned
+  constructor(parts: GraphParts) {
+    this.#parts = parts
+  }
+
+  /** the graph after its passes */
+  get graph(): Graph {
+    return this.#parts.graph
   }
 
   /** The program that runs; none on the reference executor. */
-  get program() {
-    return this.#loaded?.executable.program
+  get program(): Program | undefined {
+    return this.#parts.loaded?.executable.program
   }
 
   /**
    * Runs the graph. Inputs by name, row-major; symbols take their values from `bindings`, or from the lengths of inputs
    * with one symbol. States keep their contents between runs. Returns outputs by name.
    */
-  async run(inputs: Readonly<Record<string, Values>>, bindings: Bindings = {}): Promise<Record<string, HostTensor>> {
-    const given = this.#tensors(inputs, bindings)
-    const bound = bindInputs(this.graph, { inputs: { ...given, ...this.#stateTensors(bindings) }, bindings })
-    for (const [symbol, value] of Object.entries(bound)) {
-      const limit = this.#limits[symbol as DimSymbol]!
+  run(inputs: Readonly<Record<string, Values>> = {}, bindings: Bindings = {}): Promise<Record<string, HostTensor>> {
+    const run = this.#last.then(() => this.#run(inputs, bindings))
+    this.#waiting++
+    this.#last = run.then(
+      () => this.#done(),
+      () => this.#done(),
+    )
+    return run
+  }
+
+  async #run(inputs: Readonly<Record<string, Values>>, given: Bindings): Promise<Record<string, HostTensor>> {
+    const { graph, symbols, limits, loaded } = this.#parts
+    if (this.#disposed)
+      fail({ code: 'disposed', message: `graph @${graph.name} was disposed of`, help: 'run it before that' })
+    checkSymbols(graph, symbols, given, 'the bindings of run')
+    const { tensors, bindings } = inputTensors(graph, inputs, given)
+    const bound = bindInputs(graph, { inputs: { ...tensors, ...this.#stateTensors(bindings) }, bindings })
+    for (const [symbol, value = 0] of Object.entries(bound)) {
+      const limit = limits[symbol]!
       if (value > limit)
         fail({
           code: 'beyond-limit',
@@ -158,10 +185,10 @@ export class CompiledGraph implements Disposable, AsyncDisposable {
           help: `compile with limits: { ${symbol}: ${value} }`,
         })
     }
-    if (!this.#loaded) return this.#runReference(given, bound)
-    const { executable } = this.#loaded
-    for (const [name, tensor] of Object.entries(given)) {
-      const type = this.graph.types[`%${name}`]!
+    if (!loaded) return this.#runReference(tensors, bound)
+    const { executable } = loaded
+    for (const [name, tensor] of Object.entries(tensors)) {
+      const type = graph.types[`%${name}`]!
       const { dtype } = type
       const is32 = dtype === 'f32' || dtype === 'i32' || dtype === 'u32'
       const layout = weightLayout(type, executable.program.target)
@@ -176,30 +203,32 @@ export class CompiledGraph implements Disposable, AsyncDisposable {
   }
 
   #runReference(inputs: Record<string, HostTensor>, bindings: Bindings): Record<string, HostTensor> {
-    const results = executeReference(this.graph, {
+    const { graph, weights } = this.#parts
+    const results = executeReference(graph, {
       inputs: { ...inputs, ...this.#stateTensors(bindings) },
       bindings,
       weight: (name, type) => {
         const known = this.#decoded.get(name)
         if (known) return known
-        const tensor = decodeTensor(type.dtype, type.shape as number[], this.#weights.get(name)!)
+        const tensor = decodeTensor(type.dtype, type.shape as number[], weights.get(name)!)
         this.#decoded.set(name, tensor)
         return tensor
       },
     })
     return Object.fromEntries(
       Object.entries(results).filter(
-        ([name]) => !this.graph.types[this.graph.outputs.find((o) => o.name === name)!.value]!.state,
+        ([name]) => !graph.types[graph.outputs.find((o) => o.name === name)!.value]!.state,
       ),
     )
   }
 
   #stateTensors(bindings: Bindings): Record<string, HostTensor> {
+    const { graph, limits } = this.#parts
     const states: Record<string, HostTensor> = {}
-    for (const id of this.graph.inputs) {
-      const type = this.graph.types[id]!
+    for (const id of graph.inputs) {
+      const type = graph.types[id]!
       if (!type.state) continue
-      const shape = type.shape.map((dim) => (typeof dim === 'number' ? dim : (bindings[dim] ?? this.#limits[dim]!)))
+      const shape = type.shape.map((dim) => (typeof dim === 'number' ? dim : (bindings[dim] ?? limits[dim]!)))
       const known =
         this.#states.get(id) ?? hostTensor(type.dtype, shape, new Float32Array(shape.reduce((a, b) => a * b, 1)))
       this.#states.set(id, known)
@@ -208,54 +237,26 @@ export class CompiledGraph implements Disposable, AsyncDisposable {
     return states
   }
 
-  /** Inputs with their shapes: numbers as typed, symbols as bound or as the length tells. */
-  #tensors(inputs: Readonly<Record<string, Values>>, bindings: Bindings): Record<string, HostTensor> {
-    const bound: Bindings = { ...bindings }
-    const wanted = this.graph.inputs.filter((id) => !this.graph.types[id]!.state)
-    const unknown = Object.keys(inputs).find((name) => !wanted.includes(`%${name}`))
-    if (unknown)
-      fail({
-        code: 'graph-input',
-        message: `the graph has no input ${unknown}`,
-        facts: [['inputs', wanted.map((id) => id.slice(1)).join(', ')]],
-      })
-    for (const id of wanted) {
-      const values = inputs[id.slice(1)]
-      const { shape } = this.graph.types[id]!
-      const open = shape.filter((dim) => typeof dim === 'string' && bound[dim] === undefined)
-      if (!values || open.length !== 1) continue
-      const rest = shape.reduce<number>((n, dim) => n * (typeof dim === 'number' ? dim : (bound[dim] ?? 1)), 1)
-      bound[open[0] as DimSymbol] = rest === 0 ? 0 : values.length / rest
-    }
-    return Object.fromEntries(
-      wanted.map((id) => {
-        const { shape, dtype } = this.graph.types[id]!
-        const name = id.slice(1)
-        const values = inputs[name]
-        const numbers = shape.map((dim) => (typeof dim === 'number' ? dim : (bound[dim] ?? 0)))
-        const expected = numbers.reduce((a, b) => a * b, 1)
-        if (!values || values.length !== expected || !numbers.every(Number.isInteger)) {
-          const row = shape.reduce<number>((n, dim) => n * (typeof dim === 'number' ? dim : 1), 1)
-          const count = numbers.every(Number.isInteger) ? `${expected} values` : `a multiple of ${row} values`
-          fail({
-            code: 'graph-input',
-            message: values ? `input ${name} has the wrong number of values` : `input ${name} is missing`,
-            facts: [
-              ['expected', `${name}: ${printType({ dtype, shape })}${values ? `, ${count}` : ''}`],
-              ['got', values ? `${values.length} values` : 'nothing'],
-            ],
-          })
-        }
-        return [name, hostTensor(dtype as Dtype, numbers, values!)]
-      }),
-    )
+  #done(): void {
+    this.#waiting--
+    if (this.#disposed) this.#release()
   }
 
+  /** Releases everything as soon as no run is under way; those that wait for it fail with the Diagnostic `disposed`. */
   [Symbol.dispose](): void {
-    for (const resource of this.#owned) resource[Symbol.dispose]()
+    this.#disposed = true
+    this.#release()
   }
 
+  #release(): void {
+    if (this.#waiting > 0 || this.#isReleased) return
+    this.#isReleased = true
+    for (const resource of this.#parts.owned) resource[Symbol.dispose]()
+  }
+
+  /** Waits for the runs that were asked for, then releases everything. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#last
     this[Symbol.dispose]()
   }
 

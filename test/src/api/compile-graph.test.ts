@@ -1,6 +1,14 @@
 // Graphs of one's own: typed arrays in and out, the same on the reference executor and the host.
 import { describe, expect, test } from 'vitest'
-import { type CompiledGraph, compileGraph, GraphBuilder, ops, parseGraph, tensor } from '../../../src/index.ts'
+import {
+  type CompiledGraph,
+  compileGraph,
+  GraphBuilder,
+  ops,
+  parseGraph,
+  printGraph,
+  tensor,
+} from '../../../src/index.ts'
 import { normals } from '../../hf-writer.ts'
 
 const noise = (seed: number, count: number): Float32Array => {
@@ -103,6 +111,100 @@ describe('values', () => {
   })
 })
 
+describe('symbols of one’s own', () => {
+  /** x[B, T, D] normed, weighed by the softmax of s[B, T], and rows of u[B, D] beside. */
+  const batched = () => {
+    const g = new GraphBuilder('batched')
+    const x = g.input('x', tensor('f32', ['B', 'T', 12]))
+    const u = g.input('u', tensor('f16', ['B', 12]))
+    const normed = ops.rmsNorm({ x, w: g.weight('w', 'f32', [12]) }, { eps: 1e-5 })
+    g.output('heat', ops.softmax({ x: ops.mul({ a: ops.silu({ x: normed }), b: normed }) }))
+    g.output('y', ops.matmul({ x: u, w: g.weight('p', 'f32', [5, 12]) }))
+    g.output('flat', ops.reshape({ x: normed }, { shape: ['B', 'T', 3, 4] }))
+    return g.build()
+  }
+  const values = { w: noise(1, 12), p: noise(2, 60) }
+
+  test('B and T through text, reference, kernels and runs of any size', async () => {
+    const graph = batched()
+    expect(printGraph(parseGraph(printGraph(graph)))).toBe(printGraph(graph))
+    await using host = await compileGraph(graph, { device: 'host', weights: values, limits: { B: 4, T: 9 } })
+    await using reference = await compileGraph(graph, { device: 'reference', weights: values })
+    for (const [B, T] of [
+      [1, 1],
+      [3, 7],
+      [4, 9],
+      [2, 0],
+    ] as const) {
+      const given = { x: noise(B, B * T * 12), u: noise(T, B * 12) } // u tells B, then x tells T
+      const [a, b] = [await host.run(given), await reference.run(given)]
+      expect(a.heat!.shape).toEqual([B, T, 12])
+      expect(a.flat!.shape).toEqual([B, T, 3, 4])
+      for (const name of ['heat', 'y', 'flat']) expect(most(a[name]!.data, b[name]!.data), name).toBeLessThan(3e-3)
+    }
+    expect(host.program!.limits).toMatchObject({ B: 4, T: 9 })
+  })
+
+  test('a symbol that nothing tells is named, and so is one that the graph does not have', async () => {
+    const g = new GraphBuilder('two')
+    g.output('y', ops.silu({ x: g.input('x', tensor('f32', ['B', 'T', 4])) }))
+    await using graph = await compileGraph(g.build(), { device: 'reference' })
+    await expect(graph.run({ x: noise(1, 24) })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [Diagnostic: error[unbound-symbol]: \`B\` and \`T\` of input x have no value
+        input  x: f32[B, T, 4]
+        got    24 values
+        help: the length of an input tells one symbol: give the others, run(inputs, { B: … })]
+    `)
+    await expect(graph.run({ x: noise(1, 24) }, { N: 2 })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [Diagnostic: error[unknown-symbol]: graph @two has no symbol \`N\`
+        in      the bindings of run
+        symbols B, T
+        help: symbols are the dims of the types of the graph that are no numbers]
+    `)
+    await expect(graph.run({ x: noise(1, 24) }, { B: 1.5 })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [Diagnostic: error[bad-symbol]: B must be a whole number from 0, is 1.5
+        in     the bindings of run]
+    `)
+    expect((await graph.run({ x: noise(1, 24) }, { B: 2 })).y!.shape).toEqual([2, 3, 4])
+    await expect(compileGraph(g.build(), { limits: { C: 4 } })).rejects.toThrow('no symbol `C`')
+  })
+
+  test('dims that are no symbols are refused where they are written', () => {
+    const g = new GraphBuilder('odd')
+    for (const dim of ['b', '', '1B', 'B B']) expect(() => g.input('x', tensor('f32', [dim]))).toThrow('capital letter')
+  })
+})
+
+describe('several runs', () => {
+  test('asked for at once give the results of each, every output', async () => {
+    const g = new GraphBuilder('pair')
+    const x = g.input('x', tensor('f32', ['B']))
+    g.output('twice', ops.scale({ x }, { by: 2 }))
+    g.output('thrice', ops.scale({ x }, { by: 3 }))
+    await using graph = await compileGraph(g.build(), { device: 'host', limits: { B: 4 } })
+    const all = await Promise.all([1, 2, 3, 4].map((v) => graph.run({ x: [v] })))
+    expect(all.map(({ twice, thrice }) => [twice!.data[0], thrice!.data[0]])).toEqual([
+      [2, 3],
+      [4, 6],
+      [6, 9],
+      [8, 12],
+    ])
+  })
+
+  test('after disposal they are refused; one that is under way ends first', async () => {
+    const graph = await compileGraph(mlp(), { device: 'host', weights, limits: { T: 4 } })
+    const underway = graph.run({ x: noise(1, 24) })
+    await Promise.resolve()
+    graph.dispose()
+    graph.dispose()
+    expect((await underway).y!.shape).toEqual([1, 7])
+    await expect(graph.run({ x: noise(1, 24) })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [Diagnostic: error[disposed]: graph @mlp was disposed of
+        help: run it before that]
+    `)
+  })
+})
+
 describe('what is refused', () => {
   const compile = () => compileGraph(mlp(), { device: 'reference', weights, limits: { T: 4 } })
   const run = async (inputs: Parameters<CompiledGraph['run']>[0], bindings = {}) => {
@@ -121,9 +223,81 @@ describe('what is refused', () => {
     ).rejects.toThrowErrorMatchingInlineSnapshot(`
       [Diagnostic: error[bad-weight]: weight b1 has the wrong size
         weight   @b1: f32[40]
-        expected 160 bytes
-        got      8 bytes]
+        expected 40 values
+        got      2 values]
     `)
+  })
+
+  const without = (option: object) => compileGraph(mlp(), { device: 'reference', weights, ...option })
+
+  test('weights that the graph does not have, with the name that was meant', async () => {
+    await expect(without({ weights: { ...weights, w3: [1] } })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [Diagnostic: error[unknown-weight]: graph @mlp has no weight \`w3\`
+        weights w1, b1, w2
+        help: did you mean \`w1\`? names stand in the option \`weights\` without @]
+    `)
+    await expect(without({ weights: { ...weights, '@w1': [1] } })).rejects.toThrow('did you mean `w1`?')
+  })
+
+  test('values that are none: NaN, as numbers and as bytes; strings; numbers for blocks', async () => {
+    const spoilt = weights.w1.slice()
+    spoilt[7] = Number.NaN
+    await expect(without({ weights: { ...weights, w1: spoilt } })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [Diagnostic: error[bad-weight]: weight w1 holds NaN as value 7
+        weight @w1: f32[40, 24]
+        help: mend the values: a kernel would carry this into every result that reads them]
+    `)
+    const bytes = new Uint8Array(560)
+    new DataView(bytes.buffer).setUint16(2 * 11, 0x7e00, true)
+    await expect(without({ weights: { ...weights, w2: { bytes } } })).rejects.toThrow('holds NaN as value 11')
+    await expect(without({ weights: { ...weights, b1: 'x'.repeat(40) } })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [Diagnostic: error[bad-weight]: weight b1 is given as something that holds no numbers
+        weight   @b1: f32[40]
+        expected an array of numbers, a typed array, or { bytes: Uint8Array }
+        got      a string]
+    `)
+    await expect(without({ weights: { ...weights, b1: { bytes: [1, 2] } } })).rejects.toThrow('got      Array')
+    const g = new GraphBuilder('q')
+    g.output('y', ops.matmul({ x: g.input('x', tensor('f32', ['T', 32])), w: g.weight('w', 'q8_0', [1, 32]) }))
+    await expect(compileGraph(g.build(), { weights: { w: noise(1, 32) } })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [Diagnostic: error[bad-weight]: weight w is block-quantised and given as numbers
+        weight @w: q8_0[1, 32]
+        help: give its blocks as { bytes }: 34 bytes for 32 values]
+    `)
+  })
+
+  test('infinities are values', async () => {
+    const b1 = weights.b1.slice().fill(Number.NEGATIVE_INFINITY)
+    await using graph = await without({ weights: { ...weights, b1 } })
+    expect(graph.graph.weights).toContain('@b1')
+  })
+
+  test('options that there are not, and what is no graph', async () => {
+    await expect(without({ optlevel: 2 })).rejects.toThrow('optlevel')
+    await expect(without({ optLevel: 7 })).rejects.toMatchObject({ code: 'bad-option' })
+    await expect(without({ onPass: 'no' })).rejects.toMatchObject({ code: 'bad-option' })
+    await expect(without({ limits: { T: -1 } })).rejects.toMatchObject({ code: 'bad-symbol' })
+    await expect(compileGraph(new GraphBuilder() as never)).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [Diagnostic: error[bad-argument]: compileGraph takes a graph, got a builder of one
+        help: give builder.build()]
+    `)
+    await expect(compileGraph('graph' as never)).rejects.toMatchObject({ code: 'bad-argument' })
+  })
+
+  test('inputs of another kind: strings, fractions among whole numbers', async () => {
+    await expect(run({ x: 'text' as never })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [Diagnostic: error[graph-input]: input x holds no numbers
+        expected x: f32[T, 24], an array of numbers or a typed array
+        got      a string]
+    `)
+    const g = new GraphBuilder('rows')
+    const x = g.input('x', tensor('f32', [4, 2]))
+    g.output('y', ops.gatherRows({ x, rows: g.input('rows', tensor('i32', ['R'])) }))
+    await using graph = await compileGraph(g.build(), { device: 'reference' })
+    await expect(graph.run({ x: noise(1, 8), rows: [0, 1.5] })).rejects.toThrow(
+      'holds 1.5 as value 1, which i32 cannot',
+    )
+    await expect(graph.run({ x: noise(1, 8), rows: [4] })).rejects.toMatchObject({ code: 'op-index' })
   })
 
   test('inputs that are missing, unknown or of the wrong length', async () => {
