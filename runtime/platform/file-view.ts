@@ -1,15 +1,16 @@
 // What library discovery may know of a machine: names in folders, the first bytes of a file, variables. A record of
 // functions, so that tests describe any machine, Windows too, as a table.
 import { closeSync, openSync, readdirSync, readFileSync, readSync, realpathSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { dirname, posix, win32 } from 'node:path'
+import { homeFolder } from '../cache/root.ts'
 
 export interface FileView {
   readonly os: 'linux' | 'windows'
   /** `x64` or `arm64`: what a library must be built for */
   readonly arch: string
   readonly env: Readonly<Record<string, string | undefined>>
-  readonly home: string
+  /** undefined: the user has none */
+  readonly home: string | undefined
   /** the folder of the running program (Windows looks for DLLs there) */
   readonly programFolder: string
   /** file names in a folder; [] where it does not exist */
@@ -32,7 +33,7 @@ export function systemFiles(env: Readonly<Record<string, string | undefined>> = 
     os: process.platform === 'win32' ? 'windows' : 'linux',
     arch: process.arch,
     env,
-    home: homedir(),
+    home: homeFolder(env),
     programFolder: dirname(process.execPath),
     list(folder) {
       let names = listings.get(folder)

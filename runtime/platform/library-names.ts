@@ -90,7 +90,8 @@ function pythonFolders(view: FileView): string[] {
   const path = pathsOf(view)
   const environments = [view.env['VIRTUAL_ENV'], view.env['CONDA_PREFIX']].filter((root) => root !== undefined)
   if (view.os === 'windows') return environments.map((root) => path.join(root, 'Lib', 'site-packages'))
-  const roots = [...environments, path.join(view.home, '.local'), '/usr/local', '/usr']
+  const own = view.home === undefined ? [] : [path.join(view.home, '.local')]
+  const roots = [...environments, ...own, '/usr/local', '/usr']
   return roots.flatMap((root) =>
     view
       .list(path.join(root, 'lib'))

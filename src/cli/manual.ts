@@ -17,8 +17,9 @@ Environment:
 
 | variable | meaning |
 | --- | --- |
-| \`ROCMFORGE_CACHE_DIR\` | folder of the kernel cache; default \`$XDG_CACHE_HOME/rocmforge\` |
+| \`ROCMFORGE_CACHE_DIR\` | folder of the kernel cache; default \`$XDG_CACHE_HOME/rocmforge\`, then \`~/.cache/rocmforge\`; without a home, a folder of this user among temporary files |
 | \`ROCMFORGE_CACHE_DIRS\` | further caches that are only read, separated as PATH is |
+| \`ROCMFORGE_TOOLCHAINS\` | folder of unpacked compilers; default \`toolchains\` in the cache |
 | \`ROCMFORGE_CXX\` | C++ compiler of the host platform; default \`CXX\`, then g++, clang++ |
 | \`ROCMFORGE_ROCM_PATH\` | folder of the HIP runtime and hipRTC; then \`ROCM_PATH\`, \`HIP_PATH\`, the usual folders |
 | \`ROCMFORGE_NO_INSTALL\` | \`npm start\` and \`npm test\` install nothing |
