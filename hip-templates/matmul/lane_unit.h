@@ -207,9 +207,9 @@ template <int HEAD, int BYTES, int RUN> struct k_unit {
    */
   template <int W, int DOTS>
   static DEVICE float total(const words<W>& raw, int unit, const i32 (&dots)[2][DOTS], const float (&sums)[2]) {
-    const bool rematerialize = pair(unit) & 2;  // groups 4 … 7
-    const int at = (pair(unit) & 1) * 16, above = at + (rematerialize ? 2 : 0);
-    const u32 mask = rematerialize ? 0x3030u : 0x3f3fu, low = rematerialize ? 0x0f0fu : 0u;
+    const bool upper_groups = pair(unit) & 2;  // groups 4 … 7
+    const int at = (pair(unit) & 1) * 16, above = at + (upper_groups ? 2 : 0);
+    const u32 mask = upper_groups ? 0x3030u : 0x3f3fu, low = upper_groups ? 0x0f0fu : 0u;
     const u32 steps = (raw.w[1] >> above & mask) | (raw.w[3] >> at & low);
     const u32 least = (raw.w[2] >> above & mask) | (raw.w[3] >> (at + 4) & low);
     i32 scaled[DOTS];

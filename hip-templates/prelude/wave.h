@@ -173,7 +173,7 @@ template <int LANES, int V, class T, class Op> DEVICE T group_reduce_each(const 
     const bool upper = lane_id() & (LANES / 2);
     T own[V / 2];
     UNROLL for (int i = 0; i < V / 2; i++) {
-      // moved, not chosen: a choice between two elements becomes an index, known too rematerialize for registers
+      // moved, not chosen: a choice between two elements becomes an index, known too late for registers
       T kept = v[i], given = v[i + V / 2];
       if (upper) kept = v[i + V / 2], given = v[i];
       own[i] = op(kept, wave_shfl_xor(given, LANES / 2));
