@@ -394,7 +394,7 @@ function unsupportedTarget(target: string, toolchain: Toolchain, known: readonly
       ['found', toolchain.origin],
       ['knows', known.join(' ')],
     ],
-    help: 'another release may know it: ROCMFORGE_HIPRTC chooses one, `node scripts/hiprtc.mjs` brings them to Debian',
+    help: 'another release may know it: ROCMFORGE_HIPRTC chooses one, `rocmforge toolchain` brings them to Debian',
   })
 }
 

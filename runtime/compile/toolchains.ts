@@ -1,5 +1,5 @@
 // Which run-time compilers this machine has: hipRTC and NVRTC as installed, and releases of them that
-// scripts/hiprtc.mjs unpacked into folders, which run under the C library of their own folder. Nothing is loaded here:
+// `rocmforge toolchain` unpacked into folders, which run under the C library of their own folder. Nothing is loaded here:
 // a warm start needs a compiler's identity, not the compiler.
 import { closeSync, existsSync, openSync, readdirSync, readSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
@@ -7,7 +7,7 @@ import { fail } from '../../ir/diagnostic.ts'
 import { packageRoot } from '../../ir/package-root.ts'
 import { type Target, targetId } from '../../ir/target.ts'
 import { sha256 } from '../cache/entry.ts'
-import { cacheRoot } from '../cache/root.ts'
+import { toolchainRoot } from '../cache/root.ts'
 import { type FoundLibrary, findHip, findNvrtc, type HipLibraries } from '../platform/discovery.ts'
 import { systemFiles } from '../platform/file-view.ts'
 
@@ -86,8 +86,8 @@ export function findToolchains(env: Environment = process.env): Toolchain[] {
 
 /** Folders that hold unpacked releases, one subfolder each. */
 export const toolchainFolders = (env: Environment = process.env): string[] => [
+  toolchainRoot(env),
   join(packageRoot(), '.rocm'),
-  join(cacheRoot(env), 'toolchains'),
 ]
 
 function unpacked(env: Environment): Toolchain[] {
@@ -206,7 +206,7 @@ export function selectToolchain(target: Target, env: Environment = process.env):
       code: 'no-compiler',
       message: `ROCMFORGE_HIPRTC=${chosen} is neither a release that was found nor a folder with hipRTC and comgr`,
       facts: [['found', all.map(({ version, origin }) => `${version} (${origin})`).join(', ') || 'none']],
-      help: 'give one of the releases found, or `node scripts/hiprtc.mjs 6.4` to get one',
+      help: 'give one of the releases found, or `rocmforge toolchain 6.4` to get one',
     })
   }
   const oldest = firstRelease[target.name]
@@ -219,7 +219,7 @@ export function selectToolchain(target: Target, env: Environment = process.env):
     message: `no run-time compiler for ${targetId(target)} on this machine`,
     facts: [['missing', nvidia ? 'NVRTC (libnvrtc)' : 'hipRTC (libhiprtc) with comgr (libamd_comgr)']],
     help: nvidia
-      ? 'install NVRTC of CUDA 12 or newer, name its folder in CUDA_PATH, or on Debian run `node scripts/hiprtc.mjs nvrtc`'
-      : 'install ROCm’s run-time compiler, name its folder in ROCM_PATH, or on Debian run `node scripts/hiprtc.mjs 6.4`',
+      ? 'install NVRTC of CUDA 12 or newer, name its folder in CUDA_PATH, or on Debian run `rocmforge toolchain nvrtc`'
+      : 'install ROCm’s run-time compiler, name its folder in ROCM_PATH, or on Debian run `rocmforge toolchain 6.4`',
   })
 }

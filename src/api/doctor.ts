@@ -111,7 +111,7 @@ function toolchains(): Check[] {
     if (of.length > 0)
       return { id, status: 'ok', detail: of.map(({ version, origin }) => `${version} (${origin})`).join(', ') }
     const [name, gpus, argument] = family === 'hiprtc' ? ['hipRTC', 'AMD', '6.4'] : ['NVRTC', 'NVIDIA', 'nvrtc']
-    const fix = `on Debian \`node scripts/hiprtc.mjs ${argument}\` brings it, without installing anything`
+    const fix = `on Debian \`rocmforge toolchain ${argument}\` brings it, without installing anything`
     return { id, status: 'skip', detail: `no ${name}: nothing is compiled for ${gpus} GPUs; ${fix}` }
   })
 }

@@ -195,6 +195,22 @@ Examples:
     )
     .action(async (model, options) => (await import('./build.ts')).build(model, options))
 
+  program
+    .command('toolchain [releases...]')
+    .description(
+      'bring hipRTC (6.4, 7.2, 5.2) or NVRTC (nvrtc) from Debian’s packages into a folder, installing nothing',
+    )
+    .option('--into <folder>', 'folder that gets a subfolder a release (default: toolchains in the cache)')
+    .option('--all', 'every release')
+    .option('--force', 'fetch again what is there')
+    .option('-q, --quiet', 'no progress')
+    .option('--json', 'one JSON object on standard output')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ rocmforge toolchain\n  $ rocmforge toolchain 6.4\n  $ rocmforge toolchain 6.4 nvrtc --into /opt/toolchains --json',
+    )
+    .action(async (releases, options) => (await import('./toolchain.ts')).toolchain(releases, options))
+
   addCacheCommands(
     program
       .command('cache')

@@ -200,7 +200,7 @@ describe('with a scripted compiler', () => {
       "error[unsupported-target]: hipRTC 6.4.1 has no target gfx90a:xnack-
         found  test
         knows  gfx900 gfx1100
-        help: another release may know it: ROCMFORGE_HIPRTC chooses one, \`node scripts/hiprtc.mjs\` brings them to Debian"
+        help: another release may know it: ROCMFORGE_HIPRTC chooses one, \`rocmforge toolchain\` brings them to Debian"
     `)
   })
 
