@@ -100,9 +100,21 @@ export const generateOptions = z.strictObject({
     .default([])
     .describe('texts that end the generation'),
   ignoreEos: z.boolean().default(false).describe('go on behind tokens that end a text'),
+  addBos: z
+    .boolean()
+    .optional()
+    .describe('begin a text with the beginning-of-sequence token; default: as the model says'),
+  parseSpecial: z
+    .boolean()
+    .default(false)
+    .describe('special tokens that a text spells, such as `<|eos|>`, are tokens; else they are plain text'),
 })
+/** A chat template places the special tokens itself. */
+export const chatOptions = generateOptions.omit({ addBos: true, parseSpecial: true })
 export type GenerateOptions = z.input<typeof generateOptions>
 export type GenerateSettings = z.output<typeof generateOptions>
+export type ChatOptions = z.input<typeof chatOptions>
+export type ChatSettings = z.output<typeof chatOptions>
 
 /** Options checked at the border; the Diagnostic names the option, what it may be and what it was. */
 export function readOptions<S extends z.ZodObject>(schema: S, given: unknown): z.output<S> {

@@ -11,7 +11,14 @@ import {
 import { PageAllocator } from '../engine/page-allocator.ts'
 import { greedy, type Stepper } from '../engine/stepper.ts'
 import type { Checkpoint } from '../loader/checkpoint.ts'
-import { type GenerateOptions, type GenerateSettings, generateOptions, readOptions } from '../options.ts'
+import {
+  type ChatOptions,
+  type ChatSettings,
+  chatOptions,
+  type GenerateOptions,
+  generateOptions,
+  readOptions,
+} from '../options.ts'
 import type { ChatMessage } from '../tokenizer/chat-template.ts'
 import { encodeChat } from '../tokenizer/encode-chat.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
@@ -39,6 +46,11 @@ export async function releaseAll(owned: ModelParts['owned']): Promise<void> {
 /** A prompt: text, or token ids as they are. */
 export type Prompt = string | { readonly tokens: readonly number[] }
 export type GenerateCall = GenerateOptions & { readonly signal?: AbortSignal | undefined }
+export type ChatCall = ChatOptions & {
+  readonly signal?: AbortSignal | undefined
+  /** Jinja source to use instead of the model's own */
+  readonly chatTemplate?: string
+}
 
 export class Model implements AsyncDisposable {
   /** graphs before and after the passes, and what runs: `model.graph.print()` */
@@ -86,15 +98,15 @@ export class Model implements AsyncDisposable {
     const { signal, ...rest } = options
     const settings = readOptions(generateOptions, rest)
     return new Generation(async () => {
-      const promptIds = typeof prompt === 'string' ? this.tokenizer.encode(prompt) : [...prompt.tokens]
+      const promptIds = typeof prompt === 'string' ? this.tokenizer.encode(prompt, settings) : [...prompt.tokens]
       return this.#run(promptIds, settings, true, signal)
     })
   }
 
   /** Answers a conversation, by the model's chat template. */
-  chat(messages: readonly ChatMessage[], options: GenerateCall & { readonly chatTemplate?: string } = {}): Generation {
+  chat(messages: readonly ChatMessage[], options: ChatCall = {}): Generation {
     const { signal, chatTemplate, ...rest } = options
-    const settings = readOptions(generateOptions, rest)
+    const settings = readOptions(chatOptions, rest)
     return new Generation(async () => {
       const promptIds = await encodeChat(this.tokenizer, messages, chatTemplate === undefined ? {} : { chatTemplate })
       return this.#run(promptIds, settings, false, signal)
@@ -141,7 +153,7 @@ export class Model implements AsyncDisposable {
 
   #run(
     promptIds: readonly number[],
-    settings: GenerateSettings,
+    settings: ChatSettings,
     continues: boolean,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<GeneratedPiece, GenerationResult> {
@@ -173,7 +185,7 @@ export class Model implements AsyncDisposable {
     return generate(this.#sequencer, request)
   }
 
-  #biases(given: GenerateSettings['logitBias']): [id: number, value: number][] {
+  #biases(given: ChatSettings['logitBias']): [id: number, value: number][] {
     const biases = Object.entries(given).map(([id, value]): [number, number] => [Number(id), value])
     const wrong = biases.find(([id]) => id >= this.config.vocabSize)
     if (wrong)

@@ -9,6 +9,8 @@ import { interruptSignal } from './report.ts'
 export interface RunFlags extends LoadFlags, SampleFlags {
   readonly prompt?: string
   readonly printGraph?: boolean
+  readonly bos?: boolean
+  readonly parseSpecial?: boolean
 }
 
 export async function run(path: string, flags: RunFlags): Promise<void> {
@@ -21,7 +23,9 @@ export async function run(path: string, flags: RunFlags): Promise<void> {
     process.stdout.write(`${model.graph.print()}\n`)
     return
   }
-  const generation = model.generate(prompt, { ...sampleSettings(flags), signal })
+  const { bos, parseSpecial = false } = flags
+  const howToEncode = { ...(bos === undefined ? {} : { addBos: bos }), parseSpecial }
+  const generation = model.generate(prompt, { ...sampleSettings(flags), ...howToEncode, signal })
   let firstAt: number | undefined
   for await (const piece of generation) {
     if (firstAt === undefined && !flags.json) process.stdout.write(prompt) // a prompt that is refused is not repeated

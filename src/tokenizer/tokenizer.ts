@@ -2,9 +2,9 @@
 
 export interface EncodeOptions {
   /** put the model's beginning-of-sequence id first (default: as the model says, which also decides a closing eos) */
-  readonly addBos?: boolean
+  readonly addBos?: boolean | undefined
   /** recognise special tokens such as `<|eos|>` in the text (default false: they are plain text) */
-  readonly parseSpecial?: boolean
+  readonly parseSpecial?: boolean | undefined
 }
 
 export interface DecodeOptions {

@@ -36,6 +36,19 @@ test('--json: one object on standard output, nothing on standard error', async (
   )
 })
 
+test('--no-bos, --bos and --parse-special say how the prompt becomes tokens', async () => {
+  const promptIds = async (...flags: string[]) => {
+    const args = ['run', story, '-p', 'Once<|eos|>', '-n', '0', '--json', ...flags, ...onReference]
+    return JSON.parse((await rocmforge(args)).stdout).prompt_ids as number[]
+  }
+  const usual = await promptIds()
+  expect(usual[0]).toBe(1)
+  expect(usual).not.toContain(2)
+  expect(await promptIds('--no-bos')).toEqual(usual.slice(1))
+  const [bos, once, eos, ...more] = await promptIds('--bos', '--parse-special')
+  expect({ bos, once, eos, more }).toEqual({ bos: 1, once: usual[1], eos: 2, more: [] })
+})
+
 test('the prompt may come from standard input; --quiet leaves the text alone', async () => {
   const args = ['run', story, '-n', '4', '--quiet', ...onReference]
   const { code, stdout, stderr } = await rocmforge(args, { stdin: `${opening.prompt}\n` })
