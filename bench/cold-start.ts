@@ -72,7 +72,7 @@ function start(model: string, cache: string): Promise<Start> {
     child.on('close', (code) => {
       if (code !== 0) return reject(new Error(`rocmforge run ended with ${code}`))
       const { timings } = JSON.parse(output)
-      const { reached_ms: reached, weights_ms: weightsMs, first_token_ms: first } = timings
+      const { reachedMs: reached, weightsMs, firstTokenMs: first } = timings
       resolve({ ...reached, 'first token': first, end: performance.now() - began, 'weights alone': weightsMs })
     })
   })

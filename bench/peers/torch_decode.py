@@ -38,7 +38,7 @@ def rotate(x, cos, sin):
 
 def make_layer(dims, causal):
     """One layer as a function of its weights, so that one compilation serves all layers."""
-    heads, kv_heads, channels, eps = dims["heads"], dims["kv_heads"], dims["head_dim"], dims["norm_eps"]
+    heads, kv_heads, channels, eps = dims["heads"], dims["kvHeads"], dims["headDim"], dims["normEps"]
 
     def layer(x, cos, sin, positions, k_cache, v_cache, w):
         batch, tokens, _ = x.shape
@@ -67,7 +67,7 @@ class Decoder:
     def __init__(self, dims, dtype, device):
         self.dims, self.dtype, self.device = dims, dtype, device
         hidden, ffn, vocab = dims["hidden"], dims["ffn"], dims["vocab"]
-        heads, kv_heads, channels = dims["heads"], dims["kv_heads"], dims["head_dim"]
+        heads, kv_heads, channels = dims["heads"], dims["kvHeads"], dims["headDim"]
 
         def random(*shape):
             return torch.empty(shape, dtype=dtype, device=device).normal_(0, 0.02)
@@ -86,23 +86,23 @@ class Decoder:
                 "gate_up": random(2 * ffn, hidden),
                 "down": random(hidden, ffn),
             }
-            if dims["qk_norm"]:
+            if dims["qkNorm"]:
                 w.update(q_norm=ones(channels), k_norm=ones(channels))
-            if dims["attention_bias"]:
+            if dims["attentionBias"]:
                 w["qkv_bias"] = torch.zeros(rows, dtype=dtype, device=device)
             self.layers.append(w)
         self.embedding = random(vocab, hidden)
         self.norm = ones(hidden)
-        self.head = self.embedding if dims["tied_embeddings"] else random(vocab, hidden)
+        self.head = self.embedding if dims["tiedEmbeddings"] else random(vocab, hidden)
 
     def rotation(self, length):
-        half = self.dims["head_dim"] // 2
-        frequencies = self.dims["rope_theta"] ** (-torch.arange(half, device=self.device, dtype=torch.float32) / half)
+        half = self.dims["headDim"] // 2
+        frequencies = self.dims["ropeTheta"] ** (-torch.arange(half, device=self.device, dtype=torch.float32) / half)
         angles = torch.arange(length, device=self.device, dtype=torch.float32)[:, None] * frequencies
         return angles.cos(), angles.sin()
 
     def caches(self, batch, length):
-        shape = (batch, self.dims["kv_heads"], length, self.dims["head_dim"])
+        shape = (batch, self.dims["kvHeads"], length, self.dims["headDim"])
         return [
             tuple(torch.zeros(shape, dtype=self.dtype, device=self.device) for _ in range(2)) for _ in self.layers
         ]
@@ -113,7 +113,7 @@ class Decoder:
         cos, sin = cos.index_select(0, positions), sin.index_select(0, positions)
         for w, (k_cache, v_cache) in zip(self.layers, caches):
             x = layer(x, cos, sin, positions, k_cache, v_cache, w)
-        logits = F.linear(rms_norm(x[:, -1], self.norm, self.dims["norm_eps"]), self.head)
+        logits = F.linear(rms_norm(x[:, -1], self.norm, self.dims["normEps"]), self.head)
         return logits.argmax(-1)
 
 
@@ -170,7 +170,7 @@ def decode_case(model, layer, device, case):
         tokens[:, 0] = model.step(layer, tokens, positions, cos, sin, caches)
 
     ms = measure(Replay(step, device), case["tokens"], case["rounds"])
-    return {"kind": "decode", "context": context, "batch": batch, "ms": ms, "tokens_per_second": 1e3 * batch / ms["median"]}
+    return {"kind": "decode", "context": context, "batch": batch, "ms": ms, "tokensPerSecond": 1e3 * batch / ms["median"]}
 
 
 @torch.no_grad()
@@ -181,7 +181,7 @@ def prefill_case(model, layer, device, case):
     tokens = (torch.arange(count, device=device) * 37 % model.dims["vocab"]).view(1, count)
     positions = torch.arange(count, device=device)
     ms = measure(Replay(lambda: model.step(layer, tokens, positions, cos, sin, caches), device), 1, case["rounds"])
-    return {"kind": "prefill", "tokens": count, "ms": ms, "tokens_per_second": 1e3 * count / ms["median"]}
+    return {"kind": "prefill", "tokens": count, "ms": ms, "tokensPerSecond": 1e3 * count / ms["median"]}
 
 
 def cases_of(result, device):
@@ -226,7 +226,7 @@ def main():
         for ours, line in cases_of(result, device):
             print(json.dumps(line), file=out, flush=True)
             if "failed" not in line:
-                rows.append((line["model"], title(line), ours["tokens_per_second"], line["tokens_per_second"]))
+                rows.append((line["model"], title(line), ours["tokensPerSecond"], line["tokensPerSecond"]))
         if device == "cuda":
             torch.cuda.empty_cache()
     print("| model | case | ours, tokens/s | PyTorch | quotient |\n| --- | --- | --- | --- | --- |")

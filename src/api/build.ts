@@ -5,7 +5,7 @@ import { sourcesOf } from '../../codegen/program.ts'
 import { findTargets } from '../../codegen/targets.ts'
 import { type Target, targetId } from '../../ir/target.ts'
 import { type BundleReport, exportBundle } from '../../runtime/cache/bundle.ts'
-import { openKernelCache } from '../../runtime/cache/kernel-cache.ts'
+import { type KernelResources, openKernelCache } from '../../runtime/cache/kernel-cache.ts'
 import { compileJob } from '../../runtime/compile/kernel-compiler.ts'
 import {
   type CompiledKernel,
@@ -17,72 +17,123 @@ import { selectToolchain } from '../../runtime/compile/toolchains.ts'
 import { findHostCompiler } from '../../runtime/host/compiler.ts'
 import { openCheckpoint } from '../loader/checkpoint.ts'
 import { knownArchitectures } from '../models/index.ts'
-import { compileOptions, readOptions } from '../options.ts'
+import { type CompileOptions, compileOptions, readOptions } from '../options.ts'
 import { ModelPlan } from './plan.ts'
 
-export const buildOptions = compileOptions.omit({ device: true, replay: true }).extend({
-  targets: z.string().min(1).describe('targets, separated by commas: gfx942,gfx1100,sm_90,host'),
-  out: z.string().min(1).optional().describe('bundle to write: one file with the kernels of these targets'),
-})
-export type BuildOptions = z.input<typeof buildOptions>
+const hook = <T>() => z.custom<T>((value) => typeof value === 'function', 'expected a function')
 
-export interface BuildEvents {
-  /** the compilers that will be used, before they are */
-  readonly onTargets?: (targets: readonly { target: Target; compiler: string }[]) => void
-  readonly onKernels?: (progress: CompileProgress) => void
-  readonly signal?: AbortSignal
-  /** folder for sources, objects and logs of every kernel */
+export const buildOptions = compileOptions.omit({ device: true, selfCheck: true, replay: true }).extend({
+  targets: z
+    .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+    .describe('what to compile for: gfx942, gfx1100, sm_90, host; a list, or one text with commas'),
+  maxBatch: compileOptions.shape.maxBatch.describe('kernels for up to so many generations at the same time'),
+  out: z.string().min(1).optional().describe('bundle to write: one file with these kernels, for `cache import`'),
+  saveTemps: z.string().min(1).optional().describe('folder for source, object, log and ISA of every kernel'),
+  onTargets: hook<(targets: readonly BuildTarget[]) => void>()
+    .optional()
+    .describe('called with the compiler of each target, before it is used'),
+  onKernels: hook<(progress: CompileProgress) => void>().optional().describe('called as kernels are ready'),
+  signal: z.instanceof(AbortSignal).optional().describe('an `AbortSignal`: ends the build; what is compiled stays'),
+})
+
+/** Options of `build`: those of `compile` that decide kernels, and what to build for. */
+export interface BuildOptions
+  extends Pick<
+    CompileOptions,
+    'optLevel' | 'context' | 'kvDtype' | 'activations' | 'pageSize' | 'chunk' | 'step' | 'stepBlock'
+  > {
+  /** what to compile for: gfx942, gfx1100, sm_90, host; a list, or one text with commas */
+  readonly targets: string | readonly string[]
+  /** kernels for up to so many generations at the same time; default 1 */
+  readonly maxBatch?: number
+  /** bundle to write: one file with these kernels, for `rocmforge cache import` */
+  readonly out?: string
+  /** folder for source, object, log and ISA of every kernel */
   readonly saveTemps?: string
+  /** called with the compiler of each target, before it is used */
+  readonly onTargets?: (targets: readonly BuildTarget[]) => void
+  /** called as kernels are ready */
+  readonly onKernels?: (progress: CompileProgress) => void
+  /** ends the build; what is compiled stays in the cache */
+  readonly signal?: AbortSignal
 }
 
-export interface BuiltTarget {
-  readonly target: Target
-  readonly kernels: readonly CompiledKernel[]
+/** A target and what compiles for it. */
+export interface BuildTarget {
+  /** `gfx942`, `sm_90`, `host` */
+  readonly target: string
+  /** products that carry it */
+  readonly products: string
+  /** `hipRTC 6.4.43484 (installed)` */
+  readonly compiler: string
+}
+
+/** A compiled program: the kernels of one template with one set of parameters. */
+export interface BuiltProgram {
+  /** `matmul/gemv.hip` */
+  readonly template: string
+  /** name of the entry in the kernel cache */
+  readonly key: string
+  /** of the code object */
+  readonly bytes: number
+  readonly fromCache: boolean
+  /** ms from the start of its lookup, waiting for other programs included */
+  readonly doneAfterMs: number
+  /** registers, LDS and spills of each kernel, where the code object tells them */
+  readonly kernels: readonly KernelResources[]
 }
 
 export interface BuildReport {
+  /** path of the model */
   readonly model: string
-  readonly targets: readonly BuiltTarget[]
+  /** folder of the kernel cache, which holds all of it */
   readonly cache: string
   readonly ms: number
+  readonly targets: readonly (BuildTarget & { readonly programs: readonly BuiltProgram[] })[]
+  /** what was written to `out` */
   readonly bundle?: BundleReport & { readonly path: string }
 }
 
 /**
- * Compiles a model for targets without their GPUs. Errors: `unknown-target` with the nearest names before any compiler is
- * asked, `no-compiler`, those of compiling, `bundle-write`.
- * @example await buildModel('models/story-3m', { targets: 'gfx942,gfx1100', out: 'story.kernels' })
+ * Compiles a model's kernels for targets whose GPUs need not be here, into the kernel cache and into a bundle to ship.
+ * Errors: `unknown-target` with the nearest names before any compiler is asked, `no-compiler`, those of compiling,
+ * `bundle-write`.
+ * @example
+ * const { bundle } = await build('models/story-3m', { targets: ['gfx942', 'gfx1100'], maxBatch: 8, out: 'story.kernels' })
+ * // on the other machine: rocmforge cache import story.kernels
  */
-export async function buildModel(path: string, options: BuildOptions, events: BuildEvents = {}): Promise<BuildReport> {
+export async function build(path: string, options: BuildOptions): Promise<BuildReport> {
   const start = performance.now()
-  const { targets: list, out, ...rest } = readOptions(buildOptions, options)
+  const { targets: given, out, saveTemps, onTargets, onKernels, signal, ...rest } = readOptions(buildOptions, options)
   const settings = readOptions(compileOptions, rest)
-  const targets = findTargets(list)
-  const compilers = await Promise.all(
-    targets.map(async (target) => ({ target, compiler: await compilerOf(target) })), // all missing ones show at once
-  )
-  events.onTargets?.(compilers)
+  const targets = findTargets(typeof given === 'string' ? given : given.join(','))
+  const described = await Promise.all(targets.map(describe)) // all missing compilers show at once
+  onTargets?.(described)
   await using checkpoint = await openCheckpoint(path, { architectures: knownArchitectures })
   const jobs = targets.flatMap((target) => jobsOf(new ModelPlan(checkpoint, settings, target), target))
   const cache = openKernelCache()
-  const service = createCompileService({ cache, ...(events.saveTemps ? { saveTemps: events.saveTemps } : {}) })
+  const service = createCompileService({ cache, ...(saveTemps ? { saveTemps } : {}) })
   try {
     const compiled = await service.compileAll(jobs, {
-      ...(events.onKernels ? { onProgress: events.onKernels } : {}),
-      ...(events.signal ? { signal: events.signal } : {}),
+      ...(onKernels ? { onProgress: onKernels } : {}),
+      ...(signal ? { signal } : {}),
     })
-    const ids = targets.map(targetId)
     const keys = new Set(compiled.map(({ key }) => key))
+    const programsOf = (target: Target) => compiled.filter(({ job }) => job.target === target).map(builtProgram)
     return {
       model: path,
-      targets: targets.map((target) => ({ target, kernels: compiled.filter(({ job }) => job.target === target) })),
       cache: cache.root,
-      ms: performance.now() - start,
-      ...(out ? { bundle: { path: out, ...exportBundle(cache, out, { targets: ids, keys }) } } : {}),
+      ms: Math.round(performance.now() - start),
+      targets: targets.map((target, i) => ({ ...described[i]!, programs: programsOf(target) })),
+      ...(out ? { bundle: { path: out, ...exportBundle(cache, out, { targets: targets.map(targetId), keys }) } } : {}),
     }
   } finally {
     service[Symbol.dispose]()
   }
+}
+
+async function describe(target: Target): Promise<BuildTarget> {
+  return { target: targetId(target), products: target.products, compiler: await compilerOf(target) }
 }
 
 async function compilerOf(target: Target): Promise<string> {
@@ -90,6 +141,15 @@ async function compilerOf(target: Target): Promise<string> {
   const { family, version, origin } = selectToolchain(target)
   return `${family === 'hiprtc' ? 'hipRTC' : 'NVRTC'} ${version} (${origin})`
 }
+
+const builtProgram = ({ job, key, image, resources, fromCache, ms }: CompiledKernel): BuiltProgram => ({
+  template: job.label,
+  key,
+  bytes: image.length,
+  fromCache,
+  doneAfterMs: Math.round(ms),
+  kernels: resources,
+})
 
 /** Every kernel of the model's programs, each once, with all entries that any program uses. */
 function jobsOf(plan: ModelPlan, target: Target): CompileJob[] {

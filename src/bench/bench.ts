@@ -60,14 +60,14 @@ export async function bench(
   await using opened = await openModel(what)
   const { model } = opened
   using timer = new LaunchTimer()
-  const kernels = { total: 0, from_cache: 0 }
+  const kernels = { total: 0, fromCache: 0 }
   const device = await openDevice(typeof settings.device === 'string' ? settings.device : settings.device.id, {
     wrapCalls: (calls) => timer.wrap(calls),
     onProgress({ done, total, fromCache, label }) {
       events.onStatus?.(`kernels ${done}/${total}, ${fromCache} from cache: ${label}`)
       if (done !== total) return
       kernels.total += total
-      kernels.from_cache += fromCache
+      kernels.fromCache += fromCache
     },
   })
   using _ = { [Symbol.dispose]: () => releaseDevice(timer, device) }
@@ -89,13 +89,13 @@ export async function bench(
       architecture: model.config.architecture,
       random: 'shape' in what,
       parameters: [...model.weights].reduce((sum, { shape }) => sum + product(shape), 0),
-      weight_bytes: model.weights.bytes,
+      weightBytes: model.weights.bytes,
       weights: model.config.weightDtype,
       dims: dimsOf(model.config),
     },
     options: { ...settings, device: device.id },
-    read_bandwidth: null,
-    plain_file_read: null,
+    readBandwidth: null,
+    plainFileRead: null,
     loads: [],
     prefill: [],
     decode: [],
@@ -143,10 +143,10 @@ async function measureAll(
     readBytes(modelBytes, driver.memoryInfo().freeBytes, driver.sharesHostMemory),
     signal,
   )
-  result.read_bandwidth = { gb_per_s: yardstick.bytesPerSecond / 1e9, bytes: yardstick.bytes }
+  result.readBandwidth = { gbPerSecond: yardstick.bytesPerSecond / 1e9, bytes: yardstick.bytes }
   if (files.length > 0) {
     onStatus?.(`reading ${files.length === 1 ? 'the file' : `${files.length} files`}`)
-    result.plain_file_read = await plainFileRead(files, signal)
+    result.plainFileRead = await plainFileRead(files, signal)
   }
   onResult?.(result)
   using fill = result.model.random ? await RandomFill.create(device, filledTypes(model), signal) : undefined
@@ -202,14 +202,14 @@ const dimsOf = (config: ModelConfig): ModelDims => ({
   layers: config.layers,
   ffn: config.ffn,
   heads: config.heads,
-  kv_heads: config.kvHeads,
-  head_dim: config.headDim,
+  kvHeads: config.kvHeads,
+  headDim: config.headDim,
   vocab: config.vocabSize,
-  tied_embeddings: config.tiedEmbeddings,
-  qk_norm: config.qkNorm,
-  attention_bias: config.attentionBias,
-  rope_theta: config.rope.theta,
-  norm_eps: config.normEps,
+  tiedEmbeddings: config.tiedEmbeddings,
+  qkNorm: config.qkNorm,
+  attentionBias: config.attentionBias,
+  ropeTheta: config.rope.theta,
+  normEps: config.normEps,
 })
 
 interface OpenModel extends AsyncDisposable {

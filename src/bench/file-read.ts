@@ -7,7 +7,7 @@ const pieceBytes = 8 * 2 ** 20
 export async function plainFileRead(
   files: readonly string[],
   signal?: AbortSignal,
-): Promise<{ gb_per_s: number; bytes: number }> {
+): Promise<{ gbPerSecond: number; bytes: number }> {
   const bytes = files.reduce((sum, file) => sum + statSync(file).size, 0)
   let ms = 0
   for (let turn = 0; turn < 2; turn++) {
@@ -15,7 +15,7 @@ export async function plainFileRead(
     for (const file of files) await readWhole(file, signal)
     ms = performance.now() - start
   }
-  return { gb_per_s: bytes / ms / 1e6, bytes }
+  return { gbPerSecond: bytes / ms / 1e6, bytes }
 }
 
 async function readWhole(file: string, signal?: AbortSignal): Promise<void> {

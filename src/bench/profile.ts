@@ -6,7 +6,7 @@ import type { LaunchSpan } from './launch-timer.ts'
 import type { KernelTime, StepProfile } from './result.ts'
 import { median } from './statistics.ts'
 
-interface Group extends Omit<KernelTime, 'ms' | 'launches' | 'gb_per_s'> {
+interface Group extends Omit<KernelTime, 'ms' | 'launches' | 'gbPerSecond'> {
   /** time of each step */
   readonly steps: number[]
   launches: number
@@ -40,9 +40,9 @@ export function profileOf(
   const kernels = [...groups.values()]
     .map(({ steps: times, launches, bytes, ...rest }): KernelTime => {
       const ms = median(times)
-      return { ...rest, launches: Math.round(launches), ms, gb_per_s: bytes > 0 && ms > 0 ? bytes / ms / 1e6 : null }
+      return { ...rest, launches: Math.round(launches), ms, gbPerSecond: bytes > 0 && ms > 0 ? bytes / ms / 1e6 : null }
     })
     .sort((a, b) => b.ms - a.ms)
   const kernelsMs = kernels.reduce((sum, { ms }) => sum + ms, 0)
-  return { kernels, kernels_ms: kernelsMs, gaps_ms: stepMs - kernelsMs }
+  return { kernels, kernelsMs, gapsMs: stepMs - kernelsMs }
 }

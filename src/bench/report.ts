@@ -29,12 +29,12 @@ export function barOf(share: number): string {
 
 /** `kernels`: a table of every step's kernels too. */
 export function benchReport(result: BenchResult, table: TableOf, { kernels = false } = {}): string {
-  const { device, model, read_bandwidth: read, skipped, notes, interrupted } = result
+  const { device, model, readBandwidth: read, skipped, notes, interrupted } = result
   const parts = [
     [
       `device   ${device.id}: ${device.name} (${device.target})`,
-      `model    ${model.path}: ${billions(model.parameters)} parameters, ${gb(model.weight_bytes)}`,
-      ...(read ? [`memory   ${digits(read.gb_per_s)} GB/s by a plain read of ${gb(read.bytes)}`] : []),
+      `model    ${model.path}: ${billions(model.parameters)} parameters, ${gb(model.weightBytes)}`,
+      ...(read ? [`memory   ${digits(read.gbPerSecond)} GB/s by a plain read of ${gb(read.bytes)}`] : []),
       ...result.loads.map((load) => `load     ${loadText(load, result)}`),
       ...notes.map((note) => `note     ${note}`),
     ].join('\n'),
@@ -43,9 +43,10 @@ export function benchReport(result: BenchResult, table: TableOf, { kernels = fal
   if (result.decode.length > 0) parts.push(`decode\n${decodeTable(result.decode, table)}`)
   if (kernels) {
     for (const { profile, context, batch } of result.decode)
-      if (profile) parts.push(profileText(`decode, context ${context}, batch ${batch}`, profile, read?.gb_per_s, table))
+      if (profile)
+        parts.push(profileText(`decode, context ${context}, batch ${batch}`, profile, read?.gbPerSecond, table))
     for (const { profile, tokens } of result.prefill)
-      if (profile) parts.push(profileText(`prefill of ${tokens} tokens`, profile, read?.gb_per_s, table))
+      if (profile) parts.push(profileText(`prefill of ${tokens} tokens`, profile, read?.gbPerSecond, table))
   }
   if (skipped.length > 0)
     parts.push(
@@ -56,13 +57,13 @@ export function benchReport(result: BenchResult, table: TableOf, { kernels = fal
 }
 
 function loadText({ batch, context, ms, kernels, weights, memory }: LoadResult, result: BenchResult): string {
-  const compiled = kernels.total - kernels.from_cache
-  const file = result.plain_file_read
-  const beside = file ? `; a plain read of the file ${digits(file.gb_per_s)} GB/s` : ''
+  const compiled = kernels.total - kernels.fromCache
+  const file = result.plainFileRead
+  const beside = file ? `; a plain read of the file ${digits(file.gbPerSecond)} GB/s` : ''
   return [
     `batch ${batch}, ${context} tokens of cache each: ${digits(ms / 1e3)} s`,
     `${kernels.total} kernels (${compiled} compiled, ${digits(kernels.ms / 1e3)} s)`,
-    `weights ${gb(weights.bytes)} in ${digits(weights.ms / 1e3)} s (${digits(weights.gb_per_s)} GB/s${beside})`,
+    `weights ${gb(weights.bytes)} in ${digits(weights.ms / 1e3)} s (${digits(weights.gbPerSecond)} GB/s${beside})`,
     `memory ${gb(memory.peak)} at most, planned ${gb(memory.planned)}`,
   ].join(', ')
 }
@@ -70,13 +71,13 @@ function loadText({ batch, context, ms, kernels, weights, memory }: LoadResult, 
 const prefillTable = ({ prefill }: BenchResult, table: TableOf): string =>
   table(
     ['tokens', 'tokens/s', 'ms', 'least … most', 'TFLOP/s', 'in kernels'],
-    prefill.map(({ tokens, tokens_per_second: rate, ms, tflops, profile }) => [
+    prefill.map(({ tokens, tokensPerSecond: rate, ms, tflops, profile }) => [
       tokens,
       digits(rate),
       digits(ms.median),
       `${digits(ms.min)} … ${digits(ms.max)}`,
       digits(tflops),
-      profile ? `${digits(profile.kernels_ms)} ms` : '–',
+      profile ? `${digits(profile.kernelsMs)} ms` : '–',
     ]),
   )
 
@@ -100,23 +101,23 @@ const decodeTable = (decode: readonly DecodeResult[], table: TableOf): string =>
     decode.map((one) => [
       one.context,
       one.batch,
-      digits(one.tokens_per_second),
-      digits(one.tokens_per_second_per_request),
+      digits(one.tokensPerSecond),
+      digits(one.tokensPerSecondPerRequest),
       digits(one.ms.median),
       `${digits(one.ms.min)} … ${digits(one.ms.max)}`,
-      one.device_ms ? digits(one.device_ms.median) : '–',
-      digits(one.device_ms?.p99 ?? one.arrival_p99_ms),
+      one.deviceMs ? digits(one.deviceMs.median) : '–',
+      digits(one.deviceMs?.p99 ?? one.arrivalP99Ms),
       gb(one.bytes.weights + one.bytes.kv),
       percent(one.mbu),
-      one.profile ? digits(one.profile.kernels_ms) : '–',
-      one.profile ? digits(one.profile.gaps_ms) : '–',
-      one.host_ms === null ? '–' : `${digits(one.host_ms * 1e3)} µs`,
+      one.profile ? digits(one.profile.kernelsMs) : '–',
+      one.profile ? digits(one.profile.gapsMs) : '–',
+      one.hostMs === null ? '–' : `${digits(one.hostMs * 1e3)} µs`,
     ]),
   )
 
 function profileText(title: string, profile: StepProfile, readGBs: number | undefined, table: TableOf): string {
-  const { kernels, kernels_ms: total, gaps_ms: gaps } = profile
-  const rows = kernels.map(({ kernel, part, blocks, threads, launches, ms, gb_per_s: rate }) => [
+  const { kernels, kernelsMs: total, gapsMs: gaps } = profile
+  const rows = kernels.map(({ kernel, part, blocks, threads, launches, ms, gbPerSecond: rate }) => [
     kernel,
     part,
     `${blocks} × ${threads}`,
@@ -134,17 +135,17 @@ function profileText(title: string, profile: StepProfile, readGBs: number | unde
 
 function stagesText(title: string, stages: readonly StageTime[], table: TableOf): string {
   const total = (value: (one: StageTime) => number) => stages.reduce((sum, one) => sum + value(one), 0)
-  const work = total((one) => one.stages * one.slowest_us)
-  const barriers = total((one) => one.barriers * (one.barrier_us ?? 0))
+  const work = total((one) => one.stages * one.slowestUs)
+  const barriers = total((one) => one.barriers * (one.barrierUs ?? 0))
   const rows = stages.map((one) => [
     one.kernel,
     one.part,
     one.stages,
-    digits(one.slowest_us),
-    digits(one.mean_us),
-    digits(one.waiting_us),
-    one.barrier_us === null ? '–' : digits(one.barrier_us),
-    barOf((one.stages * one.slowest_us + one.barriers * (one.barrier_us ?? 0)) / (work + barriers)),
+    digits(one.slowestUs),
+    digits(one.meanUs),
+    digits(one.waitingUs),
+    one.barrierUs === null ? '–' : digits(one.barrierUs),
+    barOf((one.stages * one.slowestUs + one.barriers * (one.barrierUs ?? 0)) / (work + barriers)),
   ])
   const head = ['stage', 'part', 'stages', 'µs, slowest block', 'a block', 'its wait', 'barrier', 'time']
   return `${title}, stages: ${digits(work / 1e3)} ms of work, ${digits(barriers / 1e3)} ms in barriers\n${table(head, rows)}`

@@ -1,7 +1,7 @@
 // What a benchmark found: the object that `rocmforge bench --json` prints. docs/bench.md explains its fields; a change that
 // readers could stumble over raises `version`.
 
-export const resultVersion = 1
+export const resultVersion = 2
 
 /** Kernel time of one kind of launch within a step. */
 export interface KernelTime {
@@ -16,7 +16,7 @@ export interface KernelTime {
   /** of all of them together, median of the steps */
   readonly ms: number
   /** read and written by one launch over its time; null where unknown */
-  readonly gb_per_s: number | null
+  readonly gbPerSecond: number | null
 }
 
 /** Calls of one kind within a step that is one launch, a call each; µs by the device's clock. */
@@ -26,21 +26,21 @@ export interface StageTime {
   /** calls in a step */
   readonly stages: number
   /** from the first block that begins to the last that is done */
-  readonly slowest_us: number
+  readonly slowestUs: number
   /** of one block's own work */
-  readonly mean_us: number
+  readonly meanUs: number
   /** of one block, from its own work's end until it goes on */
-  readonly waiting_us: number
+  readonly waitingUs: number
   /** barriers of all blocks behind such a call, and from the last that is done to the last that goes on */
   readonly barriers: number
-  readonly barrier_us: number | null
+  readonly barrierUs: number | null
 }
 
 export interface StepProfile {
   readonly kernels: readonly KernelTime[]
-  readonly kernels_ms: number
+  readonly kernelsMs: number
   /** time of a step less that of its kernels; negative where kernels overlap or end events cost more than gaps */
-  readonly gaps_ms: number
+  readonly gapsMs: number
   /** of a step that is one launch, where times were asked for and the device tells them */
   readonly stages?: readonly StageTime[]
 }
@@ -51,17 +51,17 @@ export interface DecodeResult {
   readonly tokens: number
   readonly rounds: number
   /** of the whole batch */
-  readonly tokens_per_second: number
-  readonly tokens_per_second_per_request: number
+  readonly tokensPerSecond: number
+  readonly tokensPerSecondPerRequest: number
   /** wall time of a step: a round from its start to its last token, over its tokens; median, least and most of the rounds */
   readonly ms: { readonly median: number; readonly min: number; readonly max: number }
   /** of single steps, by the device's clock, or null where it was not asked */
-  readonly device_ms: { readonly median: number; readonly p99: number; readonly mean: number } | null
+  readonly deviceMs: { readonly median: number; readonly p99: number; readonly mean: number } | null
   /** wall time between the tokens of consecutive steps: 99th percentile */
-  readonly arrival_p99_ms: number
+  readonly arrivalP99Ms: number
   /** Node's own time a step: from the arrival of a token to the end of the call that enqueues the next step; null where
    * a step is many calls */
-  readonly host_ms: number | null
+  readonly hostMs: number | null
   readonly bytes: { readonly weights: number; readonly kv: number }
   /** (weights + kv) / wall time / read bandwidth */
   readonly mbu: number
@@ -72,7 +72,7 @@ export interface PrefillResult {
   readonly tokens: number
   readonly chunk: number
   readonly rounds: number
-  readonly tokens_per_second: number
+  readonly tokensPerSecond: number
   readonly ms: { readonly median: number; readonly min: number; readonly max: number }
   readonly tflops: number
   readonly profile: StepProfile | null
@@ -83,8 +83,8 @@ export interface LoadResult {
   /** tokens of KV cache of each sequence */
   readonly context: number
   readonly ms: number
-  readonly kernels: { readonly total: number; readonly from_cache: number; readonly ms: number }
-  readonly weights: { readonly bytes: number; readonly ms: number; readonly gb_per_s: number }
+  readonly kernels: { readonly total: number; readonly fromCache: number; readonly ms: number }
+  readonly weights: { readonly bytes: number; readonly ms: number; readonly gbPerSecond: number }
   /** bytes of what was planned, and the most by which free memory shrank (host: the largest size of the process) */
   readonly memory: {
     readonly weights: number
@@ -107,14 +107,14 @@ export interface ModelDims {
   readonly layers: number
   readonly ffn: number
   readonly heads: number
-  readonly kv_heads: number
-  readonly head_dim: number
+  readonly kvHeads: number
+  readonly headDim: number
   readonly vocab: number
-  readonly tied_embeddings: boolean
-  readonly qk_norm: boolean
-  readonly attention_bias: boolean
-  readonly rope_theta: number
-  readonly norm_eps: number
+  readonly tiedEmbeddings: boolean
+  readonly qkNorm: boolean
+  readonly attentionBias: boolean
+  readonly ropeTheta: number
+  readonly normEps: number
 }
 
 export interface BenchResult {
@@ -128,15 +128,15 @@ export interface BenchResult {
     /** weights are random, made on the device */
     readonly random: boolean
     readonly parameters: number
-    readonly weight_bytes: number
+    readonly weightBytes: number
     /** dtype of most of them */
     readonly weights: string
     readonly dims: ModelDims
   }
   readonly options: Readonly<Record<string, unknown>>
-  read_bandwidth: { readonly gb_per_s: number; readonly bytes: number } | null
+  readBandwidth: { readonly gbPerSecond: number; readonly bytes: number } | null
   /** of the model's files, from the page cache; null for random weights */
-  plain_file_read: { readonly gb_per_s: number; readonly bytes: number } | null
+  plainFileRead: { readonly gbPerSecond: number; readonly bytes: number } | null
   readonly loads: LoadResult[]
   readonly prefill: PrefillResult[]
   readonly decode: DecodeResult[]

@@ -18,7 +18,7 @@ export interface BenchDevice {
   readonly device: ComputeDevice
   readonly timer: LaunchTimer
   /** kernels asked for since it was last set to zeros */
-  kernels: { total: number; from_cache: number }
+  kernels: { total: number; fromCache: number }
 }
 
 export interface Session extends Disposable {
@@ -71,7 +71,7 @@ export async function openSession(
   const freeBefore = driver.memoryInfo().freeBytes
   const used = () =>
     driver.sharesHostMemory ? process.resourceUsage().maxRSS * 1024 : freeBefore - driver.memoryInfo().freeBytes
-  bench.kernels.total = bench.kernels.from_cache = 0
+  bench.kernels.total = bench.kernels.fromCache = 0
   const start = performance.now()
   let kernelsMs = 0
   let read = { bytes: 0, ms: 0 }
@@ -110,7 +110,7 @@ export async function openSession(
         context: plan.context,
         ms: performance.now() - start,
         kernels: { ...bench.kernels, ms: kernelsMs },
-        weights: { ...read, gb_per_s: read.ms > 0 ? read.bytes / read.ms / 1e6 : 0 },
+        weights: { ...read, gbPerSecond: read.ms > 0 ? read.bytes / read.ms / 1e6 : 0 },
         memory,
       },
       watchMemory() {

@@ -54,11 +54,11 @@ export function stageTimes({ ticks, blocks, ticksPerUs }: StepTrace, program: Pr
       kernel,
       part,
       stages,
-      slowest_us: slowest / stages,
-      mean_us: mean / stages,
-      waiting_us: waiting / stages,
+      slowestUs: slowest / stages,
+      meanUs: mean / stages,
+      waitingUs: waiting / stages,
       barriers,
-      barrier_us: barriers ? barrier / barriers : null,
+      barrierUs: barriers ? barrier / barriers : null,
     }))
-    .sort((a, b) => b.stages * (b.slowest_us + (b.barrier_us ?? 0)) - a.stages * (a.slowest_us + (a.barrier_us ?? 0)))
+    .sort((a, b) => b.stages * (b.slowestUs + (b.barrierUs ?? 0)) - a.stages * (a.slowestUs + (a.barrierUs ?? 0)))
 }

@@ -9,7 +9,7 @@ import type { BenchOptions } from '../bench/settings.ts'
 import { findShape, shapes } from '../bench/shapes.ts'
 import { Progress } from './progress.ts'
 import { interruptSignal } from './report.ts'
-import { table, writeJson, writeLine } from './table.ts'
+import { jsonText, table, writeJson, writeLine } from './table.ts'
 import { readVersion } from './version.ts'
 
 export interface BenchFlags {
@@ -42,7 +42,7 @@ export async function bench(path: string | undefined, flags: BenchFlags): Promis
   const progress = new Progress(!!flags.quiet)
   let latest: BenchResult | undefined
   const show = (result: BenchResult) => {
-    if (flags.out) write(flags.out, `${JSON.stringify(result, null, 2)}\n`)
+    if (flags.out) write(flags.out, `${jsonText(result, 2)}\n`)
     if (flags.json) writeJson(result)
     else writeLine(benchReport(result, table, { kernels: !!flags.kernels }))
   }
@@ -56,7 +56,7 @@ export async function bench(path: string | undefined, flags: BenchFlags): Promis
         const one = result.decode.at(-1)
         if (one)
           progress.line(
-            `bench    batch ${one.batch}, context ${one.context}: ${one.tokens_per_second.toFixed(1)} tokens/s, MBU ${(one.mbu * 100).toFixed(0)} %`,
+            `bench    batch ${one.batch}, context ${one.context}: ${one.tokensPerSecond.toFixed(1)} tokens/s, MBU ${(one.mbu * 100).toFixed(0)} %`,
           )
       },
     })

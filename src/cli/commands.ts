@@ -190,12 +190,17 @@ Examples:
     .addOption(new Option('--kv-dtype <dtype>', 'dtype of the KV cache').choices(kvDtypes))
     .addOption(activations())
     .option('--chunk <tokens>', 'prompt tokens a step', whole)
+    .option(
+      '--max-batch <count>',
+      'kernels for up to so many generations at the same time, 1 to 32 (default: 1)',
+      whole,
+    )
     .option('--save-temps <folder>', 'keep source, object, log and ISA of every kernel')
     .option('-q, --quiet', 'no progress')
     .option('--json', 'one JSON object on standard output')
     .addHelpText(
       'after',
-      '\nExamples:\n  $ rocmforge build models/story-3m --target gfx942,gfx1100,gfx1201 --out story.kernels\n  $ rocmforge devices --targets',
+      '\nExamples:\n  $ rocmforge build models/story-3m --target gfx942,gfx1100,gfx1201 --out story.kernels\n  $ rocmforge build model.gguf --target gfx1100 --max-batch 8\n  $ rocmforge devices --targets',
     )
     .action(async (model, options) => (await import('./build.ts')).build(model, options))
 

@@ -14,7 +14,7 @@ export async function doctor({ json, selfCheck }: DoctorFlags): Promise<void> {
     selfCheck,
     ...(json ? {} : { onCheck: (check) => print(check) }),
   })
-  if (json) writeJson({ healthy, default_device: defaultDevice, checks })
+  if (json) writeJson({ healthy, defaultDevice, checks })
   else writeLine(healthy ? '\nready' : '\nnot ready: see the lines marked FAIL')
   if (!healthy) process.exitCode = 1
 }

@@ -8,6 +8,7 @@ import { openDevice } from '../api/device.ts'
 import { recordBundle } from '../api/record.ts'
 import { bar, megabytes, Progress } from './progress.ts'
 import { interruptSignal } from './report.ts'
+import { jsonText, writeLine } from './table.ts'
 
 export interface RecordFlags {
   readonly prompt: string
@@ -48,8 +49,16 @@ export async function record(path: string, flags: RecordFlags): Promise<void> {
   progress.clear()
   const launches = replay.steps.reduce((n, step) => n + step.launches.length, 0)
   if (flags.json)
-    process.stdout.write(
-      `${JSON.stringify({ out: flags.out, target: replay.target, steps: replay.steps.length, launches, files, bytes, token_ids: replay.model.tokenIds })}\n`,
+    writeLine(
+      jsonText({
+        out: flags.out,
+        target: replay.target,
+        steps: replay.steps.length,
+        launches,
+        files,
+        bytes,
+        tokenIds: replay.model.tokenIds,
+      }),
     )
   else
     process.stdout.write(
@@ -97,7 +106,7 @@ export async function replay(folder: string, flags: ReplayFlags): Promise<void> 
   progress.clear()
   if (report.findings.length) process.exitCode = 1
   if (flags.json) {
-    process.stdout.write(`${JSON.stringify(report)}\n`)
+    writeLine(jsonText(report))
     return
   }
   const how =

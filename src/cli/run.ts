@@ -5,6 +5,7 @@ import type { GenerationResult } from '../engine/generate.ts'
 import { generateOptions, readOptions } from '../options.ts'
 import { type LoadFlags, type LoadReport, loadModel, type SampleFlags, sampleSettings } from './load.ts'
 import { interruptSignal } from './report.ts'
+import { jsonText, writeLine } from './table.ts'
 
 export interface RunFlags extends LoadFlags, SampleFlags {
   readonly prompt?: string
@@ -34,7 +35,7 @@ export async function run(path: string, flags: RunFlags): Promise<void> {
   }
   const result = await generation.result()
   if (firstAt === undefined && !flags.json) process.stdout.write(prompt)
-  if (flags.json) process.stdout.write(`${JSON.stringify(asJson(result, report, model.device.id, firstAt))}\n`)
+  if (flags.json) writeLine(jsonText(asJson(result, report, model.device.id, firstAt)))
   else {
     process.stdout.write('\n')
     if (!flags.quiet) process.stderr.write(`\n${summary(result, firstAt)}\n`)
@@ -71,24 +72,24 @@ const asJson = (
   device: string,
   firstAt: number | undefined,
 ) => ({
-  prompt_ids: result.promptIds,
-  token_ids: result.tokenIds,
+  promptIds: result.promptIds,
+  tokenIds: result.tokenIds,
   text: result.text,
-  finish_reason: result.reason,
+  reason: result.reason,
   seed: result.seed,
   device,
   timings: {
-    load_ms: loadMs,
-    first_token_ms: firstAt ?? null,
-    reached_ms: reached,
-    weights_ms: weightsMs,
+    loadMs,
+    firstTokenMs: firstAt ?? null,
+    reachedMs: reached,
+    weightsMs,
     kernels: kernels.total,
-    kernels_from_cache: kernels.fromCache,
-    prompt_tokens: result.timings.promptTokens,
-    prefill_ms: result.timings.prefillMs,
-    prefill_tokens_per_second: rate(result.timings.promptTokens, result.timings.prefillMs),
-    decode_tokens: result.timings.decodedTokens,
-    decode_ms: result.timings.decodeMs,
-    decode_tokens_per_second: rate(result.timings.decodedTokens, result.timings.decodeMs),
+    kernelsFromCache: kernels.fromCache,
+    promptTokens: result.timings.promptTokens,
+    prefillMs: result.timings.prefillMs,
+    prefillTokensPerSecond: rate(result.timings.promptTokens, result.timings.prefillMs),
+    decodedTokens: result.timings.decodedTokens,
+    decodeMs: result.timings.decodeMs,
+    decodeTokensPerSecond: rate(result.timings.decodedTokens, result.timings.decodeMs),
   },
 })

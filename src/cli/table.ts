@@ -29,5 +29,15 @@ export const writeLine = (text: string): void => {
   process.stdout.write(`${text}\n`)
 }
 
-/** One object, for scripts. */
-export const writeJson = (value: unknown): void => writeLine(JSON.stringify(value, null, 2))
+/**
+ * JSON for scripts. Numbers that are not whole keep six significant digits: times and rates are no more exact than that.
+ */
+export const jsonText = (value: unknown, indent?: number): string =>
+  JSON.stringify(
+    value,
+    (_, one) => (typeof one === 'number' && !Number.isInteger(one) ? Number(one.toPrecision(6)) : one),
+    indent,
+  )
+
+/** One object, for scripts and people. */
+export const writeJson = (value: unknown): void => writeLine(jsonText(value, 2))

@@ -13,10 +13,10 @@ export interface CliResult {
 
 /** What `run --json` prints. */
 export interface RunReport {
-  readonly token_ids: readonly number[]
+  readonly tokenIds: readonly number[]
   readonly text: string
   readonly device: string
-  readonly timings: { readonly kernels: number; readonly kernels_from_cache: number }
+  readonly timings: { readonly kernels: number; readonly kernelsFromCache: number }
 }
 
 export const cliPath = join(packageRoot(), 'dist/cli.js')

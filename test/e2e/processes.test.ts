@@ -48,13 +48,13 @@ describe('the cache', () => {
   test('two runs at once on none share the work', async () => {
     const env = cacheAt('deep/below/what/is/not/there')
     const reports = (await Promise.all([cli(args, env), cli(args, env)])).map(reportOf)
-    for (const report of reports) expect(report.token_ids).toEqual(expected)
-    const compiled = reports.reduce((sum, { timings }) => sum + timings.kernels - timings.kernels_from_cache, 0)
+    for (const report of reports) expect(report.tokenIds).toEqual(expected)
+    const compiled = reports.reduce((sum, { timings }) => sum + timings.kernels - timings.kernelsFromCache, 0)
     expect(compiled).toBe(reports[0]!.timings.kernels)
     expectSoundCache(env)
     const warm = reportOf(await cli(args, env))
-    expect(warm.timings.kernels_from_cache).toBe(warm.timings.kernels)
-    expect(warm.token_ids).toEqual(expected)
+    expect(warm.timings.kernelsFromCache).toBe(warm.timings.kernels)
+    expect(warm.tokenIds).toEqual(expected)
   })
 
   test('interrupts and kills at any moment leave one that works', async () => {
@@ -76,14 +76,14 @@ describe('the cache', () => {
         expect([0, signal === 'SIGINT' ? 130 : 143]).toContain(result.status) // 128 + the signal
       expect(result.stderr).not.toMatch(/internal:|\n {4}at /)
     }
-    expect(reportOf(await cli(args, env)).token_ids).toEqual(expected)
+    expect(reportOf(await cli(args, env)).tokenIds).toEqual(expected)
     expectSoundCache(env)
   })
 
   test('one that cannot be written costs a warning', async () => {
     writeFileSync(join(scratch, 'file'), '')
     const result = await cli(args, cacheAt('file/below'))
-    expect(reportOf(result).token_ids).toEqual(expected)
+    expect(reportOf(result).tokenIds).toEqual(expected)
     expect(result.stderr).toMatch(/warning: /)
   })
 })
@@ -124,7 +124,7 @@ describe('the compiler', () => {
     expect(result.stderr).toMatch(/\.hip/)
     expect(result.stderr).toContain('SIGSEGV')
     expectSoundCache(env)
-    expect(reportOf(await cli(args, { ...env, ...quick })).token_ids).toEqual(expected)
+    expect(reportOf(await cli(args, { ...env, ...quick })).tokenIds).toEqual(expected)
   })
 
   test.runIf(usable)('hanging: an interrupt ends the run and the compiler', async () => {

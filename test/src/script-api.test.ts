@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { packageRoot } from '../../ir/package-root.ts'
+import { buildOptions } from '../../src/api/build.ts'
 import * as api from '../../src/index.ts'
 import { compileOptions, generateOptions } from '../../src/options.ts'
 
@@ -10,6 +11,11 @@ const page = readFileSync(join(packageRoot(), 'docs/script-api.md'), 'utf8')
 
 test.each(Object.entries({ ...compileOptions.shape, ...generateOptions.shape }))('option %s', (name, { description }) =>
   expect(page).toContain(`| \`${name}\` | ${description} |`),
+)
+
+const ofBuild = ['targets', 'maxBatch', 'out', 'saveTemps', 'onTargets', 'onKernels', 'signal'] as const
+test.each(ofBuild)('option %s of build', (name) =>
+  expect(page).toContain(`| \`${name}\` | ${buildOptions.shape[name].description} |`),
 )
 
 test.each(Object.keys(api).filter((name) => !['Generation', 'Model', 'openDevice', 'state'].includes(name)))(

@@ -155,8 +155,8 @@ test('launches of equal steps are summed by kernel and part', () => {
   const program = plan.program('decode')
   const step = program.calls.map(({ entry }) => ({ kernel: entry, blocks: 4, threads: 1, ms: 0.5 }))
   const profile = profileOf([...step, ...step], 2, program, { T: 1, R: 1, L: 8 }, step.length / 2 + 1)!
-  expect(profile.kernels_ms).toBeCloseTo(step.length / 2)
-  expect(profile.gaps_ms).toBeCloseTo(1)
+  expect(profile.kernelsMs).toBeCloseTo(step.length / 2)
+  expect(profile.gapsMs).toBeCloseTo(1)
   expect(profile.kernels.reduce((sum, { launches }) => sum + launches, 0)).toBe(step.length)
   expect(profile.kernels.some(({ part, launches }) => part.includes('ffn') && launches === 2)).toBe(true) // two layers
   expect(profileOf([...step, ...step].slice(1), 2, program, {}, 1)).toBeNull()

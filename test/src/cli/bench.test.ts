@@ -11,7 +11,7 @@ test('--json: one object with every figure', async () => {
   const { code, stdout } = await rocmforge(args)
   expect(code).toBe(0)
   const result: BenchResult = JSON.parse(stdout)
-  expect(result).toMatchObject({ version: 1, interrupted: false, skipped: [], plain_file_read: null })
+  expect(result).toMatchObject({ version: 2, interrupted: false, skipped: [], plainFileRead: null })
   expect(result.device.id).toBe('host')
   expect(result.model).toMatchObject({ architecture: 'llama', random: true, weights: 'q4_k' })
   expect(result.loads.map(({ batch }) => batch)).toEqual([1, 2])
@@ -23,11 +23,11 @@ test('--json: one object with every figure', async () => {
     [2, 40],
   ])
   for (const one of result.decode) {
-    expect(one.tokens_per_second).toBeCloseTo((1e3 * one.batch) / one.ms.median)
+    expect(one.tokensPerSecond).toBeCloseTo((1e3 * one.batch) / one.ms.median, 0)
     expect(one.mbu).toBeCloseTo(
-      (one.bytes.weights + one.bytes.kv) / (one.ms.median / 1e3) / (result.read_bandwidth!.gb_per_s * 1e9),
+      (one.bytes.weights + one.bytes.kv) / (one.ms.median / 1e3) / (result.readBandwidth!.gbPerSecond * 1e9),
     )
-    expect(one.device_ms!.p99).toBeGreaterThanOrEqual(one.device_ms!.median)
+    expect(one.deviceMs!.p99).toBeGreaterThanOrEqual(one.deviceMs!.median)
     expect(one.profile!.kernels.map(({ part }) => part)).toContain('ffn_down')
   }
   const [short, long] = result.decode

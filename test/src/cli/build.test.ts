@@ -1,9 +1,14 @@
 // rocmforge build and rocmforge cache together: compile for GPUs that are not here, ship, import, check, tidy.
+import { execFile } from 'node:child_process'
 import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { packageRoot } from '../../../ir/package-root.ts'
 import { findToolchains } from '../../../runtime/compile/toolchains.ts'
+import { type BuildReport, build } from '../../../src/api/build.ts'
 import { quickCompiler } from '../../quick-compiler.ts'
 import { rocmforge, story } from './spawn.ts'
 
@@ -39,6 +44,13 @@ test('a target without a compiler here is refused plainly', async () => {
   expect(stderr).toMatch(/^error\[no-compiler\]/)
 })
 
+test('options of a build are checked before anything else', async () => {
+  await expect(build(story, { targets: [] })).rejects.toThrow(/error\[bad-option\]: option targets/)
+  await expect(build(story, { targets: 'gfx942', maxBatch: 33 })).rejects.toThrow(/option maxBatch/)
+  await expect(build(story, { targets: 'gfx942', onKernels: 5 as never })).rejects.toThrow(/option onKernels.*function/)
+  await expect(build(story, { targets: ['gfx942', 'gfx1105'] })).rejects.toThrow(/unknown target `gfx1105`/)
+})
+
 describe('for the host, through a bundle', () => {
   const bundle = () => join(folder, 'story.kernels')
 
@@ -49,7 +61,7 @@ describe('for the host, through a bundle', () => {
     expect(programs.length).toBeGreaterThan(10)
     expect(first.bundle.entries).toBe(programs.length)
     const again = await json(['build', story, '--target', 'host'])
-    expect(again.targets[0].programs.every(({ from_cache }: { from_cache: boolean }) => from_cache)).toBe(true)
+    expect(again.targets[0].programs.every(({ fromCache }: { fromCache: boolean }) => fromCache)).toBe(true)
   })
 
   test('cache ls lists it; a run from it compiles nothing', async () => {
@@ -58,7 +70,29 @@ describe('for the host, through a bundle', () => {
     const { stdout } = await rocmforge(['cache', 'ls'], { env: env() })
     expect(stdout).toMatch(/^host +gemv +matmul\/gemv\.hip/m)
     const run = await json(['run', story, '-p', 'Once', '-n', '2', '--device', 'host'])
-    expect(run.timings.kernels_from_cache).toBe(run.timings.kernels)
+    expect(run.timings.kernelsFromCache).toBe(run.timings.kernels)
+  })
+
+  test('--max-batch adds the kernels of batched steps; a script finds all of them', async () => {
+    const one = await json(['build', story, '--target', 'host'])
+    const four = await json(['build', story, '--target', 'host', '--max-batch', '4'])
+    const keys = ({ targets }: BuildReport) => targets[0]!.programs.map(({ key }) => key)
+    expect(four.targets[0].programs.length).toBeGreaterThan(one.targets[0].programs.length)
+    expect(keys(four)).toEqual(expect.arrayContaining(keys(one)))
+    const script = `
+      import { build } from ${JSON.stringify(pathToFileURL(join(packageRoot(), 'dist/index.js')))}
+      const seen = []
+      const onTargets = (targets) => seen.push(...targets.map(({ target }) => target))
+      const onKernels = ({ done, total, fromCache }) => seen.push(done === total && total === fromCache)
+      const report = await build(${JSON.stringify(story)}, { targets: ['host'], maxBatch: 4, onTargets, onKernels })
+      console.log(JSON.stringify({ seen, report }))`
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+      env: { ...process.env, ...env() },
+    })
+    const { seen, report } = JSON.parse(stdout)
+    expect([seen[0], seen.at(-1)]).toEqual(['host', true])
+    expect(keys(report).sort()).toEqual(keys(four).sort())
+    expect(Number.isInteger(report.ms)).toBe(true)
   })
 
   test('an import checks each kernel on this machine, and remembers', async () => {

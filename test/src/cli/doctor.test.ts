@@ -21,8 +21,8 @@ const byId = (checks: readonly Check[]): Record<string, Check> =>
 test('on a machine without a GPU: the host runs, GPUs are skipped, not failed', async () => {
   const { code, stdout, stderr } = await rocmforge(['doctor', '--json'], { env: kept })
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-  const { healthy, default_device, checks } = JSON.parse(stdout)
-  expect({ healthy, default_device }).toEqual({ healthy: true, default_device: 'host' })
+  const { healthy, defaultDevice, checks } = JSON.parse(stdout)
+  expect({ healthy, defaultDevice }).toEqual({ healthy: true, defaultDevice: 'host' })
   const found = byId(checks)
   expect(found['launch-host']).toMatchObject({
     status: 'ok',
@@ -53,8 +53,8 @@ test('variables that hide devices or fake a target are named with their cure', a
 test('without a C++ compiler the reference executor is the default, and the exit code stays 0', async () => {
   const env = { ...kept, ROCMFORGE_CXX: '/nonexistent/g++', CXX: '/nonexistent/g++', PATH: '/nonexistent' }
   const { code, stdout } = await rocmforge(['doctor', '--json', '--no-self-check'], { env })
-  const { default_device, checks } = JSON.parse(stdout)
-  expect({ code, default_device }).toEqual({ code: 0, default_device: 'reference' })
+  const { defaultDevice, checks } = JSON.parse(stdout)
+  expect({ code, defaultDevice }).toEqual({ code: 0, defaultDevice: 'reference' })
   expect(byId(checks)['host-compiler']).toMatchObject({ status: 'warn', fix: expect.any(String) })
 })
 

@@ -39,14 +39,14 @@ test('killed again and again, then run in peace', async ({ skip }) => {
     })
     // null: killed, or interrupted before Node could listen; 0: it was quicker than we
     expect([null, 0, 130, 143]).toContain(code)
-    if (code !== 0 && stdout !== '') expect(JSON.parse(stdout).finish_reason).toBe('aborted')
+    if (code !== 0 && stdout !== '') expect(JSON.parse(stdout).reason).toBe('aborted')
   }
   const [first, second] = await Promise.all([rocmforge(args, { env }), rocmforge(args, { env })]) // two at once
   for (const { code, stdout, stderr } of [first, second]) {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(JSON.parse(stdout).token_ids).toEqual(opening.token_ids.slice(0, 16))
+    expect(JSON.parse(stdout).tokenIds).toEqual(opening.token_ids.slice(0, 16))
   }
   const warm = JSON.parse((await rocmforge(args, { env })).stdout)
-  expect(warm.timings.kernels_from_cache).toBe(warm.timings.kernels)
-  expect(warm.token_ids).toEqual(opening.token_ids.slice(0, 16))
+  expect(warm.timings.kernelsFromCache).toBe(warm.timings.kernels)
+  expect(warm.tokenIds).toEqual(opening.token_ids.slice(0, 16))
 })

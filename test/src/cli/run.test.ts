@@ -25,14 +25,14 @@ test('--json: one object on standard output, nothing on standard error', async (
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   const result = JSON.parse(stdout)
   expect(result).toMatchObject({
-    prompt_ids: opening.prompt_ids,
-    token_ids: opening.token_ids.slice(0, 8),
-    finish_reason: 'length',
+    promptIds: opening.prompt_ids,
+    tokenIds: opening.token_ids.slice(0, 8),
+    reason: 'length',
     device: 'reference',
   })
   expect(opening.text.startsWith(result.text)).toBe(true)
   expect(Object.keys(result.timings)).toEqual(
-    expect.arrayContaining(['prefill_tokens_per_second', 'decode_tokens_per_second', 'first_token_ms', 'load_ms']),
+    expect.arrayContaining(['prefillTokensPerSecond', 'decodeTokensPerSecond', 'firstTokenMs', 'loadMs']),
   )
 })
 
