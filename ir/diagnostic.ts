@@ -1,12 +1,14 @@
 // The two ways a thing can go wrong: a Diagnostic is the user's to mend (bad file, bad option, no device), an invariant
 // is ours. A Diagnostic is data: a code, a message, facts, and what to do; it is rendered last.
 
+import type { DiagnosticCode } from './diagnostic-codes.ts'
+
 /** One labelled line under the message: `at     %87 (blk.3.ffn_down)`. */
 export type Fact = readonly [label: string, text: string]
 
 export interface DiagnosticData {
   /** kebab-case, stable: what tests and scripts match on */
-  readonly code: string
+  readonly code: DiagnosticCode
   /** what is wrong, lower case, no full stop */
   readonly message: string
   /** where, and expected against got */
@@ -18,7 +20,7 @@ export interface DiagnosticData {
 /** An error that the user can mend. `toString()` gives the rendered form. */
 export class Diagnostic extends Error {
   override readonly name = 'Diagnostic'
-  readonly code: string
+  readonly code: DiagnosticCode
   readonly facts: readonly Fact[]
   readonly help: string | undefined
   /** the message alone, without code, facts and help */

@@ -1,30 +1,37 @@
-// Writes docs/ops.md from the declarations of the ops. With --check it only says whether the file is stale.
+// Writes docs/ops.md from the declarations of the ops, and docs/errors.md from the table of diagnostic codes. With --check
+// it only says whether they are stale.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const folder = mkdtempSync(join(root, 'node_modules', '.docs-'))
-const bundle = join(folder, 'document.mjs')
 try {
   await build({
-    entryPoints: [join(root, 'ir/document.ts')],
-    outfile: bundle,
+    entryPoints: [join(root, 'ir/document.ts'), join(root, 'ir/diagnostic-codes.ts')],
+    outdir: folder,
+    outExtension: { '.js': '.mjs' },
     bundle: true,
     packages: 'external',
     platform: 'node',
     format: 'esm',
     logLevel: 'warning',
   })
-  const { documentOps } = await import(pathToFileURL(bundle).href)
-  const file = join(root, 'docs/ops.md')
-  const text = documentOps()
-  if (!process.argv.includes('--check')) writeFileSync(file, text)
-  else if (readFileSync(file, 'utf8') !== text) {
-    console.error('docs/ops.md is stale: npm run docs')
-    process.exitCode = 1
+  const load = (name) => import(pathToFileURL(join(folder, name)).href)
+  const { documentOps } = await load('document.mjs')
+  const { documentCodes } = await load('diagnostic-codes.mjs')
+  for (const [page, text] of [
+    ['docs/ops.md', documentOps()],
+    ['docs/errors.md', documentCodes()],
+  ]) {
+    const file = join(root, page)
+    if (!process.argv.includes('--check')) writeFileSync(file, text)
+    else if (!existsSync(file) || readFileSync(file, 'utf8') !== text) {
+      console.error(`${page} is stale: npm run docs`)
+      process.exitCode = 1
+    }
   }
 } finally {
   rmSync(folder, { recursive: true, force: true })

@@ -2,6 +2,7 @@
 
 export { GraphBuilder } from '../ir/builder.ts'
 export { Diagnostic } from '../ir/diagnostic.ts'
+export type { DiagnosticCode } from '../ir/diagnostic-codes.ts'
 export type { Graph } from '../ir/graph.ts'
 export type { HostTensor } from '../ir/host-tensor.ts'
 export * as ops from '../ir/ops/model/index.ts'

@@ -1,7 +1,8 @@
-// What documents say must be so: docs/ops.md is what the ops declare, and paths and links lead somewhere.
+// What documents say must be so: docs/ops.md and docs/errors.md are what the code declares, and paths and links lead somewhere.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { documentCodes } from '../ir/diagnostic-codes.ts'
 import { documentOps } from '../ir/document.ts'
 import { packageRoot } from '../ir/package-root.ts'
 
@@ -10,6 +11,9 @@ const pages = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.m
 const read = (page: string) => readFileSync(join(root, 'docs', page), 'utf8')
 
 test('docs/ops.md is what the ops declare (npm run docs writes it)', () => expect(read('ops.md')).toBe(documentOps()))
+
+test('docs/errors.md is the table of codes (npm run docs writes it)', () =>
+  expect(read('errors.md')).toBe(documentCodes()))
 
 describe.each(pages)('docs/%s', (page) => {
   test('links lead somewhere', () => {

@@ -4,6 +4,7 @@
 import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Diagnostic, type Fact } from '../../ir/diagnostic.ts'
+import type { DiagnosticCode } from '../../ir/diagnostic-codes.ts'
 import { makeFolder } from '../cache/file-layer.ts'
 import { compilerErrors } from '../host/compile-error.ts'
 import type { WorkerJob } from './protocol.ts'
@@ -56,7 +57,13 @@ export function timeoutError(failed: FailedJob, timeoutMs: number): Diagnostic {
   return compileError(failed, 'compile-timeout', 'did not finish', lines, help)
 }
 
-function compileError(failed: FailedJob, code: string, verb: string, lines: readonly Fact[], help: string): Diagnostic {
+function compileError(
+  failed: FailedJob,
+  code: DiagnosticCode,
+  verb: string,
+  lines: readonly Fact[],
+  help: string,
+): Diagnostic {
   const { job, toolchain, target } = failed
   const defines = job.options.filter((option) => option.startsWith('-D'))
   const command = keepProgram(failed)

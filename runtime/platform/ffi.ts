@@ -1,7 +1,36 @@
 // The one place that touches koffi: loads a shared library and binds C functions by name. Pointers travel as bigint,
 // out-parameters as the typed array that receives the value, sizes as plain numbers (below 2^53 by nature).
-import koffi, { type LibraryHandle } from 'koffi'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import type { LibraryHandle } from 'koffi'
 import { fail } from '../../ir/diagnostic.ts'
+import { packageRoot } from '../../ir/package-root.ts'
+
+type Koffi = typeof import('koffi').default
+let loaded: Koffi | undefined
+
+/**
+ * koffi, when it is first needed: without a device nothing of it is. By `require`, which bundlers leave alone, since it
+ * finds its native half beside itself only. Diagnostics `bundled`, `library-load`.
+ */
+function koffi(): Koffi {
+  if (loaded) return loaded
+  const root = packageRoot()
+  try {
+    loaded = createRequire(join(root, 'package.json'))('koffi') as Koffi
+  } catch (error) {
+    fail(
+      {
+        code: 'library-load',
+        message: `cannot load koffi: ${error instanceof Error ? error.message.split('\n')[0] : error}`,
+        facts: [['needed', 'to call the libraries of devices']],
+        help: 'install it with its optional packages (`npm install --include=optional`), and keep it outside of bundles',
+      },
+      error,
+    )
+  }
+  return loaded
+}
 
 /**
  * How a parameter crosses the border. `pointer` takes a bigint address, a typed array (its memory) or null, `texts`
@@ -66,7 +95,7 @@ export function openLibrary(path: string): NativeLibrary {
 
 function load(path: string): LibraryHandle {
   try {
-    return koffi.load(path)
+    return koffi().load(path)
   } catch (error) {
     const reason = (error instanceof Error ? error.message : String(error)).replace(
       'Failed to load shared library: ',
@@ -82,17 +111,17 @@ function load(path: string): LibraryHandle {
 
 /** Address of a typed array's memory. The array must have an off-heap buffer (`new ArrayBuffer`) and stay referenced. */
 export function addressOf(view: NodeJS.TypedArray | ArrayBuffer): bigint {
-  return koffi.address(view)
+  return koffi().address(view)
 }
 
 /** Native memory seen as an ArrayBuffer, without a copy; using it after the memory is freed is undefined behaviour. */
 export function viewMemory(address: bigint, bytes: number): ArrayBuffer {
-  return koffi.view(address, bytes)
+  return koffi().view(address, bytes)
 }
 
 /** The C string at an address; '' for null. */
 export function textAt(address: bigint): string {
-  return address === 0n ? '' : koffi.decode.string(address)
+  return address === 0n ? '' : koffi().decode.string(address)
 }
 
 /**
@@ -106,15 +135,15 @@ export function withCallback<T>(
   callback: (...args: any[]) => unknown,
   run: (address: bigint) => T,
 ): T {
-  const type = koffi.proto(
+  const type = koffi().proto(
     null,
     returns === 'nothing' ? 'void' : cTypes[returns],
     args.map((arg) => cTypes[arg]),
   )
-  const address = koffi.register(callback, koffi.pointer(type))
+  const address = koffi().register(callback, koffi().pointer(type))
   try {
     return run(address)
   } finally {
-    koffi.unregister(address)
+    koffi().unregister(address)
   }
 }

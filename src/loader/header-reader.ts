@@ -1,6 +1,7 @@
 // Reads the numbers and strings of a binary header in order, through one small buffer. Every length is compared with
 // what is left of the file (and of the header budget) before a byte of it is allocated or skipped.
 import { type Fact, fail } from '../../ir/diagnostic.ts'
+import type { DiagnosticCode } from '../../ir/diagnostic-codes.ts'
 import type { SourceFile } from './source-file.ts'
 
 /** Bytes in the buffer. */
@@ -25,7 +26,7 @@ export interface HeaderReader {
 }
 
 /** `code` names the Diagnostic for what the header says wrongly. */
-export function headerReader(file: SourceFile, code: string): HeaderReader {
+export function headerReader(file: SourceFile, code: DiagnosticCode): HeaderReader {
   const end = Math.min(file.size, headerLimit)
   const buffer = Buffer.alloc(Math.min(chunkBytes, end))
   let start = 0 // of the buffer, in the file

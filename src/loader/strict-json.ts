@@ -1,13 +1,14 @@
 // JSON from files that we did not write. Unlike JSON.parse it sees a key that occurs twice (JSON.parse keeps the last
 // in silence), integers that a JavaScript number cannot hold, and nesting too deep.
 import { type Fact, fail } from '../../ir/diagnostic.ts'
+import type { DiagnosticCode } from '../../ir/diagnostic-codes.ts'
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 export type JsonObject = { [key: string]: Json }
 
 export interface JsonRules {
   /** code of the Diagnostic */
-  readonly code: string
+  readonly code: DiagnosticCode
   /** path of the file */
   readonly file: string
   /**

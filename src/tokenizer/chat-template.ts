@@ -1,6 +1,7 @@
 // Renders a conversation with a model's chat template (Jinja), under limits of time, memory and output.
 import { z } from 'zod'
 import { type Fact, fail } from '../../ir/diagnostic.ts'
+import type { DiagnosticCode } from '../../ir/diagnostic-codes.ts'
 import { renderInProcess, TEMPLATE_MEMORY_MB, TEMPLATE_TIMEOUT_MS } from './template-process.ts'
 import { MAX_OUTPUT } from './template-render.ts'
 
@@ -80,7 +81,7 @@ export async function renderChat(template: string | undefined, input: RenderChat
   }
 }
 
-function stopped(code: string, what: string, limit: string | undefined): never {
+function stopped(code: DiagnosticCode, what: string, limit: string | undefined): never {
   return fail({
     code,
     message: `the chat template ${what}`,

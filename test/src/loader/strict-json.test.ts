@@ -3,7 +3,7 @@ import { parseJsonObject } from '../../../src/loader/strict-json.ts'
 import fc from '../../fast-check.ts'
 
 const read = (text: string, mode: 'strict' | 'config' = 'config') =>
-  parseJsonObject(Buffer.from(text), { code: 'bad', file: 'x.json', mode })
+  parseJsonObject(Buffer.from(text), { code: 'bad-config', file: 'x.json', mode })
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
 
 test('agrees with JSON.parse on every object', () =>
