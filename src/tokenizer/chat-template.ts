@@ -47,21 +47,21 @@ export async function renderChat(template: string | undefined, input: RenderChat
     })
   }
   const variables = {
+    documents: null,
     ...input.variables,
     messages: readMessages(input.messages),
-    ...(input.tools?.length ? { tools: input.tools } : {}),
+    tools: input.tools?.length ? input.tools : null,
     add_generation_prompt: input.addGenerationPrompt ?? true,
     bos_token: input.bosToken ?? '',
     eos_token: input.eosToken ?? '',
   }
   const outcome = await renderInProcess({ template, variables, now: (input.now ?? new Date()).getTime() })
+  const at: Fact[] = 'line' in outcome && outcome.line !== undefined ? [['at', excerpt(template, outcome.line)]] : []
   switch (outcome.kind) {
     case 'text':
       return outcome.text
-    case 'syntax': {
-      const at: Fact[] = outcome.line === undefined ? [] : [['at', excerpt(template, outcome.line)]]
+    case 'syntax':
       return fail({ code: 'template-syntax', message: `the chat template is malformed: ${outcome.message}`, facts: at })
-    }
     case 'raised':
       return fail({
         code: 'template-raised',
@@ -69,29 +69,32 @@ export async function renderChat(template: string | undefined, input: RenderChat
         facts: [['roles', input.messages.map((message) => message.role).join(', ')]],
       })
     case 'timeout':
-      return stopped('template-timeout', 'takes too long', `${TEMPLATE_TIMEOUT_MS} ms`)
+      return stopped('template-timeout', 'takes too long', [['limit', `${TEMPLATE_TIMEOUT_MS} ms`]])
     case 'killed':
-      return stopped('template-memory', 'takes too much memory', `${TEMPLATE_MEMORY_MB} MB`)
+      return stopped('template-memory', 'takes too much memory', [['limit', `${TEMPLATE_MEMORY_MB} MB`]])
     case 'too-large':
-      return stopped('template-output', `produces too much (${outcome.message})`, `${MAX_OUTPUT} characters`)
+      return stopped('template-output', `produces too much (${outcome.message})`, [
+        ...at,
+        ['limit', `${MAX_OUTPUT} characters`],
+      ])
     case 'too-deep':
-      return stopped('template-recursion', 'nests or calls itself too deeply', undefined)
+      return stopped('template-recursion', 'nests or calls itself too deeply', [])
     case 'failed':
-      return fail({ code: 'template-failed', message: `the chat template failed: ${outcome.message}` })
+      return fail({ code: 'template-failed', message: `the chat template failed: ${outcome.message}`, facts: at })
   }
 }
 
-function stopped(code: DiagnosticCode, what: string, limit: string | undefined): never {
+function stopped(code: DiagnosticCode, what: string, facts: readonly Fact[]): never {
   return fail({
     code,
     message: `the chat template ${what}`,
-    facts: limit === undefined ? [] : [['limit', limit]],
+    facts,
     help: 'do not trust this template: pass another one, or use a plain prompt',
   })
 }
 
 const excerpt = (template: string, line: number) =>
-  `line ${line}: ${(template.split('\n')[line - 1] ?? '').trim().slice(0, 100)}`
+  `line ${line}: ${(template.split(/\r\n|\r|\n/)[line - 1] ?? '').trim().slice(0, 100)}`
 
 /** Checks the messages; text parts are joined, and arguments of tool calls parsed, as templates expect them. */
 export function readMessages(messages: readonly ChatMessage[]): ChatMessage[] {

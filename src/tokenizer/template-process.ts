@@ -31,7 +31,7 @@ function run(job: RenderJob): Promise<Outcome> {
   return new Promise((resolve) => {
     const failed = (error: Error) => {
       if (child === worker) child = undefined
-      settle({ kind: 'failed', message: `its process cannot run: ${error.message}` })
+      settle({ kind: 'failed', message: `its process cannot run: ${error.message}`, line: undefined })
     }
     const settle = (outcome: Outcome) => {
       clearTimeout(timer)
