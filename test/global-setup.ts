@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { packageRoot } from '../ir/package-root.ts'
+import { toolchainRoot } from '../runtime/cache/root.ts'
 
 export default function setup(): void {
   const root = packageRoot()
@@ -13,6 +14,7 @@ export default function setup(): void {
     if (!existsSync(join(root, 'dist/cli.js'))) throw new Error(`the build failed\n${built.stderr}`)
     process.stderr.write(`the build failed, child processes run the last one that succeeded\n${built.stderr}`)
   }
+  process.env['ROCMFORGE_TOOLCHAINS'] = toolchainRoot() // the user's: they are large
   process.env['XDG_CACHE_HOME'] = join(tmpdir(), `rocmforge-test-cache-${userInfo().uid}`)
   for (const name of ['ROCMFORGE_CACHE_DIR', 'ROCMFORGE_CACHE_DIRS']) delete process.env[name]
 }

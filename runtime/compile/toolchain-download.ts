@@ -8,6 +8,7 @@ import { makeFolder, realFiles } from '../cache/file-layer.ts'
 import { takeLock } from '../cache/process-lock.ts'
 import { toolchainRoot } from '../cache/root.ts'
 import { type PackageProgress, type PackageSet, requireDebian, unpackPackages } from './debian-packages.ts'
+import { keepLoadable } from './toolchain-folder.ts'
 
 /** Debian's packages of each release, and the suites that hold them and what they need. */
 const releases = {
@@ -114,8 +115,7 @@ async function fetchRelease(
     ...(signal ? { signal } : {}),
     onProgress: (progress) => onProgress?.(release, progress),
   })
-  for (const surplus of ['usr/share', 'usr/lib/systemd', 'usr/bin', 'usr/sbin', 'usr/lib/llvm-21/share'])
-    rmSync(join(fresh, surplus), { recursive: true, force: true })
+  keepLoadable(fresh)
   const bytes = bytesBelow(fresh)
   const note = { release, downloadBytes, bytes, packages: archives }
   writeFileSync(join(fresh, 'complete.json'), `${JSON.stringify(note, null, 2)}\n`)

@@ -4,12 +4,12 @@
 import { closeSync, existsSync, openSync, readdirSync, readSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { fail } from '../../ir/diagnostic.ts'
-import { packageRoot } from '../../ir/package-root.ts'
 import { type Target, targetId } from '../../ir/target.ts'
 import { sha256 } from '../cache/entry.ts'
 import { toolchainRoot } from '../cache/root.ts'
 import { type FoundLibrary, findHip, findNvrtc, type HipLibraries } from '../platform/discovery.ts'
 import { systemFiles } from '../platform/file-view.ts'
+import { glibcVersion, ownGlibcVersion } from '../platform/needed-libraries.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -22,7 +22,7 @@ export interface Toolchain {
   /** of hipRTC: the compiler and comgr are there */
   readonly hip?: HipLibraries
   readonly nvrtc?: FoundLibrary
-  /** words that start a program under the toolchain's own C library; [] where the system's will do */
+  /** words that start a program under the toolchain's own C library; [] where the machine's own is as new */
   readonly launcher: readonly string[]
   /** name, version and build ids of its files: the part of a cache key that changes when the compiler does */
   readonly identity: string
@@ -84,29 +84,35 @@ export function findToolchains(env: Environment = process.env): Toolchain[] {
   return found
 }
 
-/** Folders that hold unpacked releases, one subfolder each. */
-export const toolchainFolders = (env: Environment = process.env): string[] => [
-  toolchainRoot(env),
-  join(packageRoot(), '.rocm'),
-]
-
 function unpacked(env: Environment): Toolchain[] {
-  const found = toolchainFolders(env).flatMap((base) =>
-    (existsSync(base) ? readdirSync(base) : [])
-      .filter((name) => existsSync(join(base, name, 'complete.json')))
-      .flatMap((name) => folderToolchain(join(base, name), env) ?? []),
-  )
+  const root = toolchainRoot(env)
+  const found = (existsSync(root) ? readdirSync(root) : [])
+    .filter((name) => !name.startsWith('.') && existsSync(join(root, name, 'complete.json')))
+    .flatMap((name) => folderToolchain(join(root, name), env) ?? [])
   const rank = ({ version }: Toolchain): number => (isRelease(version, preferredRelease) ? 0 : 1)
   return found.sort((a, b) => rank(a) - rank(b) || (atLeast(a.version, b.version) ? -1 : 1))
 }
 
+/**
+ * Runs a program under the C library beside a compiler, where that is as new as the machine's (`own`) or newer: Node and
+ * what it needs must find what they were linked with. Under an older one the compiler runs in Node's own C library, and
+ * the worker loads its other libraries by path.
+ */
+function launcherOf({ path }: FoundLibrary, own: string | undefined): string[] {
+  const beside = dirname(path)
+  const loader = join(beside, 'ld-linux-x86-64.so.2')
+  if (!existsSync(loader)) return []
+  const version = glibcVersion(join(beside, 'libc.so.6'))
+  return version && own && !atLeast(version, own) ? [] : [loader, '--library-path', beside]
+}
+
 /** A folder with a compiler's libraries, under the C library that lies beside them if there is one. */
-export function folderToolchain(folder: string, env: Environment = process.env): Toolchain | undefined {
-  const launcher = (library: FoundLibrary): string[] => {
-    const beside = dirname(library.path)
-    const loader = join(beside, 'ld-linux-x86-64.so.2')
-    return existsSync(loader) ? [loader, '--library-path', beside] : []
-  }
+export function folderToolchain(
+  folder: string,
+  env: Environment = process.env,
+  own = ownGlibcVersion(),
+): Toolchain | undefined {
+  const launcher = (library: FoundLibrary) => launcherOf(library, own)
   const hip = findHip(systemFiles({ ...env, ROCMFORGE_ROCM_PATH: folder })).found
   if (hip?.compiler) return hipToolchain(hip, folder, launcher(hip.compiler))
   const nvrtc = findNvrtc(systemFiles({ ...env, ROCMFORGE_CUDA_PATH: folder })).found

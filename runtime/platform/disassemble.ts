@@ -2,14 +2,15 @@
 // instruction at a time are used: the action for whole objects is gone from comgr 7.2. For child processes only.
 import { readElf } from '../code-object/elf.ts'
 import type { FoundLibrary } from './discovery.ts'
-import { openLibrary, viewMemory, withCallback } from './ffi.ts'
+import { viewMemory, withCallback } from './ffi.ts'
+import { openAlone } from './rtc.ts'
 
 /**
  * `kernel:` and its instructions, one a line, for each function of the code object; undefined where comgr has no
  * disassembler, or none for this target. `target`: `gfx90a:xnack-`.
  */
 export function disassemble(comgr: FoundLibrary, target: string, image: Uint8Array): string | undefined {
-  const library = openLibrary(comgr.path)
+  const library = openAlone(comgr.path)
   const create = library.bind('amd_comgr_create_disassembly_info', 'status', [
     'text',
     'pointer',

@@ -1,10 +1,26 @@
 // Run-time compilers: hipRTC and NVRTC, which have the same calls, and comgr's list of targets. Only child processes
 // use this file: hipRTC may abort its process on a source or target it does not like.
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fail } from '../../ir/diagnostic.ts'
 import type { FoundLibrary, HipLibraries } from './discovery.ts'
 import { type NativeLibrary, type NativeResult, type NativeType, openLibrary, textAt } from './ffi.ts'
 import { systemFiles } from './file-view.ts'
+import { closureBeside, isOfGlibc, mappedFiles } from './needed-libraries.ts'
+
+/**
+ * Opens a library after those beside it that it needs, each by its path: the loader asks for no name then that the
+ * machine may have a copy of. What is in the process already (Node's own libstdc++) stays the one.
+ */
+export function openAlone(path: string): NativeLibrary {
+  if (process.platform === 'linux') {
+    const folder = dirname(path)
+    const mapped = mappedFiles().map((file) => basename(file))
+    const isMapped = (name: string) => mapped.some((file) => file === name || file.startsWith(`${name}.`))
+    for (const name of closureBeside(folder, [basename(path)]))
+      if (!isOfGlibc(name) && !isMapped(name)) openLibrary(join(folder, name))
+  }
+  return openLibrary(path)
+}
 
 /** One program to compile. */
 export interface RtcInput {
@@ -112,7 +128,7 @@ function decodeText(bytes: Uint8Array): string {
  * compiles, and crashes when that fails.
  */
 export function openHipRtc(libraries: HipLibraries): RunTimeCompiler {
-  const { compiler, comgr } = libraries
+  const { compiler, builtins, comgr } = libraries
   if (!compiler || !comgr) {
     return fail({
       code: 'no-compiler',
@@ -120,8 +136,9 @@ export function openHipRtc(libraries: HipLibraries): RunTimeCompiler {
       help: 'install the ROCm run-time compiler (libhiprtc and libamd_comgr), or name its folder in ROCMFORGE_ROCM_PATH',
     })
   }
-  openLibrary(comgr.path)
-  return bindCompiler(openLibrary(compiler.path), 'hiprtc')
+  openAlone(comgr.path)
+  if (builtins) openAlone(builtins.path)
+  return bindCompiler(openAlone(compiler.path), 'hiprtc')
 }
 
 export interface Nvrtc extends RunTimeCompiler {
@@ -138,8 +155,8 @@ export function openNvrtc(found: FoundLibrary): Nvrtc {
   const builtins = systemFiles()
     .list(folder)
     .find((name) => /^(lib)?nvrtc-builtins(64_\d+)?\.(so|dll)/.test(name))
-  if (builtins) openLibrary(join(folder, builtins))
-  const library = openLibrary(found.path)
+  if (builtins) openAlone(join(folder, builtins))
+  const library = openAlone(found.path)
   const [major, minor] = [new Int32Array(new ArrayBuffer(8)), new Int32Array(new ArrayBuffer(8))]
   need(library, 'nvrtcVersion', 'status', 'pointer', 'pointer')(major, minor)
   const count = new Int32Array(new ArrayBuffer(8))
@@ -157,7 +174,7 @@ const isaPrefix = 'amdgcn-amd-amdhsa--'
 
 /** The targets that comgr's compiler knows, sorted: `gfx90a`, `gfx1100`, … without generic ones. */
 export function comgrTargets(comgr: FoundLibrary): string[] {
-  const library = openLibrary(comgr.path)
+  const library = openAlone(comgr.path)
   const count = need(library, 'amd_comgr_get_isa_count', 'status', 'pointer')
   const nameAt = need(library, 'amd_comgr_get_isa_name', 'status', 'size', 'pointer')
   const value = outPointer()
