@@ -9,20 +9,46 @@ import { buildIfStale, installCompiler, installPackages, requireNode, root } fro
 requireNode()
 installPackages()
 installCompiler()
-provideGpuCompilers()
 await buildIfStale()
+provideGpuCompilers()
 
-/** hipRTC and NVRTC, which need no GPU: unpacked into a folder where apt can bring them; their tests say when they skip. */
+/** Of each release, to download and unpacked, in MB. */
+function sizeOf(release) {
+  return release === 'nvrtc' ? [22, 72] : [68, 280]
+}
+
+/**
+ * hipRTC and NVRTC, which need no GPU, unpacked into the user's cache where apt can bring them: the release that kernels
+ * are checked with, and all of them for continuous integration. Tests say what they skip without one.
+ */
 function provideGpuCompilers() {
+  const listed = spawnSync(process.execPath, [join(root, 'dist/cli.js'), 'toolchain', '--json'], { encoding: 'utf8' })
+  if (listed.status !== 0) return
+  const { root: folder, toolchains } = JSON.parse(listed.stdout)
+  const wanted = toolchains.map(({ release }) => release).filter((release) => process.env.CI || release === '6.4')
+  const absent = wanted.filter((release) => !toolchains.find((one) => one.release === release).folder)
+  if (absent.length === 0) return
   const mayFetch = process.platform === 'linux' && existsSync('/usr/bin/apt-get') && !process.env.ROCMFORGE_NO_INSTALL
-  if (!mayFetch) return
-  const words = [join(root, 'scripts/hiprtc.mjs'), '--all', 'nvrtc']
+  const names = absent.map((release) => (release === 'nvrtc' ? 'NVRTC' : `hipRTC ${release}`)).join(', ')
+  if (!mayFetch) {
+    console.log(`setup    without ${names}: tests that need them say so (rocmforge toolchain)`)
+    return
+  }
+  const [download, unpacked] = [0, 1].map((i) => absent.reduce((sum, release) => sum + sizeOf(release)[i], 0))
+  console.log(
+    `setup    bringing ${names} into ${folder}, once: ${download} MB to download, ${unpacked} MB unpacked; ` +
+      'ROCMFORGE_NO_INSTALL=1 leaves it, and its tests, out',
+  )
   for (
     let attempt = 0;
     attempt < 3;
     attempt++ // what is complete stays, and a mirror may be in the midst of an update
   )
-    if (spawnSync(process.execPath, words, { cwd: root, stdio: 'inherit' }).status === 0) return
+    if (
+      spawnSync(process.execPath, [join(root, 'dist/cli.js'), 'toolchain', ...absent], { stdio: 'inherit' }).status ===
+      0
+    )
+      return
 }
 
 const counts = { passed: 0, failed: 0, skipped: 0 }

@@ -37,8 +37,7 @@ test('real HIP runtimes export every name of the symbol table', () => {
   const runtimes = findToolchains().flatMap(({ hip, version }) =>
     hip?.runtime ? [{ version, file: hip.runtime.path }] : [],
   )
-  if (runtimes.length === 0)
-    return console.log('skipped: no HIP runtime on this machine (node scripts/hiprtc.mjs --all)')
+  if (runtimes.length === 0) return console.log('skipped: no HIP runtime on this machine (rocmforge toolchain --all)')
   for (const { version, file } of runtimes) {
     const library = existsSync(file) ? readFileSync(file) : Buffer.alloc(0)
     const missing = Object.entries(amdSymbols).flatMap(([call, entry]) => {

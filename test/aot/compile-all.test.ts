@@ -2,9 +2,8 @@
 // there is or run in waves of another size than its target's. One target of each wave size takes all forms of a kernel, the
 // others one form of each and a share of the rest, targets with the same instructions a share of the kernels among them
 // (`npm run kernel-resources` compiles all for all). Kept in the tests' cache, so that repeats only read.
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { compileProgram } from '../../codegen/compile.ts'
 import { catalogLimits, kernelCatalog } from '../../codegen/kernels/catalog.ts'
 import { kernelSpecs } from '../../codegen/kernels/index.ts'
@@ -14,8 +13,9 @@ import { packageRoot } from '../../ir/package-root.ts'
 import { type Target, targetId } from '../../ir/target.ts'
 import { openKernelCache } from '../../runtime/cache/kernel-cache.ts'
 import { type CompileService, createCompileService } from '../../runtime/compile/service.ts'
-import { findToolchains, type Toolchain } from '../../runtime/compile/toolchains.ts'
+import type { Toolchain } from '../../runtime/compile/toolchains.ts'
 import { describeFaults, kernelResources } from '../../runtime/inspect/kernel-resources.ts'
+import { type Release, toolchainFor } from '../toolchain.ts'
 
 const catalog = kernelCatalog()
 const main = catalog.filter((entry) => entry.main)
@@ -61,22 +61,10 @@ function entriesFor(name: string): typeof catalog {
 const amdTargets =
   'gfx906,gfx908,gfx90a,gfx942,gfx950,gfx1030,gfx1100,gfx1101,gfx1102,gfx1103,gfx1150,gfx1151,gfx1200,gfx1201'
 
-const release = (version: string): Toolchain | undefined =>
-  findToolchains().find((one) => one.family === 'hiprtc' && one.version.startsWith(`${version}.`))
-const provided = existsSync('/usr/bin/apt-get')
-
-/** A compiler that is not there is an error where scripts/hiprtc.mjs can bring it, and a printed skip elsewhere. */
-function required(what: string, found: unknown, argument: string): boolean {
-  if (found) return true
-  if (provided) throw new Error(`${what} is missing: node scripts/hiprtc.mjs ${argument}`)
-  console.log(`skipped: no ${what}, and no apt-get to bring it`)
-  return false
-}
-
-function serviceWith(toolchain: Toolchain | undefined): CompileService {
+function serviceWith(toolchain: Toolchain): CompileService {
   const root = join(packageRoot(), 'node_modules', '.cache', 'rocmforge-test')
   const cache = openKernelCache({ root, readOnly: [] })
-  return createCompileService({ cache, ...(toolchain ? { toolchain: () => toolchain } : {}) })
+  return createCompileService({ cache, toolchain: () => toolchain })
 }
 
 test('the catalog reaches every kernel and every template', () => {
@@ -99,53 +87,27 @@ test('names of the catalog are unique', () => {
   expect(new Set(catalog.map(({ name }) => name)).size).toBe(catalog.length)
 })
 
-describe('hipRTC 6.4', () => {
-  let service: CompileService
-  beforeAll(() => {
-    service = serviceWith(release('6.4'))
-  })
-  afterAll(() => service[Symbol.dispose]())
-
-  test.each(findTargets(amdTargets).map((target) => [targetId(target), target] as const))(
-    'its kernels for %s',
-    async (name, target) => {
-      if (!required('hipRTC 6.4', release('6.4'), '6.4')) return
-      await expectSound(service, entriesFor(name), target)
-    },
-    600_000,
-  )
-})
-
 /** 5.2 knows no gfx11; 7.2 drops names that 6.4 pre-includes. */
-describe.each([
+const turns: readonly (readonly [Release, string])[] = [
+  ['6.4', amdTargets],
   ['5.2', 'gfx90a,gfx1030'],
   ['7.2', 'gfx942,gfx1201'],
-])('hipRTC %s', (version, targets) => {
+  ['nvrtc', 'sm_90'],
+]
+describe.each(turns)('%s', (release, targets) => {
   test.each(findTargets(targets).map((target) => [targetId(target), target] as const))(
     'its kernels for %s',
     async (name, target) => {
-      if (!required(`hipRTC ${version}`, release(version), version)) return
-      const service = serviceWith(release(version))
-      try {
-        await expectSound(service, share(targets.split(','), name), target)
-      } finally {
-        service[Symbol.dispose]()
-      }
+      const toolchain = toolchainFor(release, `kernels for ${name}`)
+      if (!toolchain) return
+      const entries =
+        release === '6.4' ? entriesFor(name) : release === 'nvrtc' ? main : share(targets.split(','), name)
+      using service = serviceWith(toolchain)
+      await expectSound(service, entries, target)
     },
     600_000,
   )
 })
-
-test('NVRTC: every kernel for sm_90', async () => {
-  const nvrtc = findToolchains().find(({ family }) => family === 'nvrtc')
-  if (!required('NVRTC', nvrtc, 'nvrtc')) return
-  const service = serviceWith(undefined)
-  try {
-    await expectSound(service, main, findTargets('sm_90')[0]!)
-  } finally {
-    service[Symbol.dispose]()
-  }
-}, 600_000)
 
 async function expectSound(service: CompileService, entries: typeof catalog, target: Target): Promise<void> {
   const rows = await kernelResources(service, entries, [target])

@@ -1,6 +1,5 @@
 // The instructions of the kernels that decoding spends its time in, read back from the code objects: weights and caches
 // are loaded 16 bytes a lane at a time, and nothing spills. Without a GPU; compiled code is shared with compile-all.test.ts.
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { compileProgram } from '../../codegen/compile.ts'
@@ -12,7 +11,7 @@ import { openKernelCache } from '../../runtime/cache/kernel-cache.ts'
 import { occupancy } from '../../runtime/code-object/code-object.ts'
 import { compileJob } from '../../runtime/compile/kernel-compiler.ts'
 import { createCompileService } from '../../runtime/compile/service.ts'
-import { findToolchains, type Toolchain } from '../../runtime/compile/toolchains.ts'
+import { toolchainFor } from '../toolchain.ts'
 import { amdInstructions, type MemoryInstructions, nvidiaInstructions, wideShare } from './isa.ts'
 
 const targets = findTargets('gfx90a,gfx942,gfx1100,gfx1201,sm_90')
@@ -67,15 +66,8 @@ function summary(target: Target, rows: readonly Row[]): string {
   ].join('; ')
 }
 
-/** A compiler that is not there is an error where scripts/hiprtc.mjs can bring it, and a printed skip elsewhere. */
-function compilerFor(target: Target): Toolchain | undefined {
-  const [family, release, argument] = target.platform === 'nvidia' ? ['nvrtc', '', 'nvrtc'] : ['hiprtc', '6.4.', '6.4']
-  const found = findToolchains().find((one) => one.family === family && one.version.startsWith(release!))
-  if (found) return found
-  if (existsSync('/usr/bin/apt-get')) throw new Error(`no ${family}: node scripts/hiprtc.mjs ${argument}`)
-  console.log(`skipped: no ${family} for ${targetId(target)}, and no apt-get to bring it`)
-  return undefined
-}
+const compilerFor = (target: Target) =>
+  toolchainFor(target.platform === 'nvidia' ? 'nvrtc' : '6.4', `instructions of ${targetId(target)}`)
 
 test.each(targets.map((target) => [targetId(target), target] as const))(
   'wide loads and no scratch memory on %s',

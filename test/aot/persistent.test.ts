@@ -1,6 +1,5 @@
 // A decode step as one launch, compiled for every target without a GPU: nothing spills, and at least one block of it fits on
 // a compute unit, so that all blocks can be resident at once.
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { findTargets } from '../../codegen/targets.ts'
@@ -8,23 +7,24 @@ import { packageRoot } from '../../ir/package-root.ts'
 import { type Target, targetId } from '../../ir/target.ts'
 import { openKernelCache } from '../../runtime/cache/kernel-cache.ts'
 import { type CompileService, createCompileService } from '../../runtime/compile/service.ts'
-import { findToolchains, selectToolchain } from '../../runtime/compile/toolchains.ts'
 import { describeFaults, type StepRow, stepResources } from '../../runtime/inspect/kernel-resources.ts'
 import { ModelPlan } from '../../src/api/plan.ts'
 import { type BenchWeights, randomModel } from '../../src/bench/random-model.ts'
 import { compileOptions, readOptions } from '../../src/options.ts'
+import { toolchainFor } from '../toolchain.ts'
 
 const targets = findTargets(
   'gfx906,gfx908,gfx90a,gfx942,gfx950,gfx1030,gfx1100,gfx1101,gfx1102,gfx1103,gfx1150,gfx1151,gfx1200,gfx1201,sm_90',
 )
+const compilerFor = (target: Target) =>
+  toolchainFor(target.platform === 'nvidia' ? 'nvrtc' : '6.4', `steps for ${targetId(target)}`)
 const rows: StepRow[] = []
 let service: CompileService
 beforeAll(() => {
   const root = join(packageRoot(), 'node_modules', '.cache', 'rocmforge-test')
-  const newest = findToolchains().find(({ family, version }) => family === 'hiprtc' && version.startsWith('6.4'))
   service = createCompileService({
     cache: openKernelCache({ root, readOnly: [] }),
-    toolchain: (target) => (target.platform === 'amd' && newest) || selectToolchain(target),
+    toolchain: (target) => compilerFor(target)!,
   })
 })
 afterAll(() => {
@@ -41,12 +41,7 @@ afterAll(() => {
 })
 
 async function expectSound(shape: string, weights: BenchWeights, target: Target, batch = 1): Promise<void> {
-  const family = target.platform === 'amd' ? 'hiprtc' : 'nvrtc'
-  if (!findToolchains().some((one) => one.family === family)) {
-    if (existsSync('/usr/bin/apt-get')) throw new Error(`no ${family} is installed: node scripts/hiprtc.mjs`)
-    console.log(`skipped: no ${family}, and no apt-get to bring it`)
-    return
-  }
+  if (!compilerFor(target)) return
   const settings = readOptions(compileOptions, { step: 'persistent', context: 2048, maxBatch: batch })
   const plan = new ModelPlan(randomModel(shape, weights), settings, target)
   const [row] = await stepResources(service, [

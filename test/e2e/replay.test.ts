@@ -26,7 +26,7 @@ function missingCompiler(target: string): string | undefined {
     const { version } = selectToolchain(findTarget(target))
     return atLeast(version, '6.4')
       ? undefined
-      : `hipRTC ${version} knows no such target; node scripts/hiprtc.mjs 6.4 brings one`
+      : `hipRTC ${version} knows no such target; rocmforge toolchain 6.4 brings one`
   } catch (error) {
     return error instanceof Diagnostic ? error.summary : String(error)
   }

@@ -12,7 +12,8 @@ import { planes } from '../../../ir/weight-layout.ts'
 import { openKernelCache } from '../../../runtime/cache/kernel-cache.ts'
 import { spills } from '../../../runtime/code-object/code-object.ts'
 import { createCompileService } from '../../../runtime/compile/service.ts'
-import { atLeast, findToolchains, type Toolchain } from '../../../runtime/compile/toolchains.ts'
+import { atLeast, type Toolchain } from '../../../runtime/compile/toolchains.ts'
+import { type Release, toolchainFor } from '../../toolchain.ts'
 
 /** Kernels that use every primitive. */
 const text = /* cpp */ `
@@ -122,8 +123,7 @@ async function compile(toolchain: Toolchain, target: string, elem: string, env: 
   return made!
 }
 
-const all = findToolchains()
-const releases: [release: string, target: string, elem: string, builtinHeader: boolean][] = [
+const releases: [release: Release, target: string, elem: string, builtinHeader: boolean][] = [
   ['5.2', 'gfx906', 'bf16_t', true],
   ['5.2', 'gfx1030', 'f32_t', true],
   ['6.4', 'gfx942', 'bf16_t', false],
@@ -137,8 +137,8 @@ describe('hipRTC', () => {
   test.each(releases)(
     '%s for %s, activations %s, built-in header %s',
     async (release, target, elem, header) => {
-      const toolchain = all.find(({ family, version }) => family === 'hiprtc' && version.startsWith(release))
-      if (!toolchain) return console.log(`skipped: no hipRTC ${release} here (node scripts/hiprtc.mjs ${release})`)
+      const toolchain = toolchainFor(release, `the prelude for ${target}`)
+      if (!toolchain) return
       const { log, resources } = await compile(toolchain, target, elem, header ? { ROCMFORGE_BUILTIN_HEADER: '1' } : {})
       expect(log).toBe('')
       expect(resources.filter(spills)).toEqual([])
@@ -150,8 +150,8 @@ describe('hipRTC', () => {
 test.each(['sm_80', 'sm_90', 'sm_100'])(
   'NVRTC for %s',
   async (target) => {
-    const toolchain = all.find(({ family }) => family === 'nvrtc')
-    if (!toolchain) return console.log('skipped: no NVRTC here (node scripts/hiprtc.mjs nvrtc)')
+    const toolchain = toolchainFor('nvrtc', `the prelude for ${target}`)
+    if (!toolchain) return
     if (target === 'sm_100' && !atLeast(toolchain.version, '12.8'))
       return console.log(`skipped: NVRTC ${toolchain.version} is older than ${target}`)
     const { log, resources } = await compile(toolchain, target, 'bf16_t')

@@ -18,6 +18,7 @@ import {
 } from '../../../runtime/compile/service.ts'
 import { findToolchains, type Toolchain } from '../../../runtime/compile/toolchains.ts'
 import { ended } from '../../processes.ts'
+import { type Release, toolchainFor } from '../../toolchain.ts'
 
 let scratch: string
 let root: string
@@ -314,15 +315,15 @@ describe('with hipRTC', () => {
     defines: { P_BLOCK: block, P_BROKEN: broken },
   })
   const known = findToolchains().filter(({ family }) => family === 'hiprtc')
-  const releases: [string, string[]][] = [
+  const releases: [Release, string[]][] = [
     ['5.2', ['gfx906', 'gfx1030']],
     ['6.4', ['gfx942', 'gfx1100', 'gfx90a:sramecc+:xnack-']],
     ['7.2', ['gfx942', 'gfx1201']],
   ]
 
   test.each(releases)('%s compiles, repeatably, and tells resources', async (release, targets) => {
-    const toolchain = known.find(({ version }) => version.startsWith(release))
-    if (!toolchain) return console.log(`skipped: no hipRTC ${release} here (node scripts/hiprtc.mjs ${release})`)
+    const toolchain = toolchainFor(release, 'repeatable code')
+    if (!toolchain) return
     const images: Uint8Array[][] = []
     for (const at of ['first', 'second']) {
       const cache = openKernelCache({ root: join(root, at), readOnly: [] })
@@ -345,7 +346,7 @@ describe('with hipRTC', () => {
   })
 
   test('an error is at the template’s line; the command repeats it', async () => {
-    if (known.length === 0) return console.log('skipped: no hipRTC here (node scripts/hiprtc.mjs 6.4)')
+    if (known.length === 0) return console.log('skipped: no hipRTC here (rocmforge toolchain 6.4)')
     using compiler = service({ toolchain: () => known[0]! })
     const error = await errorOf(compiler.compileAll([job('gfx906', 64, '+ nonsense')]))
     expect(error.code).toBe('kernel-compile')
@@ -355,7 +356,7 @@ describe('with hipRTC', () => {
 
   test('a child that compiles for long ends with its parent', async () => {
     const toolchain = known[0]
-    if (!toolchain) return console.log('skipped: no hipRTC here (node scripts/hiprtc.mjs 6.4)')
+    if (!toolchain) return console.log('skipped: no hipRTC here (rocmforge toolchain 6.4)')
     const endless = `
       template <int N, unsigned M> struct f { static const unsigned v = f<N - 1, M * 2>::v + f<N - 1, M * 2 + 1>::v; };
       template <unsigned M> struct f<0, M> { static const unsigned v = M; };
@@ -377,16 +378,16 @@ describe('with hipRTC', () => {
   })
 
   test('a target of the table that this release lacks is refused, not asked for', async () => {
-    const old = known.find(({ version }) => version.startsWith('5.2'))
-    if (!old) return console.log('skipped: no hipRTC 5.2 here (node scripts/hiprtc.mjs 5.2)')
+    const old = toolchainFor('5.2', 'a target that it does not know')
+    if (!old) return
     using compiler = service({ toolchain: () => old })
     expect((await errorOf(compiler.compileAll([job('gfx1201')]))).message).toMatch(/hipRTC 5.2.* has no target gfx1201/)
   })
 })
 
 test('NVRTC compiles for sm_90 and tells registers', async () => {
-  const toolchain = findToolchains().find(({ family }) => family === 'nvrtc')
-  if (!toolchain) return console.log('skipped: no NVRTC here (node scripts/hiprtc.mjs nvrtc)')
+  const toolchain = toolchainFor('nvrtc', 'registers of sm_90')
+  if (!toolchain) return
   using compiler = service({ toolchain: () => toolchain })
   const [kernel] = await compiler.compileAll([
     {

@@ -31,7 +31,6 @@ const releases = [
   ['nvrtc', 'sm_90'],
 ] as const
 
-
 /** Compiles an empty kernel; what the process had mapped then. */
 async function compileIn({ family, hip, nvrtc, launcher }: Toolchain, target: string) {
   const [program, ...words] = [...launcher, process.execPath, join(packageRoot(), 'dist/compile-worker.js')]

@@ -11,7 +11,6 @@ import { openKernelCache } from '../../../runtime/cache/kernel-cache.ts'
 import { spills } from '../../../runtime/code-object/code-object.ts'
 import { compileJob, kernelCompiler } from '../../../runtime/compile/kernel-compiler.ts'
 import { type CompileService, createCompileService } from '../../../runtime/compile/service.ts'
-import { findToolchains } from '../../../runtime/compile/toolchains.ts'
 import { randomBytes } from '../../../runtime/execute/random-fill.ts'
 import type { WeightSource } from '../../../runtime/execute/weight-reads.ts'
 import { DeviceWeights } from '../../../runtime/execute/weights.ts'
@@ -19,6 +18,7 @@ import { hostLibraryPath } from '../../../runtime/host/library.ts'
 import { Driver, type Kernel, type Module } from '../../../runtime/platform/driver.ts'
 import fc from '../../fast-check.ts'
 import { compileKernels, emulated, type Kernels } from '../../hip-templates/prelude/prelude-harness.ts'
+import { toolchainFor } from '../../toolchain.ts'
 
 const types = Object.keys(planes) as PlanarType[]
 /** Lengths of rows whose planes are aligned to 16, 8, 4 and 2 bytes. */
@@ -209,9 +209,9 @@ describe.each([32, 64] as const)('loading, waves of %i', (wave) => {
 
 test.each(['gfx942', 'gfx1100', 'sm_90'])('compiles for %s without a spill', async (name) => {
   const [target] = findTargets(name)
-  const family = target!.platform === 'amd' ? 'hiprtc' : 'nvrtc'
-  if (!findToolchains().some((one) => one.family === family)) return console.log(`skipped: no ${family} here`)
-  using service = createCompileService({ cache: openKernelCache() })
+  const toolchain = toolchainFor(target!.platform === 'nvidia' ? 'nvrtc' : '6.4', `planes for ${name}`)
+  if (!toolchain) return
+  using service = createCompileService({ cache: openKernelCache(), toolchain: () => toolchain })
   const jobs = types.map((dtype) => compileJob(toPlanesSource(dtype, target!), target!))
   for (const { resources } of await service.compileAll(jobs)) expect(resources.filter(spills)).toEqual([])
 })

@@ -7,11 +7,11 @@ import type { FloatType } from '../../../ir/type.ts'
 import { openKernelCache } from '../../../runtime/cache/kernel-cache.ts'
 import { compileJob, kernelCompiler } from '../../../runtime/compile/kernel-compiler.ts'
 import { type CompileService, createCompileService } from '../../../runtime/compile/service.ts'
-import { findToolchains } from '../../../runtime/compile/toolchains.ts'
 import { canFill, RandomFill, randomBytes, randomFillSource } from '../../../runtime/execute/random-fill.ts'
 import { hostLibraryPath } from '../../../runtime/host/library.ts'
 import { measureReadBandwidth, readAllSource } from '../../../runtime/inspect/read-bandwidth.ts'
 import { Driver } from '../../../runtime/platform/driver.ts'
+import { toolchainFor } from '../../toolchain.ts'
 
 const types = [...(['f32', 'f16', 'bf16'] as const), ...(Object.keys(quantFormats) as (keyof typeof quantFormats)[])]
 
@@ -92,8 +92,8 @@ test('pieces are those of the whole; seeds differ', () => {
 const perFloat = types.filter((type) => ['f32', 'bf16', 'q4_k', 'q6_k'].includes(type)) as FloatType[]
 test.each(['gfx942', 'gfx1100', 'sm_90'])('compiles for %s without a spill', async (name) => {
   const [target] = findTargets(name)
-  const family = target!.platform === 'amd' ? 'hiprtc' : 'nvrtc'
-  if (!findToolchains().some((one) => one.family === family)) return console.log(`skipped: no ${family} here`)
+  const toolchain = toolchainFor(target!.platform === 'nvidia' ? 'nvrtc' : '6.4', `filling for ${name}`)
+  if (!toolchain) return
   const sources = [...perFloat.map((type) => randomFillSource(type, target!)), readAllSource(target!)]
   for (const { resources } of await service.compileAll(sources.map((source) => compileJob(source, target!))))
     for (const { scratchBytes = 0, vgprSpills = 0 } of resources) expect(scratchBytes || vgprSpills || 0).toBe(0)

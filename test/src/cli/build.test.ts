@@ -7,17 +7,16 @@ import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { packageRoot } from '../../../ir/package-root.ts'
-import { findToolchains } from '../../../runtime/compile/toolchains.ts'
 import { type BuildReport, build } from '../../../src/api/build.ts'
 import { quickCompiler } from '../../quick-compiler.ts'
+import { toolchainFor } from '../../toolchain.ts'
 import { rocmforge, story } from './spawn.ts'
 
-const hipRtc = findToolchains().some(({ family, version }) => family === 'hiprtc' && version.startsWith('6.4'))
-if (!hipRtc) console.log('skipped: builds for gfx targets, no hipRTC 6.4 (node scripts/hiprtc.mjs)')
+const hipRtc = toolchainFor('6.4', 'builds for gfx targets')
 
 let folder: string
 const quick = await quickCompiler()
-const env = () => ({ ...quick, ROCMFORGE_CACHE_DIR: join(folder, 'cache') })
+const env = () => ({ ...quick, ROCMFORGE_CACHE_DIR: join(folder, 'cache'), ROCMFORGE_HIPRTC: '6.4' })
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'build-'))
 })
@@ -150,7 +149,7 @@ describe('for the host, through a bundle', () => {
   })
 })
 
-describe.runIf(hipRtc)('for gfx targets', () => {
+describe.runIf(hipRtc !== undefined)('for gfx targets', () => {
   test('kernels of two wave sizes, no spills, exported by target', async () => {
     const report = await json(['build', story, '--target', 'gfx942,gfx1100'])
     expect(report.targets.map(({ target }: { target: string }) => target)).toEqual(['gfx942', 'gfx1100'])
