@@ -2,7 +2,6 @@
 // parameters with their space, its launch geometry and cost. The other half is the header of the template.
 import { invariant } from '../ir/diagnostic.ts'
 import type { Attrs } from '../ir/graph.ts'
-import type { Op } from '../ir/op.ts'
 import type { Target } from '../ir/target.ts'
 import type { TensorType } from '../ir/type.ts'
 import type { Extent } from './extent.ts'
@@ -72,9 +71,13 @@ export interface KernelSpec {
   tolerance(site: Site): number
 }
 
-interface Declared {
+/** What `defineKernel` is given. */
+export interface KernelDeclaration {
+  /** unique among all kernels, lower case; default: the entry */
   readonly name?: string
-  readonly implements: Op<never, never, never, never> | { readonly definition: { readonly name: string } }
+  /** the op that it computes */
+  readonly implements: { readonly definition: { readonly name: string } }
+  /** a file below hip-templates/; of a kernel of one's own its absolute path or a file URL */
   readonly template: string
   /** one-stage kernels give entry (default: the op's name), args and launch here … */
   readonly entry?: string
@@ -95,7 +98,7 @@ interface Declared {
 }
 
 /** Fills in the defaults; the registry is the list in `kernels/index.ts`. */
-export function defineKernel(spec: Declared): KernelSpec {
+export function defineKernel(spec: KernelDeclaration): KernelSpec {
   const op = spec.implements.definition.name
   const entry = spec.entry ?? op
   invariant(spec.stages ?? (spec.args && spec.launch), `kernel for ${op} declares neither stages nor args and launch`)

@@ -78,7 +78,10 @@ const updates = (op: OpDefinition, name: string): string =>
   Object.values(op.aliases).includes(name) ? 'updated in place' : ''
 
 function documentAttrs(op: OpDefinition): string[] {
-  const { properties = {}, required = [] } = z.toJSONSchema(op.attrs, { io: 'input', unrepresentable: 'any' }) as Schema
+  const { properties = {}, required = [] } = z.toJSONSchema(op.attrs as z.ZodType, {
+    io: 'input',
+    unrepresentable: 'any',
+  }) as Schema
   const rows = Object.entries(properties).map(([name, schema]) => {
     const given =
       schema.default !== undefined

@@ -16,16 +16,35 @@ import type { Value } from './value.ts'
  */
 export type Trait = 'view' | 'load' | 'elementwise' | 'rowwise'
 
+/**
+ * What attributes an op takes: a zod 4 object, `z.strictObject({ eps: z.number().describe('units') })`, whose values are
+ * numbers, strings, booleans or lists of them. Only its types and `safeParse` are asked for.
+ */
+export interface AttrSchema {
+  readonly _zod: { readonly input: unknown; readonly output: unknown }
+  safeParse(attrs: unknown):
+    | { readonly success: true; readonly data: unknown }
+    | {
+        readonly success: false
+        readonly error: {
+          readonly issues: readonly { readonly message: string; readonly path: readonly PropertyKey[] }[]
+        }
+      }
+}
+type AttrInput<A extends AttrSchema> = A['_zod']['input']
+type AttrOutput<A extends AttrSchema> = A['_zod']['output']
+
 type Docs = Readonly<Record<string, string>>
 type Each<K extends Docs, V> = { readonly [name in keyof K]: V }
 type Maybe<K extends Docs, V> = { readonly [name in keyof K]?: V | undefined }
 type Operands<I extends Docs, O extends Docs, V> = Each<I, V> & Maybe<O, V>
 type Results<R extends string, V> = [R] extends [never] ? V : { readonly [name in R]: V }
 
-interface Declared<I extends Docs, O extends Docs, A extends z.ZodType, R extends string> {
-  /** the equation */
+/** What every op says of itself. */
+export interface Declared<I extends Docs, O extends Docs, A extends AttrSchema, R extends string> {
+  /** the equation, with dims in capital letters: `y[t,d] = max(x[t,d], low)` */
   readonly doc: string
-  /** operand name → its type and meaning, in printing order */
+  /** operand name → its type and meaning, in printing order: `{ x: 'float[T, D] activations' }` */
   readonly operands: I
   /** operands that may be left out; printed by name */
   readonly optional?: O
@@ -39,22 +58,26 @@ interface Declared<I extends Docs, O extends Docs, A extends z.ZodType, R extend
   readonly gathers?: readonly (keyof I & string)[]
 }
 
-interface PlainOp<I extends Docs, O extends Docs, A extends z.ZodType, R extends string> extends Declared<I, O, A, R> {
+/** What `defineOp` is given. */
+export interface PlainOp<I extends Docs, O extends Docs, A extends AttrSchema, R extends string>
+  extends Declared<I, O, A, R> {
   infer(
     operands: Operands<NoInfer<I>, NoInfer<O>, TensorType>,
-    attrs: z.output<NoInfer<A>>,
+    attrs: AttrOutput<NoInfer<A>>,
   ): Results<NoInfer<R>, TensorType>
   /** sums in f64, values no narrower than f32, whatever the dtypes */
   reference(
     operands: Operands<NoInfer<I>, NoInfer<O>, HostTensor>,
-    attrs: z.output<NoInfer<A>>,
+    attrs: AttrOutput<NoInfer<A>>,
     context: ReferenceContext,
   ): Results<NoInfer<R>, HostTensor>
 }
 
-interface FusedOp<I extends Docs, O extends Docs, A extends z.ZodType, R extends string> extends Declared<I, O, A, R> {
+/** What `defineFusedOp` is given. */
+export interface FusedOp<I extends Docs, O extends Docs, A extends AttrSchema, R extends string>
+  extends Declared<I, O, A, R> {
   /** the same mathematics in model ops: type, reference and fallback follow from it */
-  expand(operands: Operands<NoInfer<I>, NoInfer<O>, Value>, attrs: z.output<NoInfer<A>>): Results<NoInfer<R>, Value>
+  expand(operands: Operands<NoInfer<I>, NoInfer<O>, Value>, attrs: AttrOutput<NoInfer<A>>): Results<NoInfer<R>, Value>
 }
 
 /** An op as the rest of the compiler sees it: untyped, by name. */
@@ -63,7 +86,7 @@ export interface OpDefinition {
   readonly doc: string
   readonly operands: Docs
   readonly optional: Docs
-  readonly attrs: z.ZodType
+  readonly attrs: AttrSchema
   readonly traits: readonly Trait[]
   /** `['y']` for an op with one result */
   readonly results: readonly string[]
@@ -76,8 +99,13 @@ export interface OpDefinition {
 }
 
 /** Calling an op appends a node to the graph that its operands belong to. */
-export interface Op<I extends Docs, O extends Docs, A extends z.ZodType, R extends string> {
-  (operands: Operands<I, O, Value>, attrs?: z.input<A>, label?: string): Results<R, Value>
+export interface Op<I extends Docs, O extends Docs, A, R extends string> {
+  /**
+   * @param operands values of one graph, by name
+   * @param attrs attributes, as the op's schema takes them
+   * @param label where in the model the node is: errors and printed graphs name it
+   */
+  (operands: Operands<I, O, Value>, attrs?: A, label?: string): Results<R, Value>
   readonly definition: OpDefinition
 }
 
@@ -96,9 +124,9 @@ const noAttrs = z.strictObject({})
 export function defineOp<
   const I extends Docs,
   const O extends Docs = Record<never, never>,
-  A extends z.ZodType = typeof noAttrs,
+  A extends AttrSchema = typeof noAttrs,
   const R extends string = never,
->(name: string, spec: PlainOp<I, O, A, R>): Op<I, O, A, R> {
+>(name: string, spec: PlainOp<I, O, A, R>): Op<I, O, AttrInput<A>, R> {
   const list = (results: unknown): never[] =>
     (spec.results ? spec.results.map((r) => (results as Record<string, unknown>)[r]) : [results]) as never[]
   return register(name, spec, {
@@ -110,9 +138,9 @@ export function defineOp<
 export function defineFusedOp<
   const I extends Docs,
   const O extends Docs = Record<never, never>,
-  A extends z.ZodType = typeof noAttrs,
+  A extends AttrSchema = typeof noAttrs,
   const R extends string = never,
->(name: string, spec: FusedOp<I, O, A, R>): Op<I, O, A, R> {
+>(name: string, spec: FusedOp<I, O, A, R>): Op<I, O, AttrInput<A>, R> {
   return register(name, spec, {
     expand: (operands, attrs) => {
       const made = spec.expand(operands as never, attrs as never) as Value & Record<string, Value>
@@ -121,11 +149,11 @@ export function defineFusedOp<
   })
 }
 
-function register<I extends Docs, O extends Docs, A extends z.ZodType, R extends string>(
+function register<I extends Docs, O extends Docs, A extends AttrSchema, R extends string>(
   name: string,
   spec: Declared<I, O, A, R>,
   behaviour: Pick<OpDefinition, 'infer' | 'reference' | 'expand'>,
-): Op<I, O, A, R> {
+): Op<I, O, AttrInput<A>, R> {
   invariant(!registry.has(name), `op ${name} is declared twice`)
   const definition: OpDefinition = {
     name,
@@ -148,7 +176,7 @@ function register<I extends Docs, O extends Docs, A extends z.ZodType, R extends
     if (!spec.results) return results[0]
     return Object.fromEntries(spec.results.map((r, i) => [r, results[i]]))
   }
-  return Object.assign(call, { definition }) as unknown as Op<I, O, A, R>
+  return Object.assign(call, { definition }) as unknown as Op<I, O, AttrInput<A>, R>
 }
 
 // ---- what `infer` functions say about types ----------------------------------------------------------------------

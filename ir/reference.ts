@@ -126,7 +126,7 @@ export function bindInputs(graph: Graph, run: Pick<ReferenceRun, 'inputs' | 'bin
 const symbols = new WeakMap<Graph, readonly DimSymbol[]>()
 
 /** The symbols that stand in the types of a graph. */
-function symbolsOf(graph: Graph): readonly DimSymbol[] {
+export function symbolsOf(graph: Graph): readonly DimSymbol[] {
   const known = symbols.get(graph)
   if (known) return known
   const found = new Set(

@@ -1,4 +1,5 @@
 // What a pass is, and the runner: it verifies what came out, names the pass that is to blame, and tells what each one changed.
+import { Diagnostic } from '../ir/diagnostic.ts'
 import type { Graph } from '../ir/graph.ts'
 import { verify } from '../ir/verify.ts'
 
@@ -32,6 +33,7 @@ export function runPasses(graph: Graph, passes: readonly Pass[], onPass?: (recor
   try {
     return verify(runAll(graph, passes, onPass))
   } catch (error) {
+    if (error instanceof Diagnostic && error.code !== 'bad-graph') throw error
     verify(graph) // it may have been bad to begin with
     runAll(graph, passes, ({ pass, before, after }) => {
       if (after !== before) verifyAfter(pass, after)

@@ -1,5 +1,7 @@
 // The ordered list of passes, with the reason for each position.
+import { fail } from '../ir/diagnostic.ts'
 import type { Graph } from '../ir/graph.ts'
+import { passChecker } from './check-pass.ts'
 import { deadCode } from './dead-code.ts'
 import { foldConstants } from './fold-constants.ts'
 import { fuseAddRmsNorm } from './fuse-add-rms-norm.ts'
@@ -15,6 +17,7 @@ import { fuseRopeKvAppend } from './fuse-rope-kv-append.ts'
 import { fuseScaleMaskSoftmax } from './fuse-scale-mask-softmax.ts'
 import { fuseSwiglu } from './fuse-swiglu.ts'
 import { mergeQkv } from './merge-qkv.ts'
+import { ownPass } from './own-pass.ts'
 import { type OptLevel, type Pass, type PassRecord, runPasses } from './pass.ts'
 
 /** Each pass with the level from which it runs. */
@@ -39,6 +42,51 @@ export const pipeline: readonly (readonly [from: OptLevel, pass: Pass])[] = [
 
 export const passesAt = (level: OptLevel): Pass[] => pipeline.filter(([from]) => from <= level).map(([, pass]) => pass)
 
-/** Runs the passes of a level. */
-export const optimise = (graph: Graph, level: OptLevel, onPass?: (record: PassRecord) => void): Graph =>
-  runPasses(graph, passesAt(level), onPass)
+/**
+ * Passes of a user's own. A list runs at every level, before ours that fuse: its patterns see the ops that front ends write, of
+ * which nothing is dead and no constant is left to fold (from level 1). A function is given ours of the level and returns all.
+ */
+export type OwnPasses = readonly Pass[] | ((ours: readonly Pass[]) => readonly Pass[])
+
+export interface OptimiseOptions {
+  readonly passes?: OwnPasses | undefined
+  /** run the graph before and after every pass through the reference executor, on random inputs */
+  readonly checkPasses?: boolean | undefined
+}
+
+function withOwn(ours: readonly Pass[], own: OwnPasses): readonly Pass[] {
+  const first = ours.findIndex((pass) => pass !== deadCode && pass !== foldConstants)
+  const at = first < 0 ? ours.length : first
+  const all: unknown = typeof own === 'function' ? own(ours) : [...ours.slice(0, at), ...own, ...ours.slice(at)]
+  if (!Array.isArray(all)) return fail({ code: 'bad-pass', message: 'the function `passes` gave no list of passes' })
+  const known = pipeline.map(([, pass]) => pass)
+  return (all as readonly Pass[]).map((pass) => {
+    if (known.includes(pass)) return pass
+    const checked = ownPass(pass)
+    if (known.some(({ name }) => name === checked.name))
+      fail({
+        code: 'bad-pass',
+        message: `a pass of the compiler is called ${checked.name}`,
+        help: 'give this one another name',
+      })
+    return checked
+  })
+}
+
+/** Runs the passes of a level, and those of a user. */
+export function optimise(
+  graph: Graph,
+  level: OptLevel,
+  onPass?: (record: PassRecord) => void,
+  { passes = [], checkPasses = false }: OptimiseOptions = {},
+): Graph {
+  const check = checkPasses ? passChecker() : undefined
+  const all = typeof passes !== 'function' && passes.length === 0 ? passesAt(level) : withOwn(passesAt(level), passes)
+  const observe =
+    check &&
+    ((record: PassRecord) => {
+      onPass?.(record)
+      check(record)
+    })
+  return runPasses(graph, all, observe ?? onPass)
+}

@@ -2,8 +2,8 @@
 // `finish` makes the new graph in one immer draft, so that everything untouched is shared with the old one. The two
 // makers of passes below it hide all of that from a rule.
 import { Immer } from 'immer'
-import { invariant } from '../ir/diagnostic.ts'
-import { freezeNode, type Graph, type Node, nodeOf, typeOf, type ValueId } from '../ir/graph.ts'
+import { Diagnostic, invariant } from '../ir/diagnostic.ts'
+import { describeNode, freezeNode, type Graph, type Node, nodeOf, typeOf, type ValueId } from '../ir/graph.ts'
 import { inferTypes, orderOperands, parseAttrs } from '../ir/infer.ts'
 import type { OpDefinition } from '../ir/op.ts'
 import { opNamed } from '../ir/op.ts'
@@ -372,12 +372,32 @@ export function rewritePass({ rule, ...about }: Rewrite): Pass {
   return editPass(about, (rewriter) => {
     for (const node of rewriter.nodes()) {
       if (node.op !== about.root) continue
-      const found = rule(rewriter.value(node.id), rewriter)
-      if (!found) continue
-      const values = Array.isArray(found) ? (found as readonly Value[]) : [found as Value]
-      for (const [i, value] of values.entries()) rewriter.replace(rewriter.value(node.out[i]!), value)
+      try {
+        const found = rule(rewriter.value(node.id), rewriter)
+        if (!found) continue
+        const values = Array.isArray(found) ? (found as readonly Value[]) : [found as Value]
+        for (const [i, value] of values.entries()) rewriter.replace(rewriter.value(node.out[i]!), value)
+      } catch (error) {
+        throw atNode(error, about.name, describeNode(rewriter.graph, node))
+      }
     }
   })
+}
+
+/** The error of a rule, with the node that it was tried at. */
+function atNode(error: unknown, pass: string, at: string): unknown {
+  if (error instanceof Diagnostic)
+    return new Diagnostic(
+      {
+        code: error.code,
+        message: error.summary,
+        facts: [...error.facts, ['pass', pass], ['at', at]],
+        ...(error.help ? { help: error.help } : {}),
+      },
+      { cause: error },
+    )
+  if (error instanceof Error) error.message += ` (at ${at})`
+  return error
 }
 
 /** A pass that edits freely; a graph without its `root` op, if it names one, is left alone. */

@@ -67,7 +67,7 @@ describe('emitSource', () => {
     expect(() => emit('\n#include "prelude/none.h"\n')).toThrowErrorMatchingInlineSnapshot(`
       [Diagnostic: error[no-template]: there is no hip-templates/prelude/none.h
         at     hip-templates/a.hip:2
-        help: paths are relative to hip-templates/; \`listTemplates()\` in codegen/source.ts names all templates]
+        help: paths are relative to hip-templates/, and to the folder of a template of your own]
     `)
   })
 

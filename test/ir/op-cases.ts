@@ -1,9 +1,10 @@
 // Every op on small operands: what its types are, and data that makes sense for it. One entry an op; the test fails for
 // an op that has none.
+
+import { uniforms } from '../../ir/graph-data.ts'
 import type { HostTensor } from '../../ir/host-tensor.ts'
 import { hostTensor } from '../../ir/host-tensor.ts'
 import type { Bindings, Dtype } from '../../ir/type.ts'
-import { uniforms } from '../graph-data.ts'
 
 export interface OpCase {
   readonly op: string

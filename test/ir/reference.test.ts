@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
+import { graphData, runExactly } from '../../ir/graph-data.ts'
 import { hostTensor } from '../../ir/host-tensor.ts'
 import { parseGraph } from '../../ir/parse.ts'
 import { printGraph } from '../../ir/print.ts'
 import { executeReference, expandNode } from '../../ir/reference.ts'
 import { specialize } from '../../ir/specialize.ts'
 import { verify } from '../../ir/verify.ts'
-import { graphData, runExactly } from '../graph-data.ts'
 import { tinyStep } from '../tiny-step.ts'
 
 const none = () => expect.fail('no weight is asked for')

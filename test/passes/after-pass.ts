@@ -1,11 +1,12 @@
 // What a test of a pass is made of: text in, text out, and the proof that the text out computes the same.
 import { expect } from 'vitest'
 import type { Graph } from '../../ir/graph.ts'
+import { graphData, runExactly } from '../../ir/graph-data.ts'
 import { parseGraph } from '../../ir/parse.ts'
 import { printGraph } from '../../ir/print.ts'
 import { verify } from '../../ir/verify.ts'
 import type { Pass } from '../../passes/pass.ts'
-import { expectSameResults, graphData, runExactly } from '../graph-data.ts'
+import { expectSameResults } from '../same-results.ts'
 
 /**
  * The text of the graph after the pass. The graph is verified before and after, a second run must change nothing, and both

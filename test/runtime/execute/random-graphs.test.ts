@@ -3,13 +3,13 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Graph } from '../../../ir/graph.ts'
+import { graphData } from '../../../ir/graph-data.ts'
 import type { HostTensor } from '../../../ir/host-tensor.ts'
 import { printGraph } from '../../../ir/print.ts'
 import { executeReference } from '../../../ir/reference.ts'
 import { compileGraph } from '../../../src/api/compile-graph.ts'
 import { type Device, openDevice } from '../../../src/api/device.ts'
 import fc from '../../fast-check.ts'
-import { graphData } from '../../graph-data.ts'
 import { randomGraph } from '../../random-graph.ts'
 
 let device: Device

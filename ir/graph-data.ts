@@ -1,11 +1,11 @@
 // Seeded values for every input and weight of a graph, sensible where a graph asks for sense: positions, pages and
-// requests that fit together, indices below what they index. And a comparison that says where two runs differ.
-import { expect } from 'vitest'
-import { type Graph, nodesOf, typeOf, type ValueId } from '../ir/graph.ts'
-import { type HostTensor, storage } from '../ir/host-tensor.ts'
-import { opNamed } from '../ir/op.ts'
-import { executeReference } from '../ir/reference.ts'
-import { type Bindings, bindShape, isFloat, isQuant, product, type TensorType } from '../ir/type.ts'
+// requests that fit together, indices below what they index. And a comparison that says where two runs differ: what the proof of
+// a pass is made of (passes/check-pass.ts).
+import { type Graph, nodesOf, typeOf, type ValueId } from './graph.ts'
+import { type HostTensor, storage } from './host-tensor.ts'
+import { opNamed } from './op.ts'
+import { executeReference, symbolsOf } from './reference.ts'
+import { type Bindings, bindShape, isFloat, isQuant, product, stepSymbols, type TensorType } from './type.ts'
 
 export interface GraphData {
   readonly inputs: Readonly<Record<string, HostTensor>>
@@ -26,9 +26,10 @@ const hash = (text: string): number => [...text].reduce((h, c) => (Math.imul(h, 
 
 /**
  * Data for a run of `graph`. Tokens of a step belong to the requests in equal parts; each request has its own pages, in
- * any order, and starts anywhere it fits.
+ * any order, and starts anywhere it fits. Other symbols get small sizes, each its own.
+ * @param below limit of whole numbers of which the graph does not say what they are
  */
-export function graphData(graph: Graph, seed = 1, sizes: Bindings = {}): GraphData {
+export function graphData(graph: Graph, seed = 1, sizes: Bindings = {}, below = 1 << 16): GraphData {
   const { T = 5, R = 2, M = 3 } = sizes
   const page = pageSize(graph)
   const [tokens, requests, pages] = [numberAt(graph, 'seq', 0) ?? T, numberAt(graph, 'page_table', 0) ?? R, M]
@@ -38,7 +39,12 @@ export function graphData(graph: Graph, seed = 1, sizes: Bindings = {}): GraphDa
   const start = Array.from({ length: requests }, () => Math.floor(random() * (pages * page - perRequest + 1)))
   const positions = seq.map((request, t) => start[request]! + (t % perRequest))
   const last = Array.from({ length: requests }, (_, r) => Math.max(0, ...positions.filter((_, t) => seq[t] === r)))
-  const bindings: Bindings = { T, R, M, P: requests * pages + 1, L: Math.max(0, ...positions) + 1, ...sizes }
+  const others = symbolsOf(graph).filter((symbol) => !stepSymbols.some((known) => known === symbol))
+  const bindings: Bindings = {
+    ...{ T, R, M, P: requests * pages + 1, L: Math.max(0, ...positions) + 1 },
+    ...Object.fromEntries(others.map((symbol, i) => [symbol, 3 + i])),
+    ...sizes,
+  }
   const table = shuffled(requests * pages, random)
 
   const inputs: Record<string, HostTensor> = {}
@@ -56,7 +62,7 @@ export function graphData(graph: Graph, seed = 1, sizes: Bindings = {}): GraphDa
             : last
           : undefined
     const data = storage(type.dtype, product(shape))
-    const limit = Math.min(...[...roles].map((role) => limitOf(graph, role, bindings)), 1 << 16)
+    const limit = Math.min(...[...roles].map((role) => limitOf(graph, role, bindings)), below)
     for (let i = 0; i < data.length; i++)
       data[i] = isFloat(type.dtype) ? random() * 2 - 1 : (known?.[i] ?? Math.floor(random() * limit))
     inputs[id.slice(1)] = { dtype: type.dtype, shape, data }
@@ -131,19 +137,22 @@ export function runExactly(graph: Graph, data: GraphData): Record<string, HostTe
   return executeReference(graph, { ...data, inputs, exact: true })
 }
 
-/** Every output of the same shape, and every value the same but for rounding in f64. */
-export function expectSameResults(
+/** Where two runs differ by more than f64 rounds, in words: an output, its shape, an element; undefined where nowhere. */
+export function differenceOf(
   got: Readonly<Record<string, HostTensor>>,
   expected: Readonly<Record<string, HostTensor>>,
   tolerance = 1e-10,
-): void {
-  expect(Object.keys(got)).toEqual(Object.keys(expected))
-  for (const [name, tensor] of Object.entries(expected)) {
-    expect(got[name]!.shape, name).toEqual(tensor.shape)
-    const [a, b] = [got[name]!.data, tensor.data]
-    const at = b.findIndex(
-      (v, i) => !(Object.is(a[i], v) || Math.abs(a[i]! - v) <= tolerance * Math.max(1, Math.abs(v))),
-    )
-    if (at >= 0) expect.fail(`${name}[${at}] is ${a[at]}, expected ${b[at]}`)
+): string | undefined {
+  const [names, wanted] = [Object.keys(got), Object.keys(expected)]
+  if (names.join() !== wanted.join()) return `outputs are ${names.join(', ')}, expected ${wanted.join(', ')}`
+  for (const [name, { shape, data }] of Object.entries(expected)) {
+    const { shape: gotShape, data: values } = got[name]!
+    if (gotShape.join() !== shape.join()) return `${name} is [${gotShape.join(', ')}], expected [${shape.join(', ')}]`
+    for (let i = 0; i < data.length; i++) {
+      const [a, b] = [values[i]!, data[i]!]
+      if (!(Object.is(a, b) || Math.abs(a - b) <= tolerance * Math.max(1, Math.abs(b))))
+        return `${name}[${i}] is ${a}, expected ${b}`
+    }
   }
+  return undefined
 }
