@@ -88,7 +88,7 @@ export function compareEntries(spec: KernelSpec, op: OpDefinition, contract: Con
       const isPointer = type.includes('*')
       if (memory.includes(name) && !isPointer)
         bad(`${name} of ${entry} is memory, and no pointer in the template`, `write ${type}* ${name}`)
-      if (!isPointer && !/^(const )?(i32|int|int32_t)( const)?$/.test(type))
+      if (!isPointer && !/^(const )?(i32|u32|int)( const)?$/.test(type))
         bad(
           `${name} of ${entry} is \`${type}\`: arguments are pointers, or i32`,
           'what is known when kernels are compiled is a P_* of the template',

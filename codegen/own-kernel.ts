@@ -3,23 +3,21 @@
 import { fileURLToPath } from 'node:url'
 import { callerOf, checkFields, hintFor, inUserCode } from '../ir/declaration.ts'
 import { type Fact, fail } from '../ir/diagnostic.ts'
-import { findOp } from '../ir/op.ts'
+import { findOp, type OpDefinition } from '../ir/op.ts'
+import { byteSize, isQuant } from '../ir/type.ts'
+import { plus } from './extent.ts'
 import { defineKernel, type KernelDeclaration, type KernelSpec, type Site } from './kernel.ts'
 import { type Bad, checkSite, compareEntries, contractOf } from './kernel-contract.ts'
+import type { Named, OwnKernelDeclaration } from './kernel-declaration.ts'
 import { kernelSpecs } from './kernels/index.ts'
+import { bytesOf, sizeOf } from './kernels/layout.ts'
 import { isOwnTemplate, listTemplates } from './source.ts'
 
-/** What `defineKernel` is given for a kernel of one's own. */
-export interface OwnKernelDeclaration extends Omit<KernelDeclaration, 'template'> {
-  /** the .hip file: an absolute path, or `new URL('./clamp.hip', import.meta.url)`; or the name of one in hip-templates/ */
-  readonly template: string | { readonly href: string }
-}
-
 const fields = {
-  required: ['implements', 'template', 'cost', 'tolerance'],
+  required: ['implements', 'template', 'space', 'tolerance'],
   optional: [
-    ...['name', 'entry', 'args', 'launch', 'stages', 'strided', 'serves', 'fixed', 'space', 'valid', 'scratch'],
-    ...['counters', 'scalars'],
+    ...['name', 'entry', 'args', 'launch', 'stages', 'strided', 'serves', 'fixed', 'valid', 'scratch', 'counters'],
+    ...['scalars', 'cost'],
   ],
 }
 const stageFields = { required: ['entry', 'args', 'launch'], optional: [] }
@@ -43,7 +41,13 @@ const own = new WeakSet<KernelSpec>()
  *   tolerance: () => 0,
  * })
  */
-export function defineOwnKernel(declaration: OwnKernelDeclaration): KernelSpec {
+export function defineOwnKernel<
+  const I extends Named,
+  const O extends Named,
+  A,
+  const R extends string,
+  const P extends string,
+>(declaration: OwnKernelDeclaration<I, O, A, R, P>): KernelSpec {
   const at = callerOf(defineOwnKernel as never)
   const bad: Bad = (message, help, facts = []) =>
     fail({
@@ -53,7 +57,8 @@ export function defineOwnKernel(declaration: OwnKernelDeclaration): KernelSpec {
       ...(help ? { help } : {}),
     })
   checkFields('bad-kernel', 'a kernel', declaration, fields)
-  const op = declaration.implements?.definition && findOp(declaration.implements.definition.name)
+  const op: OpDefinition | undefined =
+    declaration.implements?.definition && findOp(declaration.implements.definition.name)
   if (!op || op !== declaration.implements.definition)
     return bad('implements of a kernel must be an op', 'give what defineOp gave')
   const entry = declaration.entry ?? op.name
@@ -70,11 +75,13 @@ export function defineOwnKernel(declaration: OwnKernelDeclaration): KernelSpec {
   for (const stage of declaration.stages ?? [])
     checkFields('bad-kernel', `a stage of kernel ${name}`, stage, stageFields)
   const operands = [...Object.keys(op.operands), ...Object.keys(op.optional)]
-  for (const one of declaration.strided ?? [])
+  for (const one of (declaration.strided ?? []).map(String))
     if (!operands.includes(one))
       bad(`kernel ${name} has no operand ${one} that could be strided`, hintFor(one, operands))
   const template = templatePath(declaration.template, bad)
-  const spec = defineKernel({ ...declaration, name, template })
+  const declared = declaration as unknown as KernelDeclaration // names of one op are strings among others
+  const cost = declared.cost ?? ((site: Site) => onceThrough(op, site))
+  const spec = defineKernel({ ...declared, cost, name, template })
   compareEntries(spec, op, contractOf(template), bad)
   const checked = withChecks(spec)
   own.add(checked)
@@ -91,6 +98,12 @@ function templatePath(given: string | { readonly href: string }, bad: Bad): stri
     `there is no template ${path} among ours, and it is no absolute path`,
     "give the file beside yours as new URL('./name.hip', import.meta.url)",
   )
+}
+
+/** Operands read once, results written once. */
+function onceThrough(op: OpDefinition, { types }: Site): ReturnType<KernelSpec['cost']> {
+  const memory = Object.values(types).map((type) => (isQuant(type.dtype) ? byteSize(type) : bytesOf(type)))
+  return { bytes: memory.reduce(plus, 0), flops: sizeOf(types[op.results[0]!]!.shape) }
 }
 
 /** All kernels of a compilation: those of the user first. Diagnostics `bad-kernel`. */

@@ -26,7 +26,7 @@ export function documentOps(): string {
     `## ${title}`,
     text,
     list.map(({ name }) => `[${name}](#${name})`).join(' · '),
-    ...list.map(documentOp),
+    ...list.map((definition) => documentOp({ definition })),
   ]
   return `${[
     '# Ops',
@@ -55,7 +55,8 @@ const traits: Record<string, string> = {
   rowwise: 'each row of the result depends on one row of the operand',
 }
 
-function documentOp(op: OpDefinition): string {
+/** One op as Markdown. */
+export function documentOp({ definition: op }: { readonly definition: OpDefinition }): string {
   const operand = (name: string, doc: string, optional: boolean) =>
     `| \`${name}\` | ${cell(doc)} |${optional ? ' may be left out |' : ` ${updates(op, name)} |`}`
   const notes = op.traits.map((trait) => traits[trait])

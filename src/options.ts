@@ -1,7 +1,9 @@
 // Every option of a user, with its default and unit: the script API and the command line read them from here.
 import { z } from 'zod'
+import type { KernelSpec } from '../codegen/kernel.ts'
 import { fail } from '../ir/diagnostic.ts'
 import { optLevels } from '../passes/pass.ts'
+import type { OwnPasses } from '../passes/pipeline.ts'
 import type { Device } from './api/device.ts'
 import { biasSlots } from './models/step.ts'
 
@@ -9,6 +11,24 @@ const positive = z.int().positive()
 
 /** Is this a device that `openDevice` gave? */
 export const isOpenDevice = (value: unknown): boolean => typeof value === 'object' && value !== null && 'kind' in value
+
+const isFunction = (value: unknown): boolean => typeof value === 'function'
+
+/** What `compile` and `compileGraph` take from a user's own folder. */
+export const extensionOptions = {
+  passes: z
+    .custom<OwnPasses>((value) => Array.isArray(value) || isFunction(value), 'expected a list of passes, or a function')
+    .default([])
+    .describe('passes of your own (rewritePass), before ours that fuse; or a function of ours that gives all'),
+  kernels: z
+    .custom<readonly KernelSpec[]>(Array.isArray, 'expected a list of kernels')
+    .default([])
+    .describe('kernels of your own (defineKernel), preferred to ours, the first most'),
+  checkPasses: z
+    .boolean()
+    .default(false)
+    .describe('run the graph before and after every pass through the reference executor, on random inputs'),
+}
 
 export const compileOptions = z.strictObject({
   device: z
@@ -39,6 +59,7 @@ export const compileOptions = z.strictObject({
     .describe('decode steps as a launch a kernel, or as one launch whose blocks stay'),
   stepBlock: positive.optional().describe('threads of a block of a persistent step; default: as the device likes'),
   replay: z.boolean().default(true).describe('replay decode steps as one captured graph where that proves right'),
+  ...extensionOptions,
 })
 export type CompileOptions = z.input<typeof compileOptions>
 export type CompileSettings = z.output<typeof compileOptions>

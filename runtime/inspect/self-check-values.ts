@@ -19,8 +19,11 @@ const tokens = 5
 const requests = 2
 const context = 40
 
-/** Values of the symbols of a site: a few tokens of two requests, a few pages. */
+/** Values of the symbols of a site: a few tokens of two requests, a few pages; of a user's own a few. */
 export function checkBindings({ types }: Site): Required<Bindings> {
+  const own = new Set(
+    Object.values(types).flatMap(({ shape }) => shape.filter((dim): dim is string => typeof dim === 'string')),
+  )
   const R = requests
   const cache = Object.values(types).find(({ state, shape }) => state && shape.length === 4)
   const page = cache?.shape[2]
@@ -33,7 +36,8 @@ export function checkBindings({ types }: Site): Required<Bindings> {
   const wanted = Math.max(context, Math.min(positions, 4096))
   const paged = typeof page === 'number' ? page : wanted
   const M = typeof table === 'number' ? table : Math.ceil(wanted / paged)
-  return { T: tokens, R, L: types.page_table ? Math.min(wanted, M * paged) : wanted, P: R * M, M }
+  const others = Object.fromEntries([...own].map((symbol, i) => [symbol, 3 + i]))
+  return { ...others, T: tokens, R, L: types.page_table ? Math.min(wanted, M * paged) : wanted, P: R * M, M }
 }
 
 /** Operand `name` of the site, the same for the same seed. Undefined where no valid values can be made. */

@@ -1,6 +1,7 @@
 // The first-load self-check: one compiled kernel, alone, on the device that will run it, against its op's reference on
 // small seeded inputs. What it finds is kept in the kernel's cache entry.
 import { evaluate } from '../../codegen/extent.ts'
+import type { KernelSpec } from '../../codegen/kernel.ts'
 import { kernelSpecs } from '../../codegen/kernels/index.ts'
 import type { KernelSite } from '../../codegen/program.ts'
 import { GraphBuilder } from '../../ir/builder.ts'
@@ -33,14 +34,15 @@ export interface CheckedKernel {
 /** Elements of the largest weight that the reference executor is asked to decode. */
 const maxElements = 2 ** 27
 
-/** Runs one kernel on the device and on the reference. `image` is what its source compiled to. */
+/** Runs one kernel on the device and on the reference. `image` is what its source compiled to, `specs` where its spec is found. */
 export function checkKernel(
   driver: Driver,
   target: Target,
   image: Uint8Array,
   { kernel, params, site }: KernelSite,
+  specs: readonly KernelSpec[] = kernelSpecs,
 ): Pick<CheckedKernel, 'outcome' | 'detail'> {
-  const spec = kernelSpecs.find(({ name }) => name === kernel)
+  const spec = specs.find(({ name }) => name === kernel)
   if (!spec) return { outcome: 'skipped', detail: `this release has no kernel ${kernel}` }
   const op = opNamed(site.op)
   const bindings = checkBindings(site)
@@ -226,13 +228,17 @@ export function checkKernels(
 }
 
 /** Refuses to go on with a kernel that disagreed with its reference. Diagnostic `self-check-failed`. */
-export function requirePassed(checked: readonly CheckedKernel[], device: string): void {
+export function requirePassed(
+  checked: readonly CheckedKernel[],
+  device: string,
+  help = 'the driver or the compiler may be at fault: try another release of either, or --device host meanwhile; please report it',
+): void {
   const failed = checked.filter(({ outcome }) => outcome === 'failed')
   if (failed.length === 0) return
   throw new Diagnostic({
     code: 'self-check-failed',
     message: `${failed.length} of ${checked.length} kernels compute something else than their references on ${device}`,
     facts: failed.slice(0, 8).map(({ kernel, detail }): Fact => [kernel, detail ?? 'wrong']),
-    help: 'the driver or the compiler may be at fault: try another release of either, or --device host meanwhile; please report it',
+    help,
   })
 }

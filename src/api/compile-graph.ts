@@ -1,6 +1,8 @@
 // Own models: a graph built from ops and weights, compiled and run with typed arrays in and out.
 import { z } from 'zod'
 import { compileProgram } from '../../codegen/compile.ts'
+import type { KernelSpec } from '../../codegen/kernel.ts'
+import { withOwnKernels } from '../../codegen/own-kernel.ts'
 import type { Program } from '../../codegen/program.ts'
 import { fail } from '../../ir/diagnostic.ts'
 import type { Graph } from '../../ir/graph.ts'
@@ -11,12 +13,13 @@ import { type Bindings, stepSymbols } from '../../ir/type.ts'
 import { verify } from '../../ir/verify.ts'
 import { fromBlocks, weightLayout } from '../../ir/weight-layout.ts'
 import { type OptLevel, optLevels, type PassRecord } from '../../passes/pass.ts'
-import { optimise } from '../../passes/pipeline.ts'
+import { type OwnPasses, optimise } from '../../passes/pipeline.ts'
 import { DeviceModel } from '../../runtime/execute/device-model.ts'
 import type { Executable } from '../../runtime/execute/executable.ts'
-import { isOpenDevice, readOptions } from '../options.ts'
+import { extensionOptions, isOpenDevice, readOptions } from '../options.ts'
 import { type Device, openDevice } from './device.ts'
 import { checkSymbols, inputTensors, symbolsIn, type Values, type WeightValues, weightBytesOf } from './graph-values.ts'
+import { checkingCompiler } from './self-check.ts'
 
 export type { Values, WeightValues } from './graph-values.ts'
 
@@ -33,6 +36,23 @@ export interface CompileGraphOptions {
   readonly weights?: Readonly<Record<string, WeightValues>>
   /** largest value of each symbol in the graph's types, elements of its dim; default 512 */
   readonly limits?: Bindings
+  /**
+   * passes of your own, made by `rewritePass` or `editPass`: a list runs before ours that fuse, at every level; a function is
+   * given ours of the level, in order, and returns all that shall run
+   */
+  readonly passes?: OwnPasses
+  /** kernels of your own, made by `defineKernel`: preferred to ours, the first of the list most */
+  readonly kernels?: readonly KernelSpec[]
+  /**
+   * run the graph before and after every pass through the reference executor, in f64, on random inputs, and refuse a pass that
+   * changes what it computes (Diagnostic `wrong-pass`); default false
+   */
+  readonly checkPasses?: boolean
+  /**
+   * run each kernel alone on the device and compare what it leaves with the reference of its op (Diagnostic
+   * `self-check-failed`); default false
+   */
+  readonly selfCheck?: boolean
   /** called after each pass, with the graphs before and after it */
   readonly onPass?: (record: PassRecord) => void
 }
@@ -54,6 +74,8 @@ export const compileGraphOptions = z.strictObject({
     .custom<Bindings>(isRecord, 'expected an object')
     .default({})
     .describe('largest value of each symbol in the graph’s types; default 512'),
+  ...extensionOptions,
+  selfCheck: z.boolean().default(false).describe('check each kernel on the device against its reference'),
   onPass: z
     .custom<(record: PassRecord) => void>(isFunction, 'expected a function')
     .optional()
@@ -64,13 +86,15 @@ const defaultLimit = 512
 
 /**
  * Compiles a graph for a device. Errors: `bad-option`, `bad-argument`, `bad-graph`, `unknown-weight`, `missing-weight`,
- * `bad-weight`, `unknown-symbol`, `no-kernel`, and those of devices and compilers.
+ * `bad-weight`, `unknown-symbol`, `no-kernel`, `bad-pass`, `wrong-pass`, `bad-kernel`, and those of devices and compilers.
  * @example await using mlp = await compileGraph(graph.build(), { weights, limits: { B: 64 } })
  */
 export async function compileGraph(source: Graph, options: CompileGraphOptions = {}): Promise<CompiledGraph> {
   const settings = readOptions(compileGraphOptions, options)
   verify(checkedGraph(source))
-  const graph = optimise(source, settings.optLevel, settings.onPass)
+  const { passes, checkPasses, kernels } = settings
+  const specs = withOwnKernels(kernels)
+  const graph = optimise(source, settings.optLevel, settings.onPass, { passes, checkPasses })
   const symbols = symbolsIn(source)
   checkSymbols(source, symbols, settings.limits, 'the option limits')
   const limits: Bindings = {
@@ -83,10 +107,10 @@ export async function compileGraph(source: Graph, options: CompileGraphOptions =
   try {
     if (device.kind === 'reference')
       return new CompiledGraph({ graph, symbols, limits, weights, owned: own ? [device] : [] })
-    const program = compileProgram(graph, { target: device.target, limits })
+    const program = compileProgram(graph, { target: device.target, limits, specs })
     const model = new DeviceModel({
       driver: device.driver,
-      compiler: device.compiler,
+      compiler: settings.selfCheck ? checkingCompiler(device, kernels) : device.compiler,
       bindings: {},
       weights: {
         read: (name, _type, into, offset) => into.set(weights.get(name)!.subarray(offset, offset + into.length)),

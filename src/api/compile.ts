@@ -24,6 +24,7 @@ import { type ComputeDevice, type Device, findDevice, openDevice } from './devic
 import { checkMemory } from './memory-check.ts'
 import { Model, type ModelParts, releaseAll } from './model.ts'
 import { ModelPlan } from './plan.ts'
+import { checkingCompiler } from './self-check.ts'
 import { StepGraphs } from './step-graphs.ts'
 
 /** What happens while a model is compiled and loaded; each may be called many times. */
@@ -161,15 +162,17 @@ export async function deviceStepper(
   checkpoint: ModelSource,
   plan: ModelPlan,
   device: ComputeDevice,
-  settings: Pick<CompileSettings, 'replay'>,
+  settings: Pick<CompileSettings, 'replay'> & Partial<Pick<CompileSettings, 'selfCheck' | 'kernels'>>,
   events: CompileEvents,
   weights: WeightSource = weightSource(checkpoint),
 ): Promise<DeviceStepper> {
   checkMemory(plan, device, checkpoint)
   const ring = new TokenRing(device.driver)
+  const { kernels = [], selfCheck = false } = settings
   const model = new DeviceModel({
     driver: device.driver,
-    compiler: device.compiler,
+    // the device's own check, where it was opened with one, knows our kernels alone
+    compiler: selfCheck && kernels.length ? checkingCompiler(device, kernels) : device.compiler,
     weights,
     bindings: plan.bindings,
     states: { ring: ring.address },

@@ -1,5 +1,7 @@
 // ModelPlan: the graphs and programs of a model for a target, each made when it is first asked for. Needs no device.
 import { compileProgram } from '../../codegen/compile.ts'
+import type { KernelSpec } from '../../codegen/kernel.ts'
+import { withOwnKernels } from '../../codegen/own-kernel.ts'
 import { persistentProgram, stepBlock } from '../../codegen/persistent.ts'
 import type { Program } from '../../codegen/program.ts'
 import { printProgram } from '../../codegen/program.ts'
@@ -36,6 +38,7 @@ export class ModelPlan {
   readonly target: Target | undefined
   readonly #settings: PlanSettings
   readonly #graphs: StepGraphs
+  readonly #specs: readonly KernelSpec[]
   readonly #programs = new Map<string, Program>()
 
   constructor(
@@ -46,6 +49,7 @@ export class ModelPlan {
   ) {
     this.#settings = settings
     this.#graphs = graphs
+    this.#specs = withOwnKernels(settings.kernels)
     this.target = target
     this.context = settings.context ?? Math.min(checkpoint.config.contextLength, largestDefaultContext)
     this.chunk = Math.min(settings.chunk, this.context)
@@ -93,7 +97,7 @@ export class ModelPlan {
     const made =
       kind === 'decode' && this.#settings.step === 'persistent'
         ? this.#persistent(graph, this.target, limits)
-        : compileProgram(graph, { target: this.target, limits })
+        : compileProgram(graph, { target: this.target, limits, specs: this.#specs })
     this.#programs.set(key, made)
     return made
   }
@@ -107,9 +111,13 @@ export class ModelPlan {
         facts: [['possible', target.maxBlock === 1 ? '1' : `multiples of ${target.wave} up to ${target.maxBlock}`]],
         help: 'leave stepBlock (--step-block) out: the device has a good one',
       })
-    const program = persistentProgram(compileProgram(graph, { target, limits, block }), this.bindings, {
-      trace: this.#settings.stepTrace ?? false,
-    })
+    const program = persistentProgram(
+      compileProgram(graph, { target, limits, block, specs: this.#specs }),
+      this.bindings,
+      {
+        trace: this.#settings.stepTrace ?? false,
+      },
+    )
     if (typeof program !== 'string') return program
     return fail({
       code: 'no-persistent-step',

@@ -1,20 +1,25 @@
 // When kernels are checked on a device against their references: as they are loaded (`--self-check`), after a cache was
 // imported, and by `rocmforge doctor`.
+import type { KernelSpec } from '../../codegen/kernel.ts'
+import { withOwnKernels } from '../../codegen/own-kernel.ts'
 import type { KernelSite } from '../../codegen/program.ts'
 import { findTarget } from '../../codegen/targets.ts'
 import { type Target, targetId } from '../../ir/target.ts'
 import type { Entry, KernelCache } from '../../runtime/cache/kernel-cache.ts'
+import type { KernelCompiler } from '../../runtime/compile/kernel-compiler.ts'
 import type { CompiledKernel } from '../../runtime/compile/service.ts'
 import { findHostCompiler } from '../../runtime/host/compiler.ts'
 import {
   type Checkable,
   type CheckedKernel,
   checkedOn,
+  checkKernel,
   checkKernels,
   requirePassed,
 } from '../../runtime/inspect/self-check.ts'
 import { type DeviceReport, openDriver, surveyDevices } from '../../runtime/platform/devices.ts'
 import type { Driver } from '../../runtime/platform/driver.ts'
+import type { ComputeDevice } from './device.ts'
 
 export const checkable = ({ job, keyInput, site, image, selfCheck }: CompiledKernel): Checkable => ({
   label: job.label,
@@ -42,6 +47,32 @@ export function checkBeforeLoad(
       kernel.selfCheck?.outcome === 'failed' && kernel.selfCheck.device === device
     const chosen = selfCheck ? kernels : kernels.filter(failedBefore)
     requirePassed(checkKernels(driver, target, chosen.map(checkable), { cache }), driver.properties.name)
+  }
+}
+
+/**
+ * The device's compiler, which checks each kernel alone against the reference of its op before it is loaded, whether the device
+ * was opened with `selfCheck` or not; kernels of a user's own are known to it. Their outcomes are not remembered: the reference
+ * may be what is wrong. Diagnostic `self-check-failed`.
+ */
+export function checkingCompiler(
+  { compiler, driver, target }: Pick<ComputeDevice, 'compiler' | 'driver' | 'target'>,
+  kernels: readonly KernelSpec[],
+): KernelCompiler {
+  const specs = withOwnKernels(kernels)
+  return {
+    async compile(sources, on, signal) {
+      const images = await compiler.compile(sources, on, signal)
+      const checked = sources.flatMap(({ id, template, site }): CheckedKernel[] => {
+        if (!site) return []
+        const outcome = checkKernel(driver, target, images.get(id)!, site, specs)
+        return [{ label: template, kernel: site.kernel, ...outcome, remembered: false }]
+      })
+      const isOwn = ({ kernel }: CheckedKernel) => kernels.some(({ name }) => name === kernel)
+      requirePassed(checked.filter(isOwn), driver.properties.name, 'compare the template with the reference of its op')
+      requirePassed(checked, driver.properties.name)
+      return images
+    },
   }
 }
 

@@ -26,7 +26,7 @@ export class StepGraphs {
     const key = `${kind} ${batch} ${onGpu}`
     const known = this.#made.get(key)
     if (known) return known
-    const { activations, kvDtype, pageSize, optLevel } = this.#settings
+    const { activations, kvDtype, pageSize, optLevel, passes, checkPasses } = this.#settings
     const made = stepGraph(
       this.#checkpoint,
       kind,
@@ -34,6 +34,7 @@ export class StepGraphs {
       optLevel,
       this.#onPass && ((record) => this.#onPass!(kind, record)),
       batch,
+      { passes, checkPasses },
     )
     this.#made.set(key, made)
     return made

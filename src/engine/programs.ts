@@ -4,7 +4,7 @@ import type { Graph } from '../../ir/graph.ts'
 import { specialize } from '../../ir/specialize.ts'
 import { verify } from '../../ir/verify.ts'
 import type { OptLevel, PassRecord } from '../../passes/pass.ts'
-import { optimise } from '../../passes/pipeline.ts'
+import { type OptimiseOptions, optimise } from '../../passes/pipeline.ts'
 import type { Checkpoint } from '../loader/checkpoint.ts'
 import { lowerStep } from '../models/index.ts'
 import type { StepOptions, StepResult } from '../models/step.ts'
@@ -46,9 +46,10 @@ export function stepGraph(
   level: OptLevel,
   onPass?: (record: PassRecord) => void,
   batch = 1,
+  own: OptimiseOptions = {},
 ): StepGraph {
   const lowered = lowerStep(checkpoint.config, checkpoint.weights, { ...options, result: results[kind] })
   const name = batch === 1 ? kind : `${kind}_${batch}`
   const source = verify(specialize(lowered, kind === 'decode' ? { R: batch, T: batch } : { R: 1 }, name))
-  return { source, graph: optimise(source, level, onPass) }
+  return { source, graph: optimise(source, level, onPass, own) }
 }
