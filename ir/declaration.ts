@@ -1,6 +1,7 @@
 // What declarations of a user's own (ops, passes, kernels) have in common: fields checked by name, the place in the user's code
 // that an error points at, and errors that the user's functions throw.
 import { Diagnostic, type Fact, fail } from './diagnostic.ts'
+import type { DiagnosticCode } from './diagnostic-codes.ts'
 import { editDistance, nearest } from './near-match.ts'
 
 /** `did you mean …?` where a known word is near, else the list of them. */
@@ -18,7 +19,7 @@ export interface Fields {
 }
 
 /** Refuses a declaration that is no object, has a field of another name, or lacks one. `what` names it: `op clamp`. */
-export function checkFields(code: string, what: string, given: unknown, { required, optional }: Fields): void {
+export function checkFields(code: DiagnosticCode, what: string, given: unknown, { required, optional }: Fields): void {
   if (typeof given !== 'object' || given === null)
     fail({ code, message: `${what} is declared by an object, got ${given === null ? 'null' : typeof given}` })
   const known = [...required, ...optional]
@@ -42,7 +43,7 @@ export function callerOf(called: (...args: never[]) => unknown): string | undefi
  * What `call` gives. What it throws is the user's own mistake: a Diagnostic of this code that names what was asked for, with
  * the error as its cause, whose stack points at the line.
  */
-export function inUserCode<T>(code: string, what: string, facts: readonly Fact[], call: () => T): T {
+export function inUserCode<T>(code: DiagnosticCode, what: string, facts: readonly Fact[], call: () => T): T {
   try {
     return call()
   } catch (error) {

@@ -91,6 +91,14 @@ export const diagnosticTable = {
     'no-template': 'a kernel names a template that does not exist, or a template includes a system header',
     'too-many-elements': 'a launch would count more elements than 32 bits hold; process fewer tokens in a step',
   },
+  'Ops, passes and kernels of your own': {
+    'bad-op': 'the declaration of an op is malformed, or its type rule, reference or expansion gives what it must not',
+    'duplicate-op': 'an op of this name exists already, with another declaration; give one another name',
+    'bad-pass': 'a pass is malformed, fails, or makes a bad graph; the cause has the stack',
+    'wrong-pass': 'a pass changes what a graph computes; `checkPasses` found the output and the seed',
+    'unchecked-passes': '`checkPasses` cannot run this graph: it is too large, or its ops take no random values',
+    'bad-kernel': 'a kernel’s spec and its template disagree, or a function of the spec gives what it must not',
+  },
   Devices: {
     'unknown-device': 'a word does not name a device',
     'no-device': 'the device is not on this machine, or not visible to this process; `rocmforge doctor` says why',

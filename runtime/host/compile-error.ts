@@ -1,6 +1,6 @@
 // What g++ and clang say about a kernel, as the user's error: the template's line first, then what it was compiled with
 // and how to see it again. #line markers in the flattened source make the compilers name the template's own lines.
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { Diagnostic, type Fact } from '../../ir/diagnostic.ts'
 import { packageRoot } from '../../ir/package-root.ts'
 
@@ -54,7 +54,7 @@ export function kernelCompileError(failure: CompileFailure): Diagnostic {
   const errors = compilerErrors(failure.output)
   const templates = join(packageRoot(), 'hip-templates')
   const defines = [...headDefines(failure.source), ...failure.defines].map((text) => `-D${text}`)
-  const input = ['-I', templates, '-x', 'c++', join(templates, failure.template)]
+  const input = ['-I', templates, '-x', 'c++', resolve(templates, failure.template)]
   const command = [...failure.command, ...defines, ...input, '-o', 'kernel.so', ...failure.link]
   const facts: Fact[] = [
     ...errors.slice(0, shown).map((text) => ['at', text] as const),

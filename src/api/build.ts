@@ -40,7 +40,17 @@ export const buildOptions = compileOptions.omit({ device: true, selfCheck: true,
 export interface BuildOptions
   extends Pick<
     CompileOptions,
-    'optLevel' | 'context' | 'kvDtype' | 'activations' | 'pageSize' | 'chunk' | 'step' | 'stepBlock'
+    | 'optLevel'
+    | 'context'
+    | 'kvDtype'
+    | 'activations'
+    | 'pageSize'
+    | 'chunk'
+    | 'step'
+    | 'stepBlock'
+    | 'passes'
+    | 'kernels'
+    | 'checkPasses'
   > {
   /** what to compile for: gfx942, gfx1100, sm_90, host; a list, or one text with commas */
   readonly targets: string | readonly string[]

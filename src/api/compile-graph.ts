@@ -110,7 +110,7 @@ export async function compileGraph(source: Graph, options: CompileGraphOptions =
     const program = compileProgram(graph, { target: device.target, limits, specs })
     const model = new DeviceModel({
       driver: device.driver,
-      compiler: settings.selfCheck ? checkingCompiler(device, kernels) : device.compiler,
+      compiler: settings.selfCheck ? checkingCompiler(device, kernels, 'all') : device.compiler,
       bindings: {},
       weights: {
         read: (name, _type, into, offset) => into.set(weights.get(name)!.subarray(offset, offset + into.length)),

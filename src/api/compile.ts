@@ -171,8 +171,7 @@ export async function deviceStepper(
   const { kernels = [], selfCheck = false } = settings
   const model = new DeviceModel({
     driver: device.driver,
-    // the device's own check, where it was opened with one, knows our kernels alone
-    compiler: selfCheck && kernels.length ? checkingCompiler(device, kernels) : device.compiler,
+    compiler: selfCheck && kernels.length ? checkingCompiler(device, kernels, 'own') : device.compiler,
     weights,
     bindings: plan.bindings,
     states: { ring: ring.address },

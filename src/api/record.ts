@@ -118,7 +118,7 @@ class Recording {
     const kernels = sources.map((source, i) => {
       this.#kernels.set(source.id, i)
       const { job, image } = compiled[i]!
-      const name = `kernels/${String(i).padStart(2, '0')}-${source.template.replace(/\W+/g, '-')}`
+      const name = `kernels/${String(i).padStart(2, '0')}-${source.template.split(/[\\/]/).slice(-2).join('-').replace(/\W+/g, '-')}`
       return {
         template: source.template,
         entries: [...job.kernels],

@@ -51,25 +51,27 @@ export function checkBeforeLoad(
 }
 
 /**
- * The device's compiler, which checks each kernel alone against the reference of its op before it is loaded, whether the device
- * was opened with `selfCheck` or not; kernels of a user's own are known to it. Their outcomes are not remembered: the reference
- * may be what is wrong. Diagnostic `self-check-failed`.
+ * The device's compiler, which checks kernels alone against the references of their ops before they are loaded: all of them, or
+ * those of a user's own, which the check of a device that was opened with `selfCheck` does not know. Their outcomes are not
+ * remembered: the reference may be what is wrong. Diagnostic `self-check-failed`.
  */
 export function checkingCompiler(
   { compiler, driver, target }: Pick<ComputeDevice, 'compiler' | 'driver' | 'target'>,
   kernels: readonly KernelSpec[],
+  which: 'all' | 'own',
 ): KernelCompiler {
   const specs = withOwnKernels(kernels)
+  const isOwn = (kernel: string) => kernels.some(({ name }) => name === kernel)
   return {
     async compile(sources, on, signal) {
       const images = await compiler.compile(sources, on, signal)
       const checked = sources.flatMap(({ id, template, site }): CheckedKernel[] => {
-        if (!site) return []
+        if (!site || (which === 'own' && !isOwn(site.kernel))) return []
         const outcome = checkKernel(driver, target, images.get(id)!, site, specs)
         return [{ label: template, kernel: site.kernel, ...outcome, remembered: false }]
       })
-      const isOwn = ({ kernel }: CheckedKernel) => kernels.some(({ name }) => name === kernel)
-      requirePassed(checked.filter(isOwn), driver.properties.name, 'compare the template with the reference of its op')
+      const own = checked.filter(({ kernel }) => isOwn(kernel))
+      requirePassed(own, driver.properties.name, 'compare the template with the reference of its op')
       requirePassed(checked, driver.properties.name)
       return images
     },
