@@ -61,7 +61,8 @@ export const diagnosticTable = {
     'empty-prompt': 'a prompt has no tokens',
     'bad-token': 'a token is outside the vocabulary of the model',
     'context-full': 'prompt and steps do not fit into the context; shorten them, or load with a larger context',
-    'kv-full': 'the KV cache has no pages left for another generation; load with a larger `maxBatch`',
+    'kv-full':
+      'a sequence can never get its pages of the KV cache; ask for fewer tokens, or compile with a larger `context` or `maxBatch`',
     'left-early': 'the result of a generation was asked for whose loop was left by `break`; end it by an AbortSignal',
     'no-program': 'the reference executor runs a graph and has no program; compile for a device',
     'no-persistent-step': 'a step cannot be one launch; use `--step kernels`',

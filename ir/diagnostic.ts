@@ -1,7 +1,10 @@
 // The two ways a thing can go wrong: a Diagnostic is the user's to mend (bad file, bad option, no device), an invariant
-// is ours. A Diagnostic is data: a code, a message, facts, and what to do; it is rendered last.
-
+// is ours. A Diagnostic is data: a code, a message, facts, and what to do; it is rendered last. Its stack names lines of the
+// user's program, where it has any; call-site.ts says which where the error comes later than the call.
+import { join, sep } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import type { DiagnosticCode } from './diagnostic-codes.ts'
+import { packageRoot } from './package-root.ts'
 
 /** One labelled line under the message: `at     %87 (blk.3.ffn_down)`. */
 export type Fact = readonly [label: string, text: string]
@@ -17,7 +20,7 @@ export interface DiagnosticData {
   readonly help?: string
 }
 
-/** An error that the user can mend. `toString()` gives the rendered form. */
+/** An error that the user can mend. `message` is the rendered form. */
 export class Diagnostic extends Error {
   override readonly name = 'Diagnostic'
   readonly code: DiagnosticCode
@@ -32,17 +35,58 @@ export class Diagnostic extends Error {
     this.summary = data.message
     this.facts = data.facts ?? []
     this.help = data.help
-    this.stack = this.message // a user's error is not a stack trace
+    this.stack = `${this.message}${callerFrames(fail)}`
   }
 
-  /** What Node prints of an error that nobody caught: the message, not its parts again. */
+  /** What Node prints of an error that nobody caught: message and stack, not the fields again. */
   [Symbol.for('nodejs.util.inspect.custom')](): string {
-    return this.message
+    return this.stack ?? this.message
   }
 
   toJSON(): DiagnosticData {
     return { code: this.code, message: this.summary, facts: this.facts, ...(this.help ? { help: this.help } : {}) }
   }
+}
+
+/** frames that V8 is asked for: enough to get out of the deepest of our own calls */
+const maxFrames = 100
+
+/**
+ * The lines of a stack from the caller of `above` on, each behind a newline. Those of this package are left out where there
+ * are others.
+ */
+export function callerFrames(above: (...args: never[]) => unknown): string {
+  const holder: { stack?: string } = {}
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = maxFrames
+  Error.captureStackTrace(holder, above)
+  Error.stackTraceLimit = limit
+  const all = (holder.stack ?? '').split('\n').filter((line) => /^ +at /.test(line))
+  const theirs = all.filter((line) => !isOwn(line) && !line.includes('(node:') && !line.includes(' at node:'))
+  return (theirs.length > 0 ? theirs : all)
+    .slice(0, limit)
+    .map((line) => `\n${line}`)
+    .join('')
+}
+
+/** our own folders, as paths and as URLs; the tests' count as a user's. Within someone's bundle there are none. */
+let ownFolders: readonly string[] | undefined
+function isOwn(line: string): boolean {
+  ownFolders ??= foldersOf()
+  return ownFolders.some((folder) => line.includes(folder))
+}
+
+function foldersOf(): string[] {
+  let root: string
+  try {
+    root = packageRoot()
+  } catch {
+    return []
+  }
+  return ['dist', 'ir', 'passes', 'codegen', 'runtime', 'src'].flatMap((folder) => {
+    const path = join(root, folder)
+    return [`${path}${sep}`, `${pathToFileURL(path)}/`]
+  })
 }
 
 function render({ code, message, facts = [], help }: DiagnosticData): string {

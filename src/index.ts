@@ -11,7 +11,7 @@ export { printGraph } from '../ir/print.ts'
 export { type Dtype, state, type TensorType, tensor } from '../ir/type.ts'
 export type { Value } from '../ir/value.ts'
 export { type BuildOptions, type BuildReport, type BuildTarget, type BuiltProgram, build } from './api/build.ts'
-export { type CompileEvents, compile } from './api/compile.ts'
+export { compile } from './api/compile.ts'
 export { type CompiledGraph, type CompileGraphOptions, compileGraph } from './api/compile-graph.ts'
 export { type Device, openDevice } from './api/device.ts'
 export {
@@ -21,9 +21,18 @@ export {
   type GenerationResult,
   type Timings,
 } from './api/generation.ts'
+export { inspect, type ModelInfo } from './api/inspect.ts'
 export { Model, type Prompt } from './api/model.ts'
 export type { ModelPlan } from './api/plan.ts'
-export type { CompileOptions, GenerateOptions } from './options.ts'
+export type {
+  ChatOptions,
+  CompileEvents,
+  CompileOptions,
+  GenerateOptions,
+  KernelOptions,
+  LogitsOptions,
+  SamplingOptions,
+} from './option-types.ts'
 export type { ChatMessage } from './tokenizer/chat-template.ts'
 
 // ---- extending the compiler: ops, passes and kernels of your own ------------------------------------------------------

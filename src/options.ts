@@ -1,18 +1,45 @@
 // Every option of a user, with its default and unit: the script API and the command line read them from here.
 import { z } from 'zod'
 import type { KernelSpec } from '../codegen/kernel.ts'
-import { fail } from '../ir/diagnostic.ts'
 import { optLevels } from '../passes/pass.ts'
 import type { OwnPasses } from '../passes/pipeline.ts'
 import type { Device } from './api/device.ts'
 import { biasSlots } from './models/step.ts'
+import type { ChatOptions, CompileEvents, CompileOptions, GenerateOptions, LogitsOptions } from './option-types.ts'
+
+export type {
+  ChatOptions,
+  CompileEvents,
+  CompileOptions,
+  GenerateOptions,
+  KernelOptions,
+  LogitsOptions,
+  SamplingOptions,
+} from './option-types.ts'
+export { readOptions } from './read-options.ts'
 
 const positive = z.int().positive()
 
 /** Is this a device that `openDevice` gave? */
-export const isOpenDevice = (value: unknown): boolean => typeof value === 'object' && value !== null && 'kind' in value
+export const isOpenDevice = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && 'kind' in value && Symbol.dispose in value
 
+const isSignal = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value
 const isFunction = (value: unknown): boolean => typeof value === 'function'
+const isRecord = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** A function that is called as things happen. */
+const event = <F>() => z.custom<F>(isFunction, 'expected a function').optional()
+
+export const signalOption = z.custom<AbortSignal>(isSignal, 'expected an AbortSignal').optional()
+const endsCall = signalOption.describe('an AbortSignal: ends the call, which rejects with the signal’s reason')
+export const saveTempsOption = z
+  .string()
+  .min(1)
+  .optional()
+  .describe('folder for source, object and log of every kernel')
+const chatTemplate = z.string().min(1).optional()
 
 /** What `compile` and `compileGraph` take from a user's own folder. */
 export const extensionOptions = {
@@ -30,13 +57,8 @@ export const extensionOptions = {
     .describe('run the graph before and after every pass through the reference executor, on random inputs'),
 }
 
-export const compileOptions = z.strictObject({
-  device: z
-    .union([z.string(), z.custom<Device>(isOpenDevice)])
-    .default('auto')
-    .describe(
-      'auto, amd:0, nvidia:0, gfx1100, sm_90, a UUID, host, reference; or an open device, which stays the caller’s',
-    ),
+/** Which kernels a model becomes: what compiling here and ahead of time share. */
+export const kernelOptions = z.strictObject({
   optLevel: z.literal(optLevels).default(3).describe('fusion: 0 none … 3 all'),
   context: positive.optional().describe('tokens of the KV cache; default: what the model was made for, at most 8192'),
   kvDtype: z
@@ -50,18 +72,47 @@ export const compileOptions = z.strictObject({
   maxBatch: positive
     .max(32)
     .default(1)
-    .describe('generations that run at the same time, each with a whole context of KV cache'),
+    .describe('generations that share decode steps, each with a whole context of KV cache, 1 to 32; more wait'),
   chunk: positive.default(256).describe('prompt tokens a step'),
-  selfCheck: z.boolean().default(false).describe('check each kernel once on the device against its reference'),
   step: z
     .enum(['kernels', 'persistent'])
     .default('kernels')
     .describe('decode steps as a launch a kernel, or as one launch whose blocks stay'),
   stepBlock: positive.optional().describe('threads of a block of a persistent step; default: as the device likes'),
-  replay: z.boolean().default(true).describe('replay decode steps as one captured graph where that proves right'),
   ...extensionOptions,
+  saveTemps: saveTempsOption,
+  signal: endsCall,
 })
-export type CompileOptions = z.input<typeof compileOptions>
+
+export const compileOptions = z.strictObject({
+  device: z
+    .union([z.string().min(1), z.custom<Device>(isOpenDevice, 'expected an open device')])
+    .default('auto')
+    .describe(
+      'auto, amd:0, nvidia:0, gfx1100, sm_90, a UUID, host, reference; or an open device, which stays the caller’s',
+    ),
+  ...kernelOptions.shape,
+  selfCheck: z.boolean().default(false).describe('check each kernel once on the device against its reference'),
+  replay: z.boolean().default(true).describe('replay decode steps as one captured graph where that proves right'),
+  chatTemplate: chatTemplate.describe('Jinja text to lay out conversations by, instead of the model’s own'),
+  onModel: event<NonNullable<CompileEvents['onModel']>>().describe(
+    'called when the model’s headers are read, before anything is compiled or loaded; what it throws ends the call',
+  ),
+  onDevice: event<NonNullable<CompileEvents['onDevice']>>().describe('called when the device is open'),
+  onPass: event<NonNullable<CompileEvents['onPass']>>().describe('called after each pass over a step’s graph'),
+  onPlan: event<NonNullable<CompileEvents['onPlan']>>().describe(
+    'called when graphs and programs can be asked for, nothing is compiled yet',
+  ),
+  onKernels: event<NonNullable<CompileEvents['onKernels']>>().describe(
+    'called when a kernel comes from the compiler or the cache; later too, when a step is first needed',
+  ),
+  onCompiled: event<NonNullable<CompileEvents['onCompiled']>>().describe(
+    'called when a program’s kernels are there, before they are loaded',
+  ),
+  onWeights: event<NonNullable<CompileEvents['onWeights']>>().describe('called while weights are loaded'),
+  onNote: event<NonNullable<CompileEvents['onNote']>>().describe('called with things worth knowing that are no errors'),
+})
+/** Options of `compile` as they are used: defaults in place. */
 export type CompileSettings = z.output<typeof compileOptions>
 
 export const generateOptions = z.strictObject({
@@ -117,7 +168,7 @@ export const generateOptions = z.strictObject({
     .describe('token id → number from -100 to 100 that is added to its logit, for at most 256 tokens'),
   seed: z.int().min(0).max(0xffffffff).optional().describe('the same seed gives the same text; default: random'),
   stop: z
-    .union([z.string(), z.array(z.string()).max(16)])
+    .union([z.string(), z.array(z.string()).max(16).readonly()])
     .default([])
     .describe('texts that end the generation'),
   ignoreEos: z.boolean().default(false).describe('go on behind tokens that end a text'),
@@ -129,28 +180,38 @@ export const generateOptions = z.strictObject({
     .boolean()
     .default(false)
     .describe('special tokens that a text spells, such as `<|eos|>`, are tokens; else they are plain text'),
+  signal: signalOption.describe(
+    'an AbortSignal: ends the generation behind the current step; the result keeps what was made',
+  ),
 })
-/** A chat template places the special tokens itself. */
-export const chatOptions = generateOptions.omit({ addBos: true, parseSpecial: true })
-export type GenerateOptions = z.input<typeof generateOptions>
 export type GenerateSettings = z.output<typeof generateOptions>
-export type ChatOptions = z.input<typeof chatOptions>
+
+/** What `chat` takes beside the sampler's: a chat template places the special tokens itself. */
+const templateOptions = {
+  tools: z
+    .array(z.custom<object>(isRecord, 'expected an object'))
+    .readonly()
+    .default([])
+    .describe('functions that the model may call, as JSON schemas in the form of the OpenAI API'),
+  chatTemplate: chatTemplate.describe('Jinja text to lay out the conversation by; default: the model’s own'),
+  chatTemplateKwargs: z
+    .custom<Readonly<Record<string, unknown>>>(isRecord, 'expected an object')
+    .default({})
+    .describe('further variables of the template by name: `{ enable_thinking: false }`'),
+  addGenerationPrompt: z.boolean().default(true).describe('end the prompt with the opening of the assistant’s turn'),
+}
+export const chatOptions = generateOptions.omit({ addBos: true, parseSpecial: true }).extend(templateOptions)
 export type ChatSettings = z.output<typeof chatOptions>
 
-/** Options checked at the border; the Diagnostic names the option, what it may be and what it was. */
-export function readOptions<S extends z.ZodObject>(schema: S, given: unknown): z.output<S> {
-  const parsed = schema.safeParse(given ?? {})
-  if (parsed.success) return parsed.data
-  const issue = parsed.error.issues[0]!
-  const name = issue.code === 'unrecognized_keys' ? issue.keys.join(', ') : issue.path.join('.')
-  const about = (schema.shape[String(issue.path[0])] as z.ZodType | undefined)?.description
-  return fail({
-    code: 'bad-option',
-    message:
-      issue.code === 'unrecognized_keys'
-        ? `there is no option ${name}`
-        : `option ${name} is not valid: ${issue.message}`,
-    facts: about ? [['option', `${name}: ${about}`]] : [],
-    ...(issue.code === 'unrecognized_keys' ? { help: `options are ${Object.keys(schema.shape).join(', ')}` } : {}),
-  })
-}
+export const logitsOptions = z.strictObject({
+  all: z.boolean().default(false).describe('logits behind each token, not behind the last alone'),
+  signal: endsCall,
+})
+
+/** Compiles only if what an editor shows is what is checked. */
+type Same<A, B> = [A, B] extends [B, A] ? true : { readonly shown: A; readonly checked: B }
+const holds = <_ extends true>(): void => {}
+holds<Same<CompileOptions, Readonly<z.input<typeof compileOptions>>>>()
+holds<Same<GenerateOptions, Readonly<z.input<typeof generateOptions>>>>()
+holds<Same<ChatOptions, Readonly<z.input<typeof chatOptions>>>>()
+holds<Same<LogitsOptions, Readonly<z.input<typeof logitsOptions>>>>()

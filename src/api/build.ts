@@ -15,16 +15,18 @@ import {
 } from '../../runtime/compile/service.ts'
 import { selectToolchain } from '../../runtime/compile/toolchains.ts'
 import { findHostCompiler } from '../../runtime/host/compiler.ts'
+import { at, callSite } from '../call-site.ts'
 import { openCheckpoint } from '../loader/checkpoint.ts'
 import { knownArchitectures } from '../models/index.ts'
-import { type CompileOptions, compileOptions, readOptions } from '../options.ts'
+import { compileOptions, type KernelOptions, kernelOptions, readOptions, signalOption } from '../options.ts'
+import { checkPath } from './inspect.ts'
 import { ModelPlan } from './plan.ts'
 
 const hook = <T>() => z.custom<T>((value) => typeof value === 'function', 'expected a function')
 
-export const buildOptions = compileOptions.omit({ device: true, selfCheck: true, replay: true }).extend({
+export const buildOptions = kernelOptions.extend({
   targets: z
-    .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+    .union([z.string().min(1), z.array(z.string().min(1)).min(1).readonly()])
     .describe('what to compile for: gfx942, gfx1100, sm_90, host; a list, or one text with commas'),
   maxBatch: compileOptions.shape.maxBatch.describe('kernels for up to so many generations at the same time'),
   out: z.string().min(1).optional().describe('bundle to write: one file with these kernels, for `cache import`'),
@@ -33,39 +35,25 @@ export const buildOptions = compileOptions.omit({ device: true, selfCheck: true,
     .optional()
     .describe('called with the compiler of each target, before it is used'),
   onKernels: hook<(progress: CompileProgress) => void>().optional().describe('called as kernels are ready'),
-  signal: z.instanceof(AbortSignal).optional().describe('an `AbortSignal`: ends the build; what is compiled stays'),
+  signal: signalOption.describe('an `AbortSignal`: ends the build; what is compiled stays'),
 })
 
 /** Options of `build`: those of `compile` that decide kernels, and what to build for. */
-export interface BuildOptions
-  extends Pick<
-    CompileOptions,
-    | 'optLevel'
-    | 'context'
-    | 'kvDtype'
-    | 'activations'
-    | 'pageSize'
-    | 'chunk'
-    | 'step'
-    | 'stepBlock'
-    | 'passes'
-    | 'kernels'
-    | 'checkPasses'
-  > {
-  /** what to compile for: gfx942, gfx1100, sm_90, host; a list, or one text with commas */
+export interface BuildOptions extends KernelOptions {
+  /** What to compile for: gfx942, gfx1100, sm_90, host; a list, or one text with commas. No default. */
   readonly targets: string | readonly string[]
-  /** kernels for up to so many generations at the same time; default 1 */
-  readonly maxBatch?: number
-  /** bundle to write: one file with these kernels, for `rocmforge cache import` */
-  readonly out?: string
-  /** folder for source, object, log and ISA of every kernel */
-  readonly saveTemps?: string
-  /** called with the compiler of each target, before it is used */
-  readonly onTargets?: (targets: readonly BuildTarget[]) => void
-  /** called as kernels are ready */
-  readonly onKernels?: (progress: CompileProgress) => void
-  /** ends the build; what is compiled stays in the cache */
-  readonly signal?: AbortSignal
+  /** Kernels for up to so many generations at the same time, 1 to 32. Default: 1. */
+  readonly maxBatch?: number | undefined
+  /** Bundle to write: one file with these kernels, for `rocmforge cache import`. Default: none. */
+  readonly out?: string | undefined
+  /** Folder for source, object, log and ISA of every kernel. Default: none. */
+  readonly saveTemps?: string | undefined
+  /** Called with the compiler of each target, before it is used. */
+  readonly onTargets?: ((targets: readonly BuildTarget[]) => void) | undefined
+  /** Called as kernels are ready. */
+  readonly onKernels?: ((progress: CompileProgress) => void) | undefined
+  /** An `AbortSignal`: ends the build; what is compiled stays in the cache. Default: none. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** A target and what compiles for it. */
@@ -112,9 +100,14 @@ export interface BuildReport {
  * const { bundle } = await build('models/story-3m', { targets: ['gfx942', 'gfx1100'], maxBatch: 8, out: 'story.kernels' })
  * // on the other machine: rocmforge cache import story.kernels
  */
-export async function build(path: string, options: BuildOptions): Promise<BuildReport> {
+export function build(path: string, options: BuildOptions): Promise<BuildReport> {
+  return at(callSite(build), () => buildModel(path, options))
+}
+
+async function buildModel(path: string, options: BuildOptions): Promise<BuildReport> {
   const start = performance.now()
   const { targets: given, out, saveTemps, onTargets, onKernels, signal, ...rest } = readOptions(buildOptions, options)
+  checkPath(path)
   const settings = readOptions(compileOptions, rest)
   const targets = findTargets(typeof given === 'string' ? given : given.join(','))
   const described = await Promise.all(targets.map(describe)) // all missing compilers show at once

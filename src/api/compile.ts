@@ -2,63 +2,52 @@
 import { isDeepStrictEqual } from 'node:util'
 import { findTarget } from '../../codegen/targets.ts'
 import type { Target } from '../../ir/target.ts'
-import type { PassRecord } from '../../passes/pass.ts'
-import type { CompiledKernel, CompileProgress } from '../../runtime/compile/service.ts'
 import { DeviceModel } from '../../runtime/execute/device-model.ts'
-import type { LoadProgress, WeightSource } from '../../runtime/execute/weights.ts'
+import type { WeightSource } from '../../runtime/execute/weights.ts'
 import type { DeviceReport } from '../../runtime/platform/devices.ts'
 import { wakeDevice } from '../../runtime/platform/wake.ts'
+import { at, callSite } from '../call-site.ts'
 import { decodeFeedback } from '../engine/device-decoding.ts'
 import { DeviceStepper } from '../engine/device-stepper.ts'
-import type { StepKind } from '../engine/programs.ts'
 import { ReferenceStepper } from '../engine/reference-stepper.ts'
 import type { Stepper } from '../engine/stepper.ts'
 import { TokenRing } from '../engine/token-ring.ts'
 import { decodedWeights, weightSource } from '../engine/weight-values.ts'
 import { type Checkpoint, type ModelSource, openCheckpoint } from '../loader/checkpoint.ts'
 import { knownArchitectures } from '../models/index.ts'
-import { type CompileOptions, type CompileSettings, compileOptions, readOptions } from '../options.ts'
+import {
+  type CompileEvents,
+  type CompileOptions,
+  type CompileSettings,
+  compileOptions,
+  readOptions,
+} from '../options.ts'
 import { createTokenizer } from '../tokenizer/create-tokenizer.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
-import { type ComputeDevice, type Device, findDevice, openDevice } from './device.ts'
+import { type ComputeDevice, findDevice, openDevice } from './device.ts'
+import { checkPath, describeModel } from './inspect.ts'
 import { checkMemory } from './memory-check.ts'
 import { Model, type ModelParts, releaseAll } from './model.ts'
 import { ModelPlan } from './plan.ts'
 import { checkingCompiler } from './self-check.ts'
 import { StepGraphs } from './step-graphs.ts'
 
-/** What happens while a model is compiled and loaded; each may be called many times. */
-export interface CompileEvents {
-  readonly onDevice?: (device: Device) => void
-  readonly onPass?: (kind: StepKind, record: PassRecord) => void
-  /** graphs and programs can be asked for, nothing is compiled yet */
-  readonly onPlan?: (plan: ModelPlan) => void
-  readonly onKernels?: (progress: CompileProgress) => void
-  readonly onCompiled?: (kernels: readonly CompiledKernel[]) => void
-  readonly onWeights?: (progress: LoadProgress) => void
-  /** things worth knowing that are no errors */
-  readonly onNote?: (note: string) => void
-  readonly signal?: AbortSignal
-  /** folder for sources, objects and logs of every kernel */
-  readonly saveTemps?: string
-}
-
 /**
- * Opens a checkpoint (a Hugging Face folder or a GGUF file), compiles it for a device and loads its weights.
- * @example await using model = await compile('models/story-3m')
+ * Opens a checkpoint (a Hugging Face folder or a GGUF file), compiles it for a device and loads its weights. Errors:
+ * `bad-option`, `bad-argument`, and those of files, devices and compilers.
+ * @example await using model = await compile('models/story-3m', { device: 'auto', context: 2048 })
  */
-export async function compile(path: string, options: CompileOptions = {}, events: CompileEvents = {}): Promise<Model> {
-  return new Model(await compileParts(path, options, events))
+export function compile(path: string, options: CompileOptions = {}): Promise<Model> {
+  return at(callSite(compile), async () => new Model(await compileParts(path, options)))
 }
 
 /** What a Model is made of, for those who run steps themselves; whoever takes it releases `owned`, the last first. */
-export async function compileParts(
-  path: string,
-  options: CompileOptions = {},
-  events: CompileEvents = {},
-): Promise<ModelParts> {
+export async function compileParts(path: string, options: CompileOptions = {}): Promise<ModelParts> {
   const settings = readOptions(compileOptions, options)
+  checkPath(path)
+  const events: CompileEvents & Pick<CompileOptions, 'signal' | 'saveTemps'> = settings
   const given = settings.device
+  events.signal?.throwIfAborted()
   const search = new AbortController()
   // a GPU's runtime takes its time to say what is there and to open it: files are read and kernels chosen meanwhile
   const found = typeof given === 'string' ? findDevice(given, search.signal) : undefined
@@ -67,6 +56,8 @@ export async function compileParts(
   try {
     const checkpoint = await openCheckpoint(path, { architectures: knownArchitectures })
     owned.push(checkpoint)
+    const info = describeModel(checkpoint)
+    events.onModel?.(info)
     let made: Tokenizer | undefined
     const tokenizerOf = () => {
       made ??= createTokenizer(checkpoint.tokenizer)
@@ -98,7 +89,8 @@ export async function compileParts(
         ? referenceStepper(checkpoint, plan)
         : await deviceStepper(checkpoint, plan, device, settings, events)
     owned.push(stepper)
-    return { checkpoint, device, tokenizer, stepper, plan, owned }
+    const chatTemplate = settings.chatTemplate ?? info.chatTemplate
+    return { checkpoint, device, tokenizer, chatTemplate, stepper, plan, owned }
   } catch (error) {
     search.abort()
     void awake?.then((context) => context?.[Symbol.dispose]())
@@ -163,7 +155,7 @@ export async function deviceStepper(
   plan: ModelPlan,
   device: ComputeDevice,
   settings: Pick<CompileSettings, 'replay'> & Partial<Pick<CompileSettings, 'selfCheck' | 'kernels'>>,
-  events: CompileEvents,
+  events: Pick<CompileOptions, 'onWeights' | 'onNote' | 'onCompiled' | 'onKernels' | 'saveTemps' | 'signal'>,
   weights: WeightSource = weightSource(checkpoint),
 ): Promise<DeviceStepper> {
   checkMemory(plan, device, checkpoint)

@@ -1,5 +1,6 @@
 // Generation: the pieces of a text as they come, and what came of it in the end.
 import { fail } from '../../ir/diagnostic.ts'
+import { type CallSite, placeError } from '../call-site.ts'
 import type { GeneratedPiece, GenerationResult } from '../engine/generate.ts'
 
 export type { FinishReason, GeneratedPiece, GenerationResult, Timings } from '../engine/generate.ts'
@@ -14,7 +15,11 @@ export class Generation implements AsyncIterable<GeneratedPiece> {
   #result: GenerationResult | undefined
   #failure: { readonly error: unknown } | undefined
 
-  constructor(start: () => Promise<AsyncGenerator<GeneratedPiece, GenerationResult>>) {
+  readonly #site: CallSite
+
+  /** `site`: who asked for it */
+  constructor(site: CallSite, start: () => Promise<AsyncGenerator<GeneratedPiece, GenerationResult>>) {
+    this.#site = site
     this.#start = start
   }
 
@@ -27,7 +32,8 @@ export class Generation implements AsyncIterable<GeneratedPiece> {
   async *#run(): AsyncGenerator<GeneratedPiece, void> {
     try {
       this.#result = yield* await this.#start()
-    } catch (error) {
+    } catch (thrown) {
+      const error = placeError(thrown, this.#site)
       this.#failure = { error }
       throw error
     }

@@ -1,5 +1,6 @@
 // Model: a compiled checkpoint, ready to generate.
-import { fail } from '../../ir/diagnostic.ts'
+import { Diagnostic, fail } from '../../ir/diagnostic.ts'
+import { at, callSite } from '../call-site.ts'
 import { Batch } from '../engine/batch.ts'
 import {
   type GeneratedPiece,
@@ -9,19 +10,23 @@ import {
   type Sequencer,
 } from '../engine/generate.ts'
 import { PageAllocator } from '../engine/page-allocator.ts'
-import { greedy, type Stepper } from '../engine/stepper.ts'
+import { score } from '../engine/score.ts'
+import type { Stepper } from '../engine/stepper.ts'
 import type { Checkpoint } from '../loader/checkpoint.ts'
 import {
   type ChatOptions,
-  type ChatSettings,
   chatOptions,
   type GenerateOptions,
+  type GenerateSettings,
   generateOptions,
+  type LogitsOptions,
+  logitsOptions,
   readOptions,
 } from '../options.ts'
 import type { ChatMessage } from '../tokenizer/chat-template.ts'
 import { encodeChat } from '../tokenizer/encode-chat.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { checkPrompt, checkTokenList, type Prompt } from './arguments.ts'
 import type { Device } from './device.ts'
 import { Generation } from './generation.ts'
 import type { ModelPlan } from './plan.ts'
@@ -30,6 +35,8 @@ export interface ModelParts {
   readonly checkpoint: Checkpoint
   readonly device: Device
   readonly tokenizer: Tokenizer
+  /** what lays out conversations: the caller's, else the model's own */
+  readonly chatTemplate: string | undefined
   readonly stepper: Stepper
   readonly plan: ModelPlan
   /** released with the model, the last first */
@@ -43,14 +50,10 @@ export async function releaseAll(owned: ModelParts['owned']): Promise<void> {
   }
 }
 
-/** A prompt: text, or token ids as they are. */
-export type Prompt = string | { readonly tokens: readonly number[] }
-export type GenerateCall = GenerateOptions & { readonly signal?: AbortSignal | undefined }
-export type ChatCall = ChatOptions & {
-  readonly signal?: AbortSignal | undefined
-  /** Jinja source to use instead of the model's own */
-  readonly chatTemplate?: string
-}
+export type { Prompt } from './arguments.ts'
+
+/** What a generation takes of its options, whatever laid out the prompt. */
+type RunSettings = Omit<GenerateSettings, 'addBos' | 'parseSpecial'>
 
 export class Model implements AsyncDisposable {
   /** graphs before and after the passes, and what runs: `model.graph.print()` */
@@ -93,69 +96,58 @@ export class Model implements AsyncDisposable {
     return this.#parts.checkpoint.generation
   }
 
-  /** Continues a text. `for await (const piece of model.generate('Once')) process.stdout.write(piece.text)` */
-  generate(prompt: Prompt, options: GenerateCall = {}): Generation {
-    const { signal, ...rest } = options
-    const settings = readOptions(generateOptions, rest)
-    return new Generation(async () => {
-      const promptIds = typeof prompt === 'string' ? this.tokenizer.encode(prompt, settings) : [...prompt.tokens]
-      return this.#run(promptIds, settings, true, signal)
+  /** Jinja text that lays out conversations; undefined: the model was not made to chat */
+  get chatTemplate(): string | undefined {
+    return this.#parts.chatTemplate
+  }
+
+  /**
+   * Continues a text. Errors: `bad-option` at once; `bad-argument`, `bad-token`, `context-full`, `disposed` when it runs.
+   * @example for await (const piece of model.generate('Once')) process.stdout.write(piece.text)
+   */
+  generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
+    const site = callSite(this.generate)
+    const settings = readOptions(generateOptions, options)
+    checkPrompt(prompt)
+    return new Generation(site, async () => {
+      const promptIds = typeof prompt === 'string' ? this.tokenizer.encode(prompt, settings) : Array.from(prompt.tokens)
+      return this.#run(promptIds, settings, true)
     })
   }
 
-  /** Answers a conversation, by the model's chat template. */
-  chat(messages: readonly ChatMessage[], options: ChatCall = {}): Generation {
-    const { signal, chatTemplate, ...rest } = options
-    const settings = readOptions(chatOptions, rest)
-    return new Generation(async () => {
-      const promptIds = await encodeChat(this.tokenizer, messages, chatTemplate === undefined ? {} : { chatTemplate })
-      return this.#run(promptIds, settings, false, signal)
+  /**
+   * Answers a conversation, by the model's chat template. Errors: as `generate`, and `no-chat-template`, `bad-messages`,
+   * `template-…`.
+   * @example await model.chat([{ role: 'user', content: 'Hello' }], { maxTokens: 100 }).text()
+   */
+  chat(messages: readonly ChatMessage[], options: ChatOptions = {}): Generation {
+    const site = callSite(this.chat)
+    const settings = readOptions(chatOptions, options)
+    const { tools, chatTemplate = this.chatTemplate, chatTemplateKwargs: variables, addGenerationPrompt } = settings
+    return new Generation(site, async () => {
+      const layout = { chatTemplate: chatTemplate ?? '', tools, variables, addGenerationPrompt }
+      return this.#run(await encodeChat(this.tokenizer, messages, layout), settings, false)
     })
   }
 
-  /** Logits f32[V] behind the last of `tokens`; with `all`, f32[tokens · V] behind each. */
-  async logits(tokens: readonly number[], options: { readonly all?: boolean } = {}): Promise<Float32Array> {
-    this.#alive()
-    const { stepper, pages, tokenizer, batch } = this.#sequencer
-    const wrong = tokens.find((id) => !Number.isInteger(id) || id < 0 || id >= tokenizer.vocabSize)
-    if (tokens.length === 0 || wrong !== undefined || tokens.length > this.context) {
-      fail({
-        code: tokens.length > this.context ? 'context-full' : 'bad-token',
-        message:
-          tokens.length === 0
-            ? 'there are no tokens'
-            : wrong === undefined
-              ? `${tokens.length} tokens do not fit into a context of ${this.context}`
-              : `token ${wrong} is outside the vocabulary of ${tokenizer.vocabSize}`,
-      })
-    }
-    const taken = pages.take(Math.ceil(tokens.length / stepper.pageSize))
-    const parts: Float32Array[] = []
-    try {
-      for (let at = 0; at < tokens.length; at += stepper.chunk) {
-        const step = { tokens: tokens.slice(at, at + stepper.chunk), position: at, pages: taken, sampler: greedy }
-        const isLast = at + stepper.chunk >= tokens.length
-        if (options.all) parts.push(await batch.exclusive(() => stepper.allLogits(step)))
-        else if (isLast) return await batch.exclusive(() => stepper.logits(step))
-        else await batch.exclusive(() => stepper.absorb(step))
-      }
-      const all = new Float32Array(parts.reduce((n, part) => n + part.length, 0))
-      let at = 0
-      for (const part of parts) {
-        all.set(part, at)
-        at += part.length
-      }
-      return all
-    } finally {
-      pages.give(taken)
-    }
+  /**
+   * Logits f32[V] behind the last of `tokens`; with `all`, f32[tokens · V] behind each. Errors: `bad-argument`, `bad-token`,
+   * `context-full`, `disposed`.
+   * @example await model.logits(model.tokenizer.encode('Once upon a'))
+   */
+  logits(tokens: ArrayLike<number>, options: LogitsOptions = {}): Promise<Float32Array> {
+    return at(callSite(this.logits), async () => {
+      const settings = readOptions(logitsOptions, options)
+      checkTokenList(tokens, 'tokens')
+      this.#alive()
+      return score(this.#sequencer, Array.from(tokens), settings)
+    })
   }
 
   #run(
     promptIds: readonly number[],
-    settings: ChatSettings,
+    settings: RunSettings,
     continues: boolean,
-    signal: AbortSignal | undefined,
   ): AsyncGenerator<GeneratedPiece, GenerationResult> {
     this.#alive()
     const { generation } = this.#parts.checkpoint
@@ -180,12 +172,12 @@ export class Model implements AsyncDisposable {
       stop: typeof settings.stop === 'string' ? [settings.stop] : settings.stop,
       ignoreEos: settings.ignoreEos,
       continues,
-      signal,
+      signal: settings.signal,
     }
     return generate(this.#sequencer, request)
   }
 
-  #biases(given: ChatSettings['logitBias']): [id: number, value: number][] {
+  #biases(given: RunSettings['logitBias']): [id: number, value: number][] {
     const biases = Object.entries(given).map(([id, value]): [number, number] => [Number(id), value])
     const wrong = biases.find(([id]) => id >= this.config.vocabSize)
     if (wrong)
@@ -198,13 +190,16 @@ export class Model implements AsyncDisposable {
   }
 
   #alive(): void {
-    if (this.#disposal)
-      fail({
-        code: 'disposed',
-        message: 'the model was disposed of',
-        facts: [['model', this.path]],
-        help: 'compile it again',
-      })
+    if (this.#disposal) throw this.#disposed()
+  }
+
+  #disposed(): Diagnostic {
+    return new Diagnostic({
+      code: 'disposed',
+      message: 'the model was disposed of',
+      facts: [['model', this.path]],
+      help: 'await what runs before the model is disposed of, or compile it again',
+    })
   }
 
   /** Ends running generations behind their present step, then gives everything back; again is no more than waiting. */
@@ -214,6 +209,7 @@ export class Model implements AsyncDisposable {
   }
 
   async #release(): Promise<void> {
+    this.#sequencer.pages.close(this.#disposed())
     await this.#sequencer.batch.idle()
     await releaseAll(this.#parts.owned)
   }

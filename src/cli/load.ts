@@ -1,6 +1,5 @@
 // Compiling a model from the command line: options to settings, events to progress.
 import { buffersOf } from '../../codegen/program.ts'
-import type { CompileEvents } from '../api/compile.ts'
 import { compile } from '../api/compile.ts'
 import type { Model } from '../api/model.ts'
 import type { CompileOptions, GenerateOptions } from '../options.ts'
@@ -102,7 +101,7 @@ export async function loadModel(
   const reach = (stage: Stage): void => {
     reached[stage] ??= performance.now()
   }
-  const events: CompileEvents = {
+  const events: CompileOptions = {
     signal,
     ...(flags.saveTemps ? { saveTemps: flags.saveTemps } : {}),
     onDevice(device) {
@@ -154,7 +153,7 @@ export async function loadModel(
     onNote: (note) => progress.line(`note     ${note}`),
   }
   try {
-    const model = await compile(path, compileSettings(flags), events)
+    const model = await compile(path, { ...compileSettings(flags), ...events })
     reach('model')
     const stages = reached as LoadReport['reached']
     return { model, report: { loadMs: performance.now() - start, kernels, reached: stages, weightsMs } }

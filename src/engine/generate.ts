@@ -4,6 +4,7 @@ import { fail } from '../../ir/diagnostic.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import type { Batch } from './batch.ts'
 import type { PageAllocator } from './page-allocator.ts'
+import { checkTokens } from './score.ts'
 import type { SamplerSettings, Stepper } from './stepper.ts'
 import { StopStrings } from './stop-strings.ts'
 
@@ -65,7 +66,7 @@ export async function* generate(
   const room = s.context - promptIds.length
   const budget = Math.min(request.maxTokens, room)
   const pageCount = Math.ceil(Math.min(s.context, promptIds.length + budget) / s.stepper.pageSize)
-  const pages = s.stepper.maxBatch > 1 ? await s.pages.takeWhenFree(pageCount, signal) : s.pages.take(pageCount)
+  const pages = await allocate(s, pageCount, signal)
   const decoder = s.tokenizer.streamDecoder({ continues: request.continues })
   const stops = new StopStrings(request.stop)
   const tokenIds: number[] = []
@@ -104,7 +105,7 @@ export async function* generate(
     }
   } finally {
     await source.return(undefined)
-    s.pages.give(pages)
+    s.pages.free(pages)
   }
   const end = performance.now()
   const timings = {
@@ -114,6 +115,17 @@ export async function* generate(
     decodeMs: end - firstAt,
   }
   return { promptIds, tokenIds, text, reason, seed: sampler.seed, timings }
+}
+
+/** None where the signal came first: such a generation has no tokens. */
+async function allocate(s: Sequencer, count: number, signal: AbortSignal | undefined): Promise<number[]> {
+  if (signal?.aborted) return []
+  try {
+    return await s.pages.allocate(count, signal)
+  } catch (error) {
+    if (signal?.aborted && error === signal.reason) return []
+    throw error
+  }
 }
 
 /** The tokens themselves: the prompt in chunks, then one by one. */
@@ -149,14 +161,12 @@ function checkPrompt(s: Sequencer, promptIds: readonly number[]): void {
       message: 'the prompt has no tokens',
       help: 'give a text, or a model that begins with a bos token',
     })
-  const wrong = promptIds.find((id) => !Number.isInteger(id) || id < 0 || id >= s.tokenizer.vocabSize)
-  if (wrong !== undefined)
-    fail({ code: 'bad-token', message: `token ${wrong} is outside the vocabulary of ${s.tokenizer.vocabSize}` })
+  checkTokens(s, promptIds.slice(0, s.context))
   if (promptIds.length >= s.context) {
     fail({
       code: 'context-full',
       message: `the prompt has ${promptIds.length} tokens, the context holds ${s.context}`,
-      help: 'shorten the prompt, or load the model with a larger context',
+      help: 'shorten the prompt, or compile with a larger context',
     })
   }
 }

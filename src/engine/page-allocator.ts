@@ -1,73 +1,113 @@
-// Which pages of the KV cache are free. A page belongs to one sequence; none is lost, none is given twice.
-import { fail, invariant } from '../../ir/diagnostic.ts'
+// Which pages of the KV cache are free, and who waits for some: first come, first served. A page belongs to one sequence;
+// none is lost, none is allocated twice.
+import { Diagnostic, invariant } from '../../ir/diagnostic.ts'
+
+interface Waiter {
+  readonly count: number
+  resolve(pages: number[]): void
+  reject(error: unknown): void
+}
 
 export class PageAllocator {
   readonly pages: number
   readonly #free: number[]
   readonly #used = new Set<number>()
-  /** first come, first served */
-  #waiting: { readonly count: number; readonly resolve: (pages: number[]) => void }[] = []
+  #waiting: Waiter[] = []
+  #closed: Diagnostic | undefined
 
   constructor(pages: number) {
     this.pages = pages
     this.#free = Array.from({ length: pages }, (_, i) => pages - 1 - i)
   }
 
-  get free(): number {
+  /** pages that nobody has */
+  get available(): number {
     return this.#free.length
   }
 
-  /** `count` pages, or a Diagnostic `kv-full`. */
-  take(count: number): number[] {
-    if (count > this.#free.length) {
-      fail({
-        code: 'kv-full',
-        message: `the KV cache has ${this.#free.length} of ${this.pages} pages free, ${count} are needed`,
-        help: 'wait for other generations to end, ask for fewer tokens, or load the model with a larger context',
-      })
-    }
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
+  /**
+   * `count` pages as soon as so many are free, behind those who asked before. Rejects with the Diagnostic `kv-full` where
+   * there are not so many at all, or where the program would end without anyone to free them; with the signal's reason;
+   * and with what `close` was given.
+   */
+  allocate(count: number, signal?: AbortSignal): Promise<number[]> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(this.#closed)
+      if (signal?.aborted) return reject(signal.reason)
+      if (count > this.pages) return reject(neverFits(count, this.pages))
+      if (this.#waiting.length === 0 && count <= this.available) return resolve(this.#take(count))
+      const done = () => {
+        signal?.removeEventListener('abort', aborted)
+        this.#waiting = this.#waiting.filter((one) => one !== waiter)
+        if (this.#waiting.length === 0) process.off('beforeExit', this.#stuck)
+      }
+      const aborted = () => {
+        waiter.reject(signal!.reason)
+        this.#serve() // those behind it may fit
+      }
+      const waiter: Waiter = {
+        count,
+        resolve(pages) {
+          done()
+          resolve(pages)
+        },
+        reject(error) {
+          done()
+          reject(error)
+        },
+      }
+      signal?.addEventListener('abort', aborted, { once: true })
+      if (this.#waiting.length === 0) process.on('beforeExit', this.#stuck)
+      this.#waiting.push(waiter)
+    })
+  }
+
+  #take(count: number): number[] {
     const taken = this.#free.splice(this.#free.length - count, count).reverse()
     for (const page of taken) this.#used.add(page)
     return taken
   }
 
-  /**
-   * As take, but waits until so many are free, behind those who asked before; more than there are at all is `kv-full` at once.
-   * An abort while it waits gives no pages.
-   */
-  async takeWhenFree(count: number, signal?: AbortSignal): Promise<number[]> {
-    if (count > this.pages || (this.#waiting.length === 0 && count <= this.free)) return this.take(count)
-    if (signal?.aborted) return []
-    return new Promise((resolve) => {
-      const aborted = () => {
-        this.#waiting = this.#waiting.filter((one) => one !== waiting)
-        resolve([])
-        this.#serve()
-      }
-      const waiting = {
-        count,
-        resolve: (pages: number[]) => {
-          signal?.removeEventListener('abort', aborted)
-          resolve(pages)
-        },
-      }
-      signal?.addEventListener('abort', aborted, { once: true })
-      this.#waiting.push(waiting)
-    })
-  }
-
   #serve(): void {
-    for (let next = this.#waiting[0]; next && next.count <= this.free; next = this.#waiting[0]) {
-      this.#waiting.shift()
-      next.resolve(this.take(next.count))
-    }
+    for (let next = this.#waiting[0]; next && next.count <= this.available; next = this.#waiting[0])
+      next.resolve(this.#take(next.count))
   }
 
-  give(pages: readonly number[]): void {
+  free(pages: readonly number[]): void {
     for (const page of [...pages].reverse()) {
-      invariant(this.#used.delete(page), `page ${page} is given back twice`)
+      invariant(this.#used.delete(page), `page ${page} is freed twice`)
       this.#free.push(page)
     }
     this.#serve()
   }
+
+  /** Nobody gets pages any more; those who wait, and whoever asks later, are told why. */
+  close(reason: Diagnostic): void {
+    this.#closed = reason
+    for (const waiter of [...this.#waiting]) waiter.reject(reason)
+  }
+
+  /** The event loop is empty: those who hold the pages wait for us, or were forgotten. */
+  readonly #stuck = (): void => {
+    const [first] = this.#waiting
+    first?.reject(
+      new Diagnostic({
+        code: 'kv-full',
+        message: `a generation waits for ${first.count} pages of the KV cache, and nobody is left who would free any`,
+        facts: [['pages', `${this.available} of ${this.pages} are free, generations that nobody reads hold the rest`]],
+        help: 'read or leave a generation before the next is awaited, or compile with a larger context or maxBatch',
+      }),
+    )
+  }
 }
+
+const neverFits = (count: number, pages: number): Diagnostic =>
+  new Diagnostic({
+    code: 'kv-full',
+    message: `a sequence needs ${count} pages of the KV cache, which has ${pages}`,
+    help: 'ask for fewer tokens, or compile with a larger context',
+  })

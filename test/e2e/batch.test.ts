@@ -2,8 +2,9 @@
 // batch sizes may sum in another order: the tokens are the same because this model's best two logits are never near.
 import { afterAll, describe, expect, test } from 'vitest'
 import { compile, compileParts } from '../../src/api/compile.ts'
-import { type GenerateCall, type ModelParts, releaseAll } from '../../src/api/model.ts'
+import { type ModelParts, releaseAll } from '../../src/api/model.ts'
 import { greedy, type StepInput } from '../../src/engine/stepper.ts'
+import type { GenerateOptions } from '../../src/options.ts'
 import { storyFolder, storyRuns } from '../models.ts'
 
 const runs = storyRuns['story-3m']
@@ -43,7 +44,7 @@ describe.each(['reference', 'host', 'host-wave32', 'host-wave64'])('%s', (device
 
 describe.each(['host', 'host-wave32'])('%s: generations at the same time', (device) => {
   test('give the texts that they give one after the other', async () => {
-    const requests: [prompt: string, options: GenerateCall][] = [
+    const requests: [prompt: string, options: GenerateOptions][] = [
       ['Once upon a time', { maxTokens: 20 }],
       ['The little dog', { maxTokens: 7 }],
       ['Tom and Lily', { maxTokens: 20, temperature: 0.8, seed: 5 }],

@@ -183,12 +183,31 @@ describe('ends', () => {
     expect(a!.tokenIds).toEqual(b!.tokenIds)
   })
 
-  test('pages that run out are a Diagnostic, and come back', async () => {
+  test('pages that others hold are waited for', async () => {
     const held = model.generate(run.prompt, { maxTokens: 100 })[Symbol.asyncIterator]()
     await held.next()
-    await expect(model.generate(run.prompt, { maxTokens: 100 }).result()).rejects.toMatchObject({ code: 'kv-full' })
+    let done = false
+    const waiting = model.generate(run.prompt, { maxTokens: 100 }).result()
+    const signal = AbortSignal.timeout(20)
+    const given = model.logits(tokens.slice(0, 60), { signal })
+    void waiting.then(() => {
+      done = true
+    })
+    await expect(given).rejects.toMatchObject({ name: 'TimeoutError' })
+    expect(done).toBe(false)
     await held.return(undefined)
-    expect((await model.generate(run.prompt, { maxTokens: 100 }).result()).tokenIds.length).toBe(100)
+    expect((await waiting).tokenIds.length).toBe(100)
+  })
+
+  test('twenty at once, of every kind', async () => {
+    const alone = await model.logits(tokens.slice(0, 50))
+    const options = { maxTokens: 60 }
+    const all = await Promise.all(
+      Array.from({ length: 20 }, async (_, i) =>
+        i % 3 === 2 ? model.logits(tokens.slice(0, 50)) : (await model.generate(run.prompt, options).result()).tokenIds,
+      ),
+    )
+    for (const [i, one] of all.entries()) expect(one).toEqual(i % 3 === 2 ? alone : run.token_ids.slice(0, 60))
   })
 })
 
@@ -239,7 +258,9 @@ describe('after dispose', () => {
     const [begun, generation] = [other.generate(run.prompt), other.generate(run.prompt)]
     const iterator = begun[Symbol.asyncIterator]()
     await iterator.next()
-    await Promise.all([other.dispose(), other.dispose()])
+    const waiting = other.generate(run.prompt, { maxTokens: 100 }).result()
+    await new Promise(setImmediate)
+    await Promise.all([other.dispose(), other.dispose(), expect(waiting).rejects.toMatchObject({ code: 'disposed' })])
     await other.dispose()
     await expect(iterator.next()).rejects.toMatchObject({ code: 'disposed' })
     await expect(generation.result()).rejects.toMatchObject({ code: 'disposed' })

@@ -50,7 +50,7 @@ async function oneModel(
   await suite.check(`${title}: loads and generates`, async () => {
     const settings = { ...options, context: 2048, chunk: 512 }
     const start = performance.now()
-    await using model = await compile(path, { ...settings, device }, { onNote: (note) => suite.note(note) })
+    await using model = await compile(path, { ...settings, device, onNote: (note) => suite.note(note) })
     const loaded = (performance.now() - start) / 1e3
     const vocab = model.config.vocabSize
     const prompt = { tokens: promptOf(context, vocab) }

@@ -84,7 +84,7 @@ async function generations(
   quick: boolean,
 ): Promise<number[][][]> {
   const run = async (options: CompileOptions): Promise<number[][]> => {
-    await using model = await compile(path, { ...options, device }, { onNote: (note) => suite.note(note) })
+    await using model = await compile(path, { ...options, device, onNote: (note) => suite.note(note) })
     const made: number[][] = []
     for (const { prompt, prompt_ids, token_ids } of prompts) {
       assert.deepEqual(model.tokenizer.encode(prompt), prompt_ids, 'tokens of the prompt')

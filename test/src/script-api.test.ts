@@ -5,13 +5,15 @@ import { expect, test } from 'vitest'
 import { packageRoot } from '../../ir/package-root.ts'
 import { buildOptions } from '../../src/api/build.ts'
 import * as api from '../../src/index.ts'
-import { compileOptions, generateOptions } from '../../src/options.ts'
+import { chatOptions, compileOptions, generateOptions, logitsOptions } from '../../src/options.ts'
 
 const page = readFileSync(join(packageRoot(), 'docs/script-api.md'), 'utf8')
 
-test.each(Object.entries({ ...compileOptions.shape, ...generateOptions.shape }))('option %s', (name, { description }) =>
-  expect(page).toContain(`| \`${name}\` | ${description} |`),
+const shapes = [compileOptions, generateOptions, chatOptions, logitsOptions].flatMap(({ shape }) =>
+  Object.entries(shape),
 )
+
+test.each(shapes)('option %s', (name, { description }) => expect(page).toContain(`| \`${name}\` | ${description} |`))
 
 const ofBuild = ['targets', 'maxBatch', 'out', 'saveTemps', 'onTargets', 'onKernels', 'signal'] as const
 test.each(ofBuild)('option %s of build', (name) =>

@@ -159,11 +159,11 @@ test('every kernel of a model is checked before it is loaded', async () => {
   try {
     const kernels: CompiledKernel[] = []
     const path = join(packageRoot(), 'models/story-3m')
-    await using model = await compile(
-      path,
-      { device: 'host', selfCheck: true },
-      { onCompiled: (all) => kernels.push(...all) },
-    )
+    await using model = await compile(path, {
+      device: 'host',
+      selfCheck: true,
+      onCompiled: (all) => kernels.push(...all),
+    })
     expect(model.device.id).toBe('host')
     const keys = new Set(kernels.map(({ key }) => key))
     const outcomes = testCache()

@@ -18,7 +18,7 @@ function generation(fails = false) {
       seen.closed++
     }
   }
-  const made = new Generation(async () => {
+  const made = new Generation('', async () => {
     seen.started++
     return run()
   })

@@ -1,142 +1,9 @@
 // Generations that run together, on a scripted stepper that works ahead as a device does: who shares a batch changes no text.
 import { describe, expect, test } from 'vitest'
-import { Batch } from '../../../src/engine/batch.ts'
-import { type GenerationResult, generate, type Sequencer } from '../../../src/engine/generate.ts'
-import { PageAllocator } from '../../../src/engine/page-allocator.ts'
-import { type BatchDecoding, greedy, type StepInput, type Stepper } from '../../../src/engine/stepper.ts'
-import type { Tokenizer } from '../../../src/tokenizer/tokenizer.ts'
+import { generate } from '../../../src/engine/generate.ts'
+import { greedy } from '../../../src/engine/stepper.ts'
 import fc from '../../fast-check.ts'
-
-const eos = 0
-const ahead = 4
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
-
-/** The token of a text at a position; even ones end. */
-const tokenOf = (prompt: number, position: number): number =>
-  prompt % 2 === 0 && (prompt * 31 + position * 17) % 23 === 0 ? eos : 1 + ((prompt + position * 7) % 200)
-
-class AheadStepper implements Stepper {
-  readonly chunk = 4
-  readonly pageSize = 4
-  readonly pages: number
-  readonly maxBatch: number
-  readonly sizes: number[] = []
-  fails = Number.POSITIVE_INFINITY
-  /** pages that steps under way write to */
-  readonly busy = new Map<number, number>()
-  #steps = 0
-
-  constructor(maxBatch: number, pages: number) {
-    this.maxBatch = maxBatch
-    this.pages = pages
-  }
-  async absorb(): Promise<void> {
-    expect(this.busy.size, 'a prompt is read between decodings').toBe(0)
-  }
-  async sample({ tokens, position, sampler }: StepInput): Promise<number> {
-    expect(this.busy.size, 'a prompt is read between decodings').toBe(0)
-    await turn()
-    return tokenOf(sampler.seed, position + tokens.length)
-  }
-  decode(): never {
-    throw new Error('sequences decode in batches')
-  }
-  decodeBatch(steps: readonly StepInput[], count: number): BatchDecoding {
-    expect(this.busy.size, 'one decoding at a time').toBe(0)
-    expect(steps.length).toBeLessThanOrEqual(this.maxBatch)
-    for (const { tokens, position, sampler } of steps) expect(tokens).toEqual([tokenOf(sampler.seed, position)]) // each goes on behind its own last token
-    this.sizes.push(steps.length)
-    for (const { pages } of steps) for (const page of pages) this.busy.set(page, 1)
-    let [read, started] = [0, 0]
-    const end = () => {
-      this.busy.clear()
-    }
-    const at = (n: number) => steps.map(({ position, sampler }) => tokenOf(sampler.seed, position + 1 + n))
-    return {
-      stopped: false,
-      next: async () => {
-        started = Math.min(count, read + ahead)
-        expect(read).toBeLessThan(count)
-        if (++this.#steps > this.fails) {
-          end()
-          throw new Error('the device is gone')
-        }
-        await turn()
-        return at(read++)
-      },
-      finish: async () => {
-        await turn()
-        end()
-        return Array.from({ length: started - read }, (_, i) => at(read + i))
-      },
-      stop: async () => end(),
-    }
-  }
-  async logits(): Promise<Float32Array> {
-    return new Float32Array()
-  }
-  async allLogits(): Promise<Float32Array> {
-    return new Float32Array()
-  }
-  [Symbol.dispose](): void {}
-}
-
-class WatchedPages extends PageAllocator {
-  stepper: AheadStepper | undefined
-  override give(pages: readonly number[]): void {
-    for (const page of pages) expect(this.stepper!.busy.has(page), `page ${page} is still written to`).toBe(false)
-    super.give(pages)
-  }
-}
-
-function sequencer(maxBatch: number, pages: number): Sequencer & { stepper: AheadStepper } {
-  const stepper = new AheadStepper(maxBatch, pages)
-  const watched = new WatchedPages(pages)
-  watched.stepper = stepper
-  return {
-    stepper,
-    batch: new Batch(stepper),
-    pages: watched,
-    tokenizer: {
-      vocabSize: 256,
-      streamDecoder: () => ({ push: (id: number) => `${id} `, end: () => '' }),
-    } as unknown as Tokenizer,
-    context: 64,
-    eosIds: new Set([eos]),
-  }
-}
-
-interface Run {
-  readonly prompt: number
-  readonly promptTokens: number
-  readonly maxTokens: number
-  /** event loop turns before each piece is taken */
-  readonly delay: number
-  /** pieces after which it is aborted */
-  readonly abortAfter?: number | undefined
-}
-
-async function run(
-  s: Sequencer,
-  { prompt, promptTokens, maxTokens, delay, abortAfter }: Run,
-): Promise<GenerationResult> {
-  const controller = new AbortController()
-  const generation = generate(s, {
-    promptIds: Array(promptTokens).fill(prompt % 256),
-    maxTokens,
-    sampler: { ...greedy, seed: prompt },
-    stop: ['77 '],
-    ignoreEos: false,
-    continues: false,
-    signal: controller.signal,
-  })
-  for (let pieces = 0; ; pieces++) {
-    for (let i = 0; i < delay; i++) await turn()
-    if (pieces === abortAfter) controller.abort()
-    const { done, value } = await generation.next()
-    if (done) return value
-  }
-}
+import { eos, type Run, run, sequencer, tokenOf, turn } from './ahead-stepper.ts'
 
 const someRun = fc.record<Run>({
   prompt: fc.nat(1000),
@@ -151,10 +18,11 @@ test('together every generation gives the text that it gives alone', () =>
     fc.asyncProperty(
       fc.array(someRun, { minLength: 1, maxLength: 9 }),
       fc.integer({ min: 1, max: 4 }),
-      async (runs, maxBatch) => {
-        const s = sequencer(maxBatch, maxBatch === 1 ? 200 : 16 * maxBatch) // a batch of one never waits for pages
+      fc.integer({ min: 11, max: 40 }),
+      async (runs, maxBatch, pages) => {
+        const s = sequencer(maxBatch, pages) // the longest takes 11
         const together = await Promise.all(runs.map((one) => run(s, one)))
-        expect(s.pages.free).toBe(s.stepper.pages)
+        expect(s.pages.available).toBe(s.stepper.pages)
         for (const [i, one] of runs.entries()) {
           const alone = await run(sequencer(1, 16), one)
           expect({ ...together[i]!, timings: {} }).toEqual({ ...alone, timings: {} })
@@ -200,7 +68,7 @@ describe('who runs with whom', () => {
     expect(tokenIds).toHaveLength(40)
     expect(s.stepper.sizes.at(-1)).toBe(1)
     await slow.return(undefined as never)
-    expect(s.pages.free).toBe(32)
+    expect(s.pages.available).toBe(32)
   })
 
   test('more than a batch holds take turns', async () => {
@@ -236,6 +104,6 @@ describe('who runs with whom', () => {
     s.stepper.fails = 5
     const results = await Promise.allSettled([0, 1, 2].map((i) => run(s, plain(i))))
     expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected'])
-    expect(s.pages.free).toBe(48)
+    expect(s.pages.available).toBe(48)
   })
 })

@@ -120,7 +120,7 @@ describe('steps', () => {
     expect([pieces, reason]).toEqual([['h', 'e', 'l', 'l', 'o'], 'length'])
     expect(Buffer.from(tokenIds).toString()).toBe('hello')
     expect(timings).toMatchObject({ promptTokens: 10, decodedTokens: 4 })
-    expect(s.pages.free).toBe(8)
+    expect(s.pages.available).toBe(8)
   })
 
   test('a chunk exactly full is one step', async () => {
@@ -144,7 +144,7 @@ describe('steps', () => {
     expect(stepper.log.filter((line) => line.startsWith('sample'))).toHaveLength(2)
     await a.return(undefined as never)
     await b.return(undefined as never)
-    expect(s.pages.free).toBe(8)
+    expect(s.pages.available).toBe(8)
   })
 })
 
@@ -166,7 +166,7 @@ describe('ends', () => {
     const { text, reason, tokenIds, pieces } = await all(s, more)
     expect({ text, reason, tokens: tokenIds.length }).toEqual(expected)
     expect(pieces.join('')).toBe(text)
-    expect(s.pages.free).toBe(8)
+    expect(s.pages.available).toBe(8)
   })
 
   test('a full context', async () => {
@@ -193,7 +193,7 @@ describe('ends', () => {
     const { value, done } = await run.next()
     expect(done).toBe(true)
     expect(value).toMatchObject({ text: 'a', reason: 'aborted' })
-    expect(s.pages.free).toBe(8)
+    expect(s.pages.available).toBe(8)
   })
 })
 
@@ -201,10 +201,10 @@ describe('mishaps', () => {
   test('a device that fails frees the pages and tells why', async () => {
     const s = sequencer(new ScriptedStepper(script(3, 'abcdefgh'), 5))
     await expect(all(s)).rejects.toThrow('the device is gone')
-    expect(s.pages.free).toBe(8)
+    expect(s.pages.available).toBe(8)
     const atOnce = sequencer(new ScriptedStepper([], 0))
     await expect(all(atOnce)).rejects.toThrow('the device is gone')
-    expect(atOnce.pages.free).toBe(8)
+    expect(atOnce.pages.available).toBe(8)
   })
 
   test.each([
@@ -215,13 +215,17 @@ describe('mishaps', () => {
   ])('%s', async (code, promptIds) => {
     const s = sequencer(new ScriptedStepper([]))
     await expect(all(s, { promptIds })).rejects.toMatchObject({ code })
-    expect(s.pages.free).toBe(8)
+    expect(s.pages.available).toBe(8)
   })
 
-  test('pages that others hold', async () => {
+  test('pages that others hold are waited for', async () => {
     const s = sequencer(new ScriptedStepper([]))
-    s.pages.take(7)
-    await expect(all(s)).rejects.toMatchObject({ code: 'kv-full' })
-    expect((await all(s, { maxTokens: 1 })).tokenIds).toHaveLength(1) // 4 tokens are one page
+    const held = await s.pages.allocate(7)
+    const waiting = all(s)
+    expect((await all(sequencer(new ScriptedStepper([])))).tokenIds).toHaveLength(6)
+    expect(s.pages.waiting).toBe(1)
+    s.pages.free(held)
+    expect((await waiting).tokenIds).toHaveLength(6)
+    expect(s.pages.available).toBe(8)
   })
 })

@@ -1,0 +1,42 @@
+// What a caller hands to a model, checked before anything runs: every Diagnostic says what was expected and what came.
+import { fail } from '../../ir/diagnostic.ts'
+import { shown } from '../shown.ts'
+
+/** A prompt: text, or token ids as they are. */
+export type Prompt = string | { readonly tokens: ArrayLike<number> }
+
+/** Diagnostic `bad-argument`. */
+export function checkPrompt(prompt: unknown): asserts prompt is Prompt {
+  if (typeof prompt === 'string') return
+  const help = "generate('Once upon a time'), or generate({ tokens: [1, 403] })"
+  if (typeof prompt !== 'object' || prompt === null || !('tokens' in prompt))
+    fail({
+      code: 'bad-argument',
+      message: `prompt is ${shown(prompt)}`,
+      facts: [['expected', 'a text, or an object with tokens']],
+      help: Array.isArray(prompt) && typeof prompt[0] === 'object' ? 'chat(messages) takes a conversation' : help,
+    })
+  checkTokenList(prompt.tokens, 'prompt.tokens')
+}
+
+/** An array of numbers; whether they are tokens of the vocabulary is checked where that is known. Diagnostic `bad-argument`. */
+export function checkTokenList(tokens: unknown, name: string): asserts tokens is ArrayLike<number> {
+  const isList = Array.isArray(tokens) || (ArrayBuffer.isView(tokens) && 'length' in tokens)
+  if (!isList)
+    fail({
+      code: 'bad-argument',
+      message: `${name} is ${shown(tokens)}`,
+      facts: [['expected', 'token ids, an array of whole numbers']],
+      help: '`model.tokenizer.encode(text)` gives the ids of a text',
+    })
+  const list = tokens as ArrayLike<unknown>
+  for (let i = 0; i < list.length; i++) {
+    if (typeof list[i] === 'number') continue
+    fail({
+      code: 'bad-argument',
+      message: `${name}[${i}] is ${shown(list[i])}`,
+      facts: [['expected', 'token ids, an array of whole numbers']],
+      help: '`model.tokenizer.encode(text)` gives the ids of a text',
+    })
+  }
+}
