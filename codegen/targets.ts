@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os'
 import { fail } from '../ir/diagnostic.ts'
 import { nearest } from '../ir/near-match.ts'
 import type { Int8Dot, MatrixUnit, RegisterFile, Target } from '../ir/target.ts'
+import { matrixShapes } from './matrix-units.ts'
 
 const KiB = 1024
 
@@ -87,7 +88,7 @@ const amd: Record<string, AmdRow> = {
     int8Dot: 'sdot4',
     f16Dot2: true,
     bf16Dot2: true,
-    matrix: 'mfma',
+    matrix: 'mfma950',
     fp8: 'ocp',
     ldsBytes: 160 * KiB,
     features: both,
@@ -216,10 +217,17 @@ export interface HostTargetOptions {
   readonly wave?: 32 | 64
   /** most threads of an emulated block; default 1024 */
   readonly block?: number
+  /** a matrix unit to emulate, of that wave; default 'none' */
+  readonly matrix?: MatrixUnit
 }
 
 /** The CPU as a target: `fast` has WAVE = BLOCK = 1, `emulate` a GPU's wave and block. */
-export function hostTarget({ mode = 'fast', wave = 32, block = 1024 }: HostTargetOptions = {}): Target {
+export function hostTarget({
+  mode = 'fast',
+  wave = 32,
+  block = 1024,
+  matrix = 'none',
+}: HostTargetOptions = {}): Target {
   const emulate = mode === 'emulate'
   return {
     name: 'host',
@@ -236,7 +244,7 @@ export function hostTarget({ mode = 'fast', wave = 32, block = 1024 }: HostTarge
     vectorBytes: process.arch === 'x64' ? 32 : 16,
     int8Dot: 'none',
     dot2: { f16: false, bf16: false },
-    matrix: 'none',
+    matrix: emulate ? matrix : 'none',
     fp8: 'none',
   }
 }
@@ -246,7 +254,7 @@ export const targetNames: readonly string[] = [...gpuTargets.map((t) => t.name),
 
 /**
  * The target of a name as a user writes it or a driver reports it: `gfx1100`, `gfx90a:sramecc+:xnack-`, `sm_90`,
- * `host`, `host-wave64`. Features are checked and put in order.
+ * `host`, `host-wave64`, `host-wave64-mfma` (with that matrix unit emulated). Features are checked and put in order.
  * Errors: `unknown-target` with the nearest names, `bad-target-feature`.
  */
 export function findTarget(id: string): Target {
@@ -265,8 +273,13 @@ export function findTarget(id: string): Target {
 
 function byName(name: string): Target | undefined {
   if (name === 'host') return hostTarget()
-  if (name === 'host-wave32') return hostTarget({ mode: 'emulate', wave: 32 })
-  if (name === 'host-wave64') return hostTarget({ mode: 'emulate', wave: 64 })
+  const [, wave, unit] = /^host-wave(32|64)(?:-(\w+))?$/.exec(name) ?? []
+  if (wave) {
+    const emulated = { mode: 'emulate', wave: wave === '32' ? 32 : 64 } as const
+    if (unit === undefined) return hostTarget(emulated)
+    const matrix = Object.entries(matrixShapes).find(([known, shape]) => known === unit && shape.wave === emulated.wave)
+    return matrix && hostTarget({ ...emulated, matrix: matrix[0] as MatrixUnit })
+  }
   return gpuTargets.find((t) => t.name === name)
 }
 

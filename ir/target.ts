@@ -3,8 +3,8 @@
 
 export type Platform = 'amd' | 'nvidia' | 'host'
 
-/** Which matrix instructions the tile primitive may lower to. */
-export type MatrixUnit = 'none' | 'mfma' | 'wmma11' | 'wmma12' | 'mma'
+/** Which matrix instructions there are: prelude/matrix/ and codegen/matrix-units.ts describe them. */
+export type MatrixUnit = 'none' | 'mfma' | 'mfma950' | 'wmma11' | 'wmma12' | 'mma'
 
 /** Which instruction multiplies four int8 pairs into an int32. */
 export type Int8Dot = 'none' | 'sdot4' | 'sudot4' | 'dp4a'
@@ -63,6 +63,9 @@ export interface Target {
  * differ have different ids; `findTarget` of codegen/targets.ts reads it back.
  */
 export function targetId(target: Target): string {
-  if (target.platform === 'host') return target.mode === 'emulate' ? `host-wave${target.wave}` : 'host'
+  if (target.platform === 'host') {
+    if (target.mode !== 'emulate') return 'host'
+    return `host-wave${target.wave}${target.matrix === 'none' ? '' : `-${target.matrix}`}`
+  }
   return target.features ? `${target.name}:${target.features}` : target.name
 }

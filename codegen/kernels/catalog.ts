@@ -192,6 +192,7 @@ function matmuls({ hidden: D, ffn: F }: CatalogShape): CatalogEntry[] {
         ),
       ),
       eightTokens({ hidden: D, ffn: F }),
+      manyTokens({ hidden: D, ffn: F }),
     )
     .filter(({ name }, i, all) => all.findIndex((other) => other.name === name) === i)
 }
@@ -210,6 +211,24 @@ function eightTokens({ hidden: D, ffn: F }: Pick<CatalogShape, 'hidden' | 'ffn'>
     entry('rms_norm_gemv_matrix', (g) => rmsNormMatmul({ x: x(g, D), norm: norm(g), w: w(g, D, D) }, { eps })),
     entry('rms_norm_gemv_matrix_swiglu', (g) =>
       rmsNormMatmulSwiglu({ x: x(g, D), norm: norm(g), w: w(g, 2 * F, D) }, { eps }),
+    ),
+  ]
+}
+
+/** Where matrix units take 16-bit elements, dequantised ones too. */
+function manyTokens({ hidden: D, ffn: F }: Pick<CatalogShape, 'hidden' | 'ffn'>): CatalogEntry[] {
+  const x = (g: GraphBuilder, K: number, dtype: FloatType) => g.input('x', tensor(dtype, ['T', K]))
+  const residual = (g: GraphBuilder) => g.input('residual', tensor('f32', ['T', D]))
+  return [
+    ...(['q8_0', 'q4_k'] as const).map((w) =>
+      entry(`gemm_matrix ${w}`, (g) => matmul({ x: x(g, D, 'f16'), w: g.weight('w', w, [D, D]) }, { dtype: 'f32' })),
+    ),
+    entry('gemm_matrix_add bf16', (g) =>
+      matmulAdd({ x: x(g, F, 'bf16'), w: g.weight('w', 'bf16', [D, F]), residual: residual(g) }),
+    ),
+    entry('gemm_matrix_swiglu bf16', (g) => matmulSwiglu({ x: x(g, D, 'bf16'), w: g.weight('w', 'bf16', [2 * F, D]) })),
+    entry('gemm_matrix_swiglu bf16, f32 activations', (g) =>
+      matmulSwiglu({ x: x(g, D, 'f32'), w: g.weight('w', 'bf16', [2 * F, D]) }),
     ),
   ]
 }

@@ -11,7 +11,7 @@
 #ifndef P_AHEAD
 #define P_AHEAD 1  // 1: prefetch the next keys and values (software pipelining), which takes more registers
 #endif
-#include "prelude/tile.h"
+#include "prelude/mma-sync.h"
 
 static_assert(WAVE == 32 && C % 8 == 0 && HEADS <= 8, "lanes form 8 groups of 4");
 static_assert(sizeof(kv_t) == 2, "instructions take 16 bits");

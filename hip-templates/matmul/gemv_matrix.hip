@@ -47,7 +47,7 @@
 #include "matmul/share.h"
 #include "prelude/atomic.h"
 #include "prelude/lds-copy.h"
-#include "prelude/tile.h"
+#include "prelude/mma-sync.h"
 
 static_assert(WAVE == 32 && K % 32 == 0, "lanes form 8 groups of 4");
 typedef typename elements_of<weight_t>::type weight_elem_t;

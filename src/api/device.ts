@@ -49,7 +49,7 @@ export interface OpenDeviceOptions {
   readonly wrapCalls?: DriverOptions['wrapCalls']
 }
 
-const emulatedWave = (spec: string) => /^host-wave(32|64)$/.exec(spec)?.[1]
+const emulatedWave = (spec: string) => /^host-wave(32|64)(?:-\w+)?$/.exec(spec)?.[1]
 
 /** Looks for what `spec` names, in a child process where a GPU's runtime is asked; aborting ends that. */
 export function findDevice(spec: string, signal?: AbortSignal): Promise<DeviceReport> {
@@ -78,7 +78,7 @@ export async function openDevice(spec: string, options: OpenDeviceOptions = {}):
     throw error
   }
   const target = emulated
-    ? hostTarget({ mode: 'emulate', wave: emulated === '64' ? 64 : 32 })
+    ? findTarget(spec)
     : report.platform === 'host'
       ? hostTarget()
       : findTarget(driver.properties.targetId)

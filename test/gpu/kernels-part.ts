@@ -6,7 +6,7 @@ import { cacheCases } from '../runtime/kernels/cache-cases.ts'
 import { copyCases } from '../runtime/kernels/copy-cases.ts'
 import { elementwiseCases } from '../runtime/kernels/elementwise-cases.ts'
 import { largeMatrixCases, matrixCases } from '../runtime/kernels/gemv-cases.ts'
-import { type Case, checkCases, epilogues, formats } from '../runtime/kernels/matmul-cases.ts'
+import { type Case, checkCases, epilogues, formats, onMatrixUnits } from '../runtime/kernels/matmul-cases.ts'
 import { normCases } from '../runtime/kernels/norm-cases.ts'
 import { publishCases } from '../runtime/kernels/publish-cases.ts'
 import { sampleCases } from '../runtime/kernels/sample-cases.ts'
@@ -62,6 +62,7 @@ export async function kernelsPart(suite: Suite, device: SuiteDevice, quick: bool
     run += cases.length * how[1].length
     return suite.check(`matmul, ${title}: ${cases.length} cases`, () => checkCases(device, cases, ...how))
   }
+  if (device.target.matrix !== 'none') await matmuls('matrix units', onMatrixUnits, 'T', [1, 70])
   await matmuls('one token', every, 1, [1])
   if (!quick) {
     await matmuls('three tokens', [...epilogues, ...long], 3, [3])

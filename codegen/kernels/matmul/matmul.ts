@@ -1,10 +1,11 @@
-// Matmuls of any number of tokens: gemm_panel on the host's SIMD registers, gemm in thread blocks. Each serves the three ops
+// Matmuls of any number of tokens: gemm_panel on the host's SIMD registers, gemm in thread blocks by FMA (gemm-matrix.ts has
+// the one on matrix units). Each serves the three ops
 // y = epilogue(x · wᵀ) with a bias, a residual or SwiGLU in the epilogue. gemv.ts and
 // gemv-matrix.ts have the kernels of a few tokens.
-import type { Target } from '../../../ir/target.ts'
 import { ceilDiv, times } from '../../extent.ts'
 import { defineKernel, type KernelSpec, type Params, type Site } from '../../kernel.ts'
 import { blockSpace, isFastHost } from '../block-space.ts'
+import { gemmMatrix } from './gemm-matrix.ts'
 import { gemv, gemvStream, normedGemvStream } from './gemv.ts'
 import { gemvMatrix, normedGemvMatrix } from './gemv-matrix.ts'
 import { common, type Family, families, normedFamilies, served, shapeOf } from './operands.ts'
@@ -32,24 +33,16 @@ function gemmLdsBytes({ P_TILE_TOKENS, P_TILE_ROWS, P_DEPTH }: Params, { types }
   return Math.max(slices, P_TILE_TOKENS! * (P_TILE_ROWS! + 4) * 4)
 }
 
-/** Will prelude/tile.h take matrix instructions? They want more of K at a time, and a block's tile the other way round. */
-const onMatrixUnit = (target: Target, { types }: Site): boolean =>
-  target.matrix === 'mma' && types.x!.dtype === types.w!.dtype && types.x!.dtype !== 'f32'
-
 const gemm = (family: Family): KernelSpec =>
   defineKernel({
     ...common(family, 'gemm'),
     serves: served,
-    space: (target, site) => ({
+    space: (target) => ({
       P_BLOCK: blockSpace(target, [256, 128]),
       P_WAVE_TOKENS: [32, 16],
-      ...(onMatrixUnit(target, site)
-        ? {
-            P_TILE_TOKENS: shapeOf(site).parts === 2 ? [64, 128, 32] : [128, 64, 32],
-            P_TILE_ROWS: [64, 128],
-            P_DEPTH: [64, 32],
-          }
-        : { P_TILE_TOKENS: [64, 32], P_TILE_ROWS: [128, 64], P_DEPTH: [32] }),
+      P_TILE_TOKENS: [64, 32],
+      P_TILE_ROWS: [128, 64],
+      P_DEPTH: [32],
     }),
     valid(params, target, site) {
       const waves = params.P_BLOCK! / target.wave
@@ -73,6 +66,7 @@ export const matmulKernels: readonly KernelSpec[] = [
     gemvMatrix(family),
     gemvStream(family),
     gemmPanel(family),
+    gemmMatrix(family),
     gemm(family),
   ]),
   ...normedFamilies.flatMap((family) => [normedGemvMatrix(family), normedGemvStream(family)]),

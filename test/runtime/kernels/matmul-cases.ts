@@ -1,5 +1,6 @@
 // Graphs of the matmul family and seeded values for them, run on a device and on the reference executor.
 import { expect } from 'vitest'
+import type { Program } from '../../../codegen/program.ts'
 import { GraphBuilder } from '../../../ir/builder.ts'
 import { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from '../../../ir/half.ts'
 import { matmul, matmulAdd, matmulSwiglu, rmsNormMatmul, rmsNormMatmulSwiglu } from '../../../ir/ops/index.ts'
@@ -52,6 +53,19 @@ export const epilogues: readonly Case[] = [
   { op: 'matmul_swiglu', w: 'bf16', x: 'bf16', K: 72, N: 50 },
   { op: 'matmul_swiglu', w: 'q4_0', x: 'f16', K: 96, N: 3 },
   { op: 'matmul', w: 'f16', x: 'bf16', y: 'f16', K: 1, N: 1 },
+]
+
+/** What gemm_matrix takes: every unit's element types, formats, tails of N and K, epilogues. */
+export const onMatrixUnits: readonly Case[] = [
+  { op: 'matmul', w: 'bf16', x: 'bf16', y: 'f32', K: 136, N: 50 },
+  { op: 'matmul_bias', w: 'f16', x: 'f16', K: 64, N: 131 },
+  { op: 'matmul_add_bias', w: 'bf16', x: 'bf16', K: 72, N: 24 },
+  { op: 'matmul_swiglu', w: 'f16', x: 'f16', K: 128, N: 40 },
+  { op: 'matmul', w: 'bf16', x: 'f32', K: 200, N: 37 },
+  { op: 'matmul_swiglu', w: 'bf16', x: 'f32', K: 64, N: 19 },
+  { op: 'matmul', w: 'q8_0', x: 'f16', K: 160, N: 35 },
+  { op: 'matmul_add', w: 'q4_k', x: 'f16', y: 'f16', K: 256, N: 32 },
+  { op: 'matmul_swiglu', w: 'q6_k', x: 'f16', K: 256, N: 21 },
 ]
 
 /** What gemv_stream also takes: a norm of x, and rows that a block's waves share in every way. */
@@ -109,9 +123,17 @@ function graphOf(cases: readonly Case[], T: Dim) {
 const weightBytes = (dtype: Dtype, values: Float32Array): Uint8Array =>
   isQuant(dtype) ? quantize(dtype, values) : encodeValues(dtype, values)
 
+/** Does case i of the graph go through a matrix unit, where quantised weights are rounded to f16? */
+const throughF16 = (program: Program | undefined, i: number): boolean =>
+  program?.calls.some(
+    ({ kernel, args }) =>
+      kernel.startsWith('gemm_matrix') && args.some((arg) => arg.kind === 'buffer' && arg.buffer === `@w${i}`),
+  ) ?? false
+
 /**
  * Runs the cases with each number of tokens and holds every element to the reference: within 2·eps·√K of the output's
- * type, relative to the element or to the output's mean magnitude, whichever is larger (a sum may cancel).
+ * type, relative to the element or to the output's mean magnitude, whichever is larger (a sum may cancel). Quantised weights
+ * that a matrix unit multiplies are rounded to f16: there eps is no smaller than f16's.
  * @param T tokens of the graph: a number compiles kernels for just that many
  */
 export async function checkCases(
@@ -148,7 +170,8 @@ export async function checkCases(
       const [a, b] = [got, want].map((run) => run[`y${i}`]!.data as Float32Array) as [Float32Array, Float32Array]
       expect(a.length).toBe(b.length)
       const mean = Math.sqrt(b.reduce((sum, v) => sum + v * v, 0) / b.length)
-      const allowed = 2 * epsilon[each.y ?? each.x] * Math.sqrt(each.K) * (each.op.endsWith('swiglu') ? 2 : 1)
+      const unit = Math.max(epsilon[each.y ?? each.x], throughF16(ours.program, i) && isQuant(each.w) ? epsilon.f16 : 0)
+      const allowed = 2 * unit * Math.sqrt(each.K) * (each.op.endsWith('swiglu') ? 2 : 1)
       for (let at = 0; at < b.length; at++) {
         if (Math.abs(a[at]! - b[at]!) <= allowed * Math.max(Math.abs(b[at]!), mean)) continue
         expect.fail(`${nameOf(each)} T=${count}: y[${at}] is ${a[at]}, the reference has ${b[at]}`)

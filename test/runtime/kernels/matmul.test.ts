@@ -5,7 +5,7 @@ import { GraphBuilder } from '../../../ir/builder.ts'
 import { matmul } from '../../../ir/ops/index.ts'
 import { tensor } from '../../../ir/type.ts'
 import { compileGraph } from '../../../src/api/compile-graph.ts'
-import { checkCases, epilogues, formats } from './matmul-cases.ts'
+import { checkCases, epilogues, formats, onMatrixUnits } from './matmul-cases.ts'
 
 describe('host, fast', () => {
   test('few tokens: gemv for all weight formats', async () => {
@@ -52,3 +52,13 @@ describe.each([32, 64])('waves of %i, emulated', (wave) => {
   test('gemv of three tokens', () => checkCases(device, epilogues, 3, [3]))
   test('gemm', () => checkCases(device, [...some, ...epilogues], 'T', [1, 70]))
 })
+
+describe.each(['wave32-mma', 'wave64-mfma', 'wave64-mfma950', 'wave32-wmma11', 'wave32-wmma12'])(
+  'matrix unit, %s',
+  (unit) => {
+    test('gemm_matrix', async () => {
+      const kernels = await checkCases(`host-${unit}`, onMatrixUnits, 'T', [1, 70])
+      expect([...new Set(kernels)].sort()).toEqual(['gemm_matrix', 'gemm_matrix_add', 'gemm_matrix_swiglu'])
+    })
+  },
+)

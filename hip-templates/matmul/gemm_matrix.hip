@@ -1,0 +1,252 @@
+// gemm_matrix: y[t,n] = epilogue(Σ_k x[t,k] · w[n,k]) for many tokens on matrix units (prelude/matrix/unit.h)
+//   layout    x: x_t[T, K], y: y_t[T, N], residual: [T, N], all row-major; w: rows of weight_t, see operands.h
+//   launch    block = BLOCK; dynamic LDS for BUFFERS · SLICE_BYTES; tiles of TILE_ROWS rows of w × TILE_TOKENS tokens, walked
+//             grid-stride, tokens innermost: blocks that run together share rows of w in L2
+//   work      a team loop: all threads prefetch the next slice of DEPTH elements into registers while their waves multiply this
+//             one from LDS; w is dequantised on its way into LDS, x split into TERMS there. With two BUFFERS (a double buffer) a
+//             slice costs one barrier, else two. Gate and up alternate by fragments, so that one lane has both sums of a
+//             column; results go from registers to y in runs of RUN columns, without LDS
+//   lds       rows of 128 bytes, 8 chunks of 16 bytes; row r has chunk c at place c ^ swizzle(r): no bank conflicts in the
+//             16-byte accesses of any unit's fragments, nor when slices are written
+//   aliasing  y may be residual
+//   numerics  w is exact in mat_t, or rounded to f16 where it is quantised. x has mat_t's type, or is f32 and split into TERMS
+//             numbers of it, each what is left after those before, rounded. Products are exact, sums are in f32
+//   limits    K a multiple of 8; any T ≥ 0, N: what lies beyond is computed on zeros and not written
+#ifndef P_MATRIX_ELEM
+#define P_MATRIX_ELEM f16_t  // what is multiplied: f16_t or bf16_t
+#endif
+#ifndef P_TERMS
+#define P_TERMS 1  // numbers of that type that make an x
+#endif
+#ifndef P_TILE_ROWS
+#define P_TILE_ROWS 128  // rows of w in a block's tile; with swiglu half of gate, half of up
+#endif
+#ifndef P_TILE_TOKENS
+#define P_TILE_TOKENS 128  // tokens of a block's tile
+#endif
+#ifndef P_WAVE_TOKENS
+#define P_WAVE_TOKENS 64  // tokens of a wave's share; its rows of w follow from the number of waves
+#endif
+#ifndef P_BUFFERS
+#define P_BUFFERS 1  // of slices in LDS: 1 or 2
+#endif
+#include "matmul/operands.h"
+#include "prelude/matrix/unit.h"
+
+typedef P_MATRIX_ELEM mat_t;
+typedef matrix_unit<mat_t> unit;
+constexpr int TERMS = P_TERMS, TILE_ROWS = P_TILE_ROWS, TILE_TOKENS = P_TILE_TOKENS, BUFFERS = P_BUFFERS;
+constexpr int TILE_COLUMNS = TILE_ROWS / PARTS, COLUMN_TILES = (N + TILE_COLUMNS - 1) / TILE_COLUMNS;
+constexpr int WAVE_TOKENS = P_WAVE_TOKENS, WAVES_ACROSS = TILE_TOKENS / WAVE_TOKENS;
+constexpr int WAVES_DOWN = WAVES / WAVES_ACROSS, WAVE_ROWS = TILE_ROWS / WAVES_DOWN;
+static_assert(TILE_TOKENS % WAVE_TOKENS == 0 && WAVES % WAVES_ACROSS == 0 && TILE_ROWS % WAVES_DOWN == 0,
+              "waves share a tile evenly");
+constexpr int ROW_FRAGMENTS = WAVE_ROWS / unit::ROWS, TOKEN_FRAGMENTS = WAVE_TOKENS / unit::COLUMNS;
+static_assert(WAVE_ROWS % (unit::ROWS * PARTS) == 0 && WAVE_TOKENS % unit::COLUMNS == 0, "a wave's share is whole fragments");
+static_assert(K % 8 == 0, "a row is whole chunks of 16 bytes");
+
+constexpr int CHUNK = 8, CHUNKS = 8, DEPTH = CHUNK * CHUNKS;  // elements of a chunk, chunks and elements of a row of a slice
+constexpr int SLICE = (TILE_ROWS + TERMS * TILE_TOKENS) * DEPTH, SLICE_BYTES = SLICE * 2;
+constexpr int RUN = unit::RUN, OUT = N % RUN == 0 ? RUN : 1;  // columns of an aligned store
+static_assert(DEPTH % unit::STEP == 0 && unit::ROWS == 16, "slices are whole steps; gate and up alternate by 16 rows");
+
+/** A permutation of 0 … 7 for rows 0 … 7, and another for 8 … 15: rows that are read in one phase lie in different banks. */
+DEVICE int swizzle(int row) { return (((row ^ row >> 1) & 1) * 4 + (row >> 1 & 3)) ^ (row >> 3 & 1) * 2; }
+/** Where a chunk of a row of a slice is, in elements. */
+DEVICE int place(int row, int chunk) { return row * DEPTH + (chunk ^ swizzle(row)) * CHUNK; }
+
+/** The column of y, from the tile's first, that row `row` of the tile adds to, and which of its PARTS. */
+DEVICE int column_of(int row) { return PARTS == 1 ? row : row / 32 * 16 + row % 16; }
+DEVICE int part_of(int row) { return PARTS == 1 ? 0 : row / 16 % 2; }
+
+/** 8 neighbours of w, prefetched into registers: bytes as they come where mat_t is their type, else numbers. */
+template <class W, bool RAW> struct w_chunk {
+  vec<float, CHUNK> v;
+  DEVICE void clear() { v = splat<CHUNK>(0.f); }
+  DEVICE void load_from(const u8* row, int k) { v = W::template load<CHUNK>(row, k); }
+  DEVICE void store_to(mat_t* slice, int row, int chunk) const { store<CHUNK>(slice + place(row, chunk), v); }
+};
+template <class W> struct w_chunk<W, true> {
+  words<4> v;
+  DEVICE void clear() { v = words<4>{}; }
+  DEVICE void load_from(const u8* row, int k) { v = load_words<4, 16, true>(row + k * 2); }
+  DEVICE void store_to(mat_t* slice, int row, int chunk) const { store_words(slice + place(row, chunk), v); }
+};
+/** The same of x, which becomes TERMS numbers in LDS. */
+template <class X, bool RAW> struct x_chunk {
+  vec<float, CHUNK> v;
+  DEVICE void clear() { v = splat<CHUNK>(0.f); }
+  DEVICE void load_from(const X* from) { v = load<CHUNK>(from); }
+  DEVICE void store_to(mat_t* slice, int row, int chunk) const {
+    vec<float, CHUNK> left = v;
+    UNROLL for (int term = 0; term < TERMS; term++) {
+      store<CHUNK>(slice + place(TILE_ROWS + term * TILE_TOKENS + row, chunk), left);
+      UNROLL for (int e = 0; e < CHUNK; e++) left.set(e, left[e] - float(mat_t(left[e])));
+    }
+  }
+};
+template <class X> struct x_chunk<X, true> {
+  words<4> v;
+  DEVICE void clear() { v = words<4>{}; }
+  DEVICE void load_from(const X* from) { v = load_words<4, 16, false>(from); }
+  DEVICE void store_to(mat_t* slice, int row, int chunk) const { store_words(slice + place(TILE_ROWS + row, chunk), v); }
+};
+constexpr bool W_RAW = weight_t::block_elems == 1, X_RAW = TERMS == 1;
+static_assert(!X_RAW || same_type<x_t, mat_t>::value, "one term holds an x of its own type");
+
+/** f(n, row, chunk) of each chunk that this thread brings of a slice's ROWS rows, n < SHARE. */
+template <int ROWS> struct slice_share {
+  static constexpr int SHARE = ceil_div(ROWS * CHUNKS, BLOCK);
+  template <class F> static DEVICE void each(F f) {
+    UNROLL for (int n = 0; n < SHARE; n++) {
+      const int i = n * BLOCK + thread_id();
+      if (ROWS * CHUNKS % BLOCK == 0 || i < ROWS * CHUNKS) f(n, i / CHUNKS, i % CHUNKS);
+    }
+  }
+};
+typedef slice_share<TILE_ROWS> w_share;
+typedef slice_share<TILE_TOKENS> x_share;
+
+/** A wave's share of the tile, from its first row of w and its first token. */
+struct wave_tile {
+  float acc[ROW_FRAGMENTS][TOKEN_FRAGMENTS][unit::RUNS * RUN];
+
+  DEVICE void clear() {
+    UNROLL for (int i = 0; i < ROW_FRAGMENTS; i++)
+      UNROLL for (int j = 0; j < TOKEN_FRAGMENTS; j++)
+        UNROLL for (int e = 0; e < unit::RUNS * RUN; e++) acc[i][j][e] = 0.f;
+  }
+
+  /** Where this lane's loads of a fragment begin: fragments lie multiples of 8 rows apart, which says how chunks are placed. */
+  template <int LOADS, class F> struct lane_rows {
+    const mat_t* from[LOADS];
+    int swizzles[LOADS];
+    DEVICE lane_rows(const mat_t* slice, int first, F row_of) {
+      UNROLL for (int l = 0; l < LOADS; l++) from[l] = slice + (first + row_of(l)) * DEPTH, swizzles[l] = swizzle(row_of(l));
+    }
+    /** 16 bytes of the row `rows` below, a multiple of 8, from chunk `chunk` */
+    DEVICE words<4> load(int l, int rows, int chunk) const {
+      return load_words<4, 16, false>(from[l] + (chunk ^ swizzles[l] ^ rows / 8 % 2 * 2) * CHUNK + rows * DEPTH);
+    }
+  };
+
+  /** Multiplies a slice: holds the fragments of whichever operand has fewer of them, and takes the other's one by one. */
+  DEVICE void step(const mat_t* slice, int row, int token) {
+    const auto w_row = [](int l) { return unit::row_of(l); };
+    const auto x_row = [](int l) { return unit::token_of(l); };
+    const lane_rows<unit::W_LOADS, decltype(w_row)> w_rows(slice, row, w_row);
+    const lane_rows<unit::X_LOADS, decltype(x_row)> x_rows(slice, TILE_ROWS + token, x_row);
+    UNROLL for (int s = 0; s < DEPTH / unit::STEP; s++) {
+      const int chunk = s * (unit::STEP / CHUNK) + unit::chunk();
+      const auto load_w = [&](typename unit::w_fragment& w, int i) {
+        UNROLL for (int l = 0; l < unit::W_LOADS; l++)
+          UNROLL for (int c = 0; c < unit::CHUNKS; c++) w.set(l, c, w_rows.load(l, i * unit::ROWS, chunk + c));
+      };
+      const auto load_x = [&](typename unit::x_fragment& x, int term, int j) {
+        UNROLL for (int l = 0; l < unit::X_LOADS; l++)
+          UNROLL for (int c = 0; c < unit::CHUNKS; c++)
+            x.set(l, c, x_rows.load(l, term * TILE_TOKENS + j * unit::COLUMNS, chunk + c));
+      };
+      if constexpr (TERMS * TOKEN_FRAGMENTS <= ROW_FRAGMENTS) {
+        typename unit::x_fragment x[TERMS][TOKEN_FRAGMENTS];
+        UNROLL for (int term = 0; term < TERMS; term++)
+          UNROLL for (int j = 0; j < TOKEN_FRAGMENTS; j++) load_x(x[term][j], term, j);
+        UNROLL for (int i = 0; i < ROW_FRAGMENTS; i++) {
+          typename unit::w_fragment w;
+          load_w(w, i);
+          UNROLL for (int term = 0; term < TERMS; term++)
+            UNROLL for (int j = 0; j < TOKEN_FRAGMENTS; j++) unit::multiply(acc[i][j], w, x[term][j]);
+        }
+      } else {
+        typename unit::w_fragment w[ROW_FRAGMENTS];
+        UNROLL for (int i = 0; i < ROW_FRAGMENTS; i++) load_w(w[i], i);
+        UNROLL for (int j = 0; j < TOKEN_FRAGMENTS; j++) {
+          UNROLL for (int term = 0; term < TERMS; term++) {
+            typename unit::x_fragment x;
+            load_x(x, term, j);
+            UNROLL for (int i = 0; i < ROW_FRAGMENTS; i++) unit::multiply(acc[i][j], w[i], x);
+          }
+        }
+      }
+    }
+  }
+
+  /** Writes the share: of columns from n, of tokens from t. */
+  DEVICE void write(const matmul_call& call, int n, int t) const {
+    UNROLL for (int j = 0; j < TOKEN_FRAGMENTS; j++) {
+      UNROLL for (int run = 0; run < unit::RUNS; run++) {
+        const int token = t + j * unit::COLUMNS + unit::token(run);
+        if (token >= call.tokens) continue;
+        UNROLL for (int i = 0; i < ROW_FRAGMENTS; i += PARTS) {
+          const int column = n + i / PARTS * unit::ROWS + unit::first_row(run);
+          UNROLL for (int e = 0; e < RUN; e += OUT) {
+            vec<float, OUT> sum, up;
+            UNROLL for (int r = 0; r < OUT; r++) {
+              sum.set(r, acc[i][j][run * RUN + e + r]);
+              up.set(r, acc[i + PARTS - 1][j][run * RUN + e + r]);
+            }
+            if (column + e < N) finish<OUT>(call, token, column + e, sum, up);
+          }
+        }
+      }
+    }
+  }
+};
+
+DEVICE void gemm_matrix_tile(int index, const matmul_call& call, mat_t* lds) {
+  const int token_tiles = ceil_div(call.tokens, TILE_TOKENS);
+  const int n0 = index / token_tiles * TILE_COLUMNS, t0 = index % token_tiles * TILE_TOKENS;
+  const int wave = wave_uniform(wave_id());
+  const int row = wave / WAVES_ACROSS * WAVE_ROWS, token = wave % WAVES_ACROSS * WAVE_TOKENS;
+  w_chunk<weight_t, W_RAW> w[w_share::SHARE];
+  x_chunk<x_t, X_RAW> x[x_share::SHARE];
+  // Rows and tokens beyond the last repeat it: what comes of them is not written. Offsets are of 32 bits, from the tile's start.
+  const u8* const w_base = weight_row(call, n0);
+  const x_t* const x_base = x_row(call, t0);
+  u32 w_at[w_share::SHARE], x_at[x_share::SHARE];
+  w_share::each([&](int i, int tile_row, int) {
+    const int n = min_int(n0 + column_of(tile_row), N - 1) - n0;
+    w_at[i] = u32(n + part_of(tile_row) * N) * u32(weight_t::row_bytes(K));
+  });
+  x_share::each([&](int i, int tile_token, int) { x_at[i] = u32(min_int(t0 + tile_token, call.tokens - 1) - t0) * K; });
+  const auto load_slice = [&](int k) {
+    const bool whole = K % DEPTH == 0 || k + DEPTH <= K;
+    w_share::each([&](int i, int, int chunk) {
+      const int at = k + chunk * CHUNK;
+      if (whole || at < K) w[i].load_from(w_base + w_at[i], at);
+      else w[i].clear();
+    });
+    x_share::each([&](int i, int, int chunk) {
+      const int at = k + chunk * CHUNK;
+      if (whole || at < K) x[i].load_from(x_base + x_at[i] + at);
+      else x[i].clear();
+    });
+  };
+  const auto store_slice = [&](mat_t* slice) {
+    w_share::each([&](int i, int tile_row, int chunk) { w[i].store_to(slice, tile_row, chunk); });
+    x_share::each([&](int i, int tile_token, int chunk) { x[i].store_to(slice, tile_token, chunk); });
+  };
+
+  wave_tile tile;
+  tile.clear();
+  load_slice(0);
+  int buffer = 0;
+  KEEP_LOOP for (int k = 0; k < K; k += DEPTH) {
+    mat_t* const slice = lds + buffer * SLICE;
+    store_slice(slice);
+    block_sync();
+    if (k + DEPTH < K) load_slice(k + DEPTH);
+    tile.step(slice, row, token);
+    if constexpr (BUFFERS == 1) block_sync();
+    else buffer ^= 1;
+  }
+  tile.write(call, n0 + row / PARTS, t0 + token);
+  if constexpr (BUFFERS > 1) block_sync();  // the next tile begins with the first buffer
+}
+
+KERNEL void gemm_matrix(y_t* y, const x_t* x, const u8* w, const bias_t* bias, const residual_t* residual, i32 T) {
+  mat_t* const lds = dyn_lds<mat_t>();
+  const int tiles = COLUMN_TILES * ceil_div(T, TILE_TOKENS);
+  for (int tile = block_id(); tile < tiles; tile += grid_size())
+    gemm_matrix_tile(tile, {y, x, w, bias, residual, T}, lds);
+}
