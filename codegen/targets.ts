@@ -4,7 +4,7 @@
 import { availableParallelism } from 'node:os'
 import { fail } from '../ir/diagnostic.ts'
 import { nearest } from '../ir/near-match.ts'
-import type { Int8Dot, MatrixUnit, RegisterFile, Target } from '../ir/target.ts'
+import type { MatrixUnit, RegisterFile, Target } from '../ir/target.ts'
 import { matrixShapes } from './matrix-units.ts'
 
 const KiB = 1024
@@ -14,11 +14,7 @@ interface AmdRow {
   readonly cus: number
   readonly memoryGBs?: number
   readonly registers: RegisterFile
-  readonly int8Dot?: Int8Dot
-  readonly f16Dot2?: boolean
-  readonly bf16Dot2?: boolean
   readonly matrix?: MatrixUnit
-  readonly fp8?: 'fnuz' | 'ocp'
   /** bytes of LDS of a workgroup; default 64 KiB */
   readonly ldsBytes?: number
   /** settings that may follow the name: `sramecc+`, `xnack-` */
@@ -34,9 +30,9 @@ const rdnaLarge: RegisterFile = { perWave: 256, perSimd: 1536, granule: 24, maxW
 const gfx1250: RegisterFile = { perWave: 1024, perSimd: 1024, granule: 16, maxWaves: 16 }
 
 const both = ['sramecc', 'xnack'] as const
-const rdna2 = { registers: rdna, int8Dot: 'sdot4', f16Dot2: true } as const
-const rdna3 = { int8Dot: 'sudot4', f16Dot2: true, bf16Dot2: true, matrix: 'wmma11' } as const
-const rdna4 = { ...rdna3, registers: rdnaLarge, matrix: 'wmma12', fp8: 'ocp' } as const
+const rdna2 = { registers: rdna } as const
+const rdna3 = { matrix: 'wmma11' } as const
+const rdna4 = { ...rdna3, registers: rdnaLarge, matrix: 'wmma12' } as const
 
 const amd: Record<string, AmdRow> = {
   gfx900: { products: 'Vega 56/64, MI25', cus: 64, memoryGBs: 484, registers: gcn, features: ['xnack'] },
@@ -45,8 +41,6 @@ const amd: Record<string, AmdRow> = {
     cus: 60,
     memoryGBs: 1020,
     registers: gcn,
-    int8Dot: 'sdot4',
-    f16Dot2: true,
     features: both,
   },
   gfx908: {
@@ -54,8 +48,6 @@ const amd: Record<string, AmdRow> = {
     cus: 120,
     memoryGBs: 1230,
     registers: gcn,
-    int8Dot: 'sdot4',
-    f16Dot2: true,
     matrix: 'mfma',
     features: both,
   },
@@ -64,8 +56,6 @@ const amd: Record<string, AmdRow> = {
     cus: 104,
     memoryGBs: 1600,
     registers: unified,
-    int8Dot: 'sdot4',
-    f16Dot2: true,
     matrix: 'mfma',
     features: both,
   },
@@ -74,10 +64,7 @@ const amd: Record<string, AmdRow> = {
     cus: 304,
     memoryGBs: 5300,
     registers: unified,
-    int8Dot: 'sdot4',
-    f16Dot2: true,
     matrix: 'mfma',
-    fp8: 'fnuz',
     features: both,
   },
   gfx950: {
@@ -85,11 +72,7 @@ const amd: Record<string, AmdRow> = {
     cus: 256,
     memoryGBs: 8000,
     registers: unified,
-    int8Dot: 'sdot4',
-    f16Dot2: true,
-    bf16Dot2: true,
     matrix: 'mfma950',
-    fp8: 'ocp',
     ldsBytes: 160 * KiB,
     features: both,
   },
@@ -99,8 +82,6 @@ const amd: Record<string, AmdRow> = {
     cus: 36,
     memoryGBs: 512,
     registers: rdna1,
-    int8Dot: 'sdot4',
-    f16Dot2: true,
     features: ['xnack'],
   },
   gfx1012: {
@@ -108,8 +89,6 @@ const amd: Record<string, AmdRow> = {
     cus: 22,
     memoryGBs: 224,
     registers: rdna1,
-    int8Dot: 'sdot4',
-    f16Dot2: true,
     features: ['xnack'],
   },
   gfx1030: { products: 'RX 6800, 6900 XT, 6950 XT, W6800, V620', cus: 80, memoryGBs: 512, ...rdna2 },
@@ -133,9 +112,7 @@ const amd: Record<string, AmdRow> = {
     products: 'MI400 series',
     cus: 256,
     registers: gfx1250,
-    int8Dot: 'sudot4',
     ldsBytes: 320 * KiB,
-    fp8: 'ocp',
   },
 }
 
@@ -173,11 +150,7 @@ function amdTarget(name: string, row: AmdRow): Target {
     cus: row.cus,
     simds: cdna ? 4 : 2, // of a CU
     registers: row.registers,
-    vectorBytes: 16,
-    int8Dot: row.int8Dot ?? 'none',
-    dot2: { f16: row.f16Dot2 ?? false, bf16: row.bf16Dot2 ?? false },
     matrix: row.matrix ?? 'none',
-    fp8: row.fp8 ?? 'none',
     ...(row.memoryGBs ? { memoryGBs: row.memoryGBs } : {}),
   }
 }
@@ -195,11 +168,7 @@ function nvidiaTarget(name: string, row: NvidiaRow): Target {
     cus: row.sms,
     simds: 4,
     registers: { perWave: 255, perSimd: 512, granule: 8, maxWaves: row.warps / 4 },
-    vectorBytes: 16,
-    int8Dot: 'dp4a',
-    dot2: { f16: false, bf16: false },
     matrix: 'mma',
-    fp8: name === 'sm_80' || name === 'sm_86' ? 'none' : 'ocp',
     memoryGBs: row.memoryGBs,
   }
 }
@@ -241,11 +210,7 @@ export function hostTarget({
     ldsPerCuBytes: 64 * KiB,
     cus: availableParallelism(),
     simds: 1,
-    vectorBytes: process.arch === 'x64' ? 32 : 16,
-    int8Dot: 'none',
-    dot2: { f16: false, bf16: false },
     matrix: emulate ? matrix : 'none',
-    fp8: 'none',
   }
 }
 

@@ -6,9 +6,6 @@ export type Platform = 'amd' | 'nvidia' | 'host'
 /** Which matrix instructions there are: prelude/matrix/ and codegen/matrix-units.ts describe them. */
 export type MatrixUnit = 'none' | 'mfma' | 'mfma950' | 'wmma11' | 'wmma12' | 'mma'
 
-/** Which instruction multiplies four int8 pairs into an int32. */
-export type Int8Dot = 'none' | 'sdot4' | 'sudot4' | 'dp4a'
-
 /** What bounds the waves in flight on a SIMD (of an SM quarter on NVIDIA). */
 export interface RegisterFile {
   /** most 32-bit vector registers a lane may use */
@@ -44,14 +41,7 @@ export interface Target {
   /** SIMDs that share ldsPerCuBytes */
   readonly simds: number
   readonly registers?: RegisterFile
-  /** bytes of the widest load a lane can do; on the host of the widest SIMD register */
-  readonly vectorBytes: number
-  readonly int8Dot: Int8Dot
-  /** two-element dot instructions */
-  readonly dot2: { readonly f16: boolean; readonly bf16: boolean }
   readonly matrix: MatrixUnit
-  /** encoding of the 8-bit floats that the target converts; the same byte means another number in the other */
-  readonly fp8: 'none' | 'fnuz' | 'ocp'
   /** read bandwidth of the main product's memory, GB/s */
   readonly memoryGBs?: number
   /** suffix that a device reports or a user asks for, normalised: `sramecc+:xnack-` */

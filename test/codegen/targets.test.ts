@@ -1,5 +1,8 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { findTarget, findTargets, gpuTargets, hostTarget, targetNames } from '../../codegen/targets.ts'
+import { packageRoot } from '../../ir/package-root.ts'
 import { targetId } from '../../ir/target.ts'
 
 const asked =
@@ -25,13 +28,31 @@ describe('the table', () => {
   )
 
   test('spot values', () => {
-    expect(findTarget('gfx942')).toMatchObject({ wave: 64, matrix: 'mfma', fp8: 'fnuz', int8Dot: 'sdot4', cus: 304 })
-    expect(findTarget('gfx950')).toMatchObject({ ldsBytes: 160 * 1024, fp8: 'ocp', dot2: { f16: true, bf16: true } })
-    expect(findTarget('gfx1100')).toMatchObject({ wave: 32, matrix: 'wmma11', int8Dot: 'sudot4', fp8: 'none' })
-    expect(findTarget('gfx1201')).toMatchObject({ matrix: 'wmma12', fp8: 'ocp' })
-    expect(findTarget('gfx1010')).toMatchObject({ int8Dot: 'none', matrix: 'none' })
+    expect(findTarget('gfx942')).toMatchObject({ wave: 64, matrix: 'mfma', cus: 304 })
+    expect(findTarget('gfx950')).toMatchObject({ ldsBytes: 160 * 1024 })
+    expect(findTarget('gfx1100')).toMatchObject({ wave: 32, matrix: 'wmma11' })
+    expect(findTarget('gfx1201')).toMatchObject({ matrix: 'wmma12' })
+    expect(findTarget('gfx1010')).toMatchObject({ matrix: 'none' })
     expect(findTarget('sm_90')).toMatchObject({ ldsMaxBytes: 227 * 1024, ldsPerCuBytes: 228 * 1024 })
   })
+})
+
+test('somebody reads each fact', () => {
+  const facts = new Set(
+    [...gpuTargets, hostTarget(), findTarget('gfx942:xnack-')].flatMap((target) => Object.keys(target)),
+  )
+  const readers = ['codegen', 'runtime', 'src']
+    .flatMap((folder) =>
+      readdirSync(join(packageRoot(), folder), { recursive: true, encoding: 'utf8' })
+        .filter((name) => name.endsWith('.ts') && !name.endsWith('targets.ts'))
+        .map((name) => readFileSync(join(packageRoot(), folder, name), 'utf8')),
+    )
+    .join('\n')
+  const isRead = (fact: string) =>
+    new RegExp(
+      `\\b[tT]arget\\??\\.${fact}\\b|\\{[^{}]*\\b${fact}\\b[^{}]*\\}(: Target\\b| = [\\w.]*[tT]arget\\b)`,
+    ).test(readers)
+  expect([...facts].filter((fact) => !isRead(fact))).toEqual([])
 })
 
 describe('names', () => {
