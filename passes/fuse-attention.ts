@@ -1,3 +1,4 @@
+import { match, P } from 'ts-pattern'
 import { attention } from '../ir/ops/index.ts'
 import type { FloatType } from '../ir/type.ts'
 import type { Value } from '../ir/value.ts'
@@ -13,39 +14,51 @@ export const fuseAttention = rewritePass({
   doc: 'Saves six kernels a layer, the scores [T, H, L] and the gathered keys and values [R, L, Hkv, C].',
   numerics: 'rounding', // sums in another order, online
   root: 'pv_matmul',
-  rule(pv, rewriter) {
-    const { p, v, seq } = pv.in as Record<string, Value>
-    if (p!.op !== 'scale_mask_softmax' || p!.uses !== 1) return null
-    const scores = p!.in.x!
-    if (scores.op !== 'qk_matmul' || scores.uses !== 1 || scores.in.seq!.id !== seq!.id) return null
-    const keys = cacheBehind(scores.in.k!)
-    const values = cacheBehind(v!)
-    if (!keys || !values || keys.table.id !== values.table.id || keys.groups !== values.groups) return null
-    if (!alike(keys.cache, values.cache)) return null // one page size, one head size, one dtype
-    // attention reads the caches later than kv_read did: no op may have updated them by then
-    if (rewriter.isUpdated(keys.cache) || rewriter.isUpdated(values.cache)) return null
-    return attention(
-      {
-        q: scores.in.q!,
-        k_cache: keys.cache,
-        v_cache: values.cache,
-        positions: p!.in.positions!,
-        seq: seq!,
-        page_table: keys.table,
-      },
-      {
-        scale: p!.attrs.by as number,
-        window: p!.attrs.window as number | undefined,
-        dtype: pv.attrs.dtype as FloatType,
-      },
-    )
-  },
+  rule: (pv, rewriter) =>
+    match(pv.in)
+      .with(
+        {
+          p: P.select('shares', {
+            op: 'scale_mask_softmax',
+            uses: 1,
+            in: {
+              x: { op: 'qk_matmul', uses: 1, in: { q: P.select('q'), k: P.select('k'), seq: P.select('asked') } },
+              positions: P.select('positions'),
+            },
+          }),
+          v: P.select('v'),
+          seq: P.select('seq'),
+        },
+        ({ shares, q, k, asked, positions, v, seq }) => {
+          const [keys, values] = [cacheBehind(k), cacheBehind(v)]
+          if (!keys || !values || asked.id !== seq.id) return null
+          if (keys.table.id !== values.table.id || keys.groups !== values.groups) return null
+          if (!alike(keys.cache, values.cache)) return null // one page size, one head size, one dtype
+          // attention reads the caches later than kv_read did: no op may have updated them by then
+          if (rewriter.isUpdated(keys.cache) || rewriter.isUpdated(values.cache)) return null
+          const operands = { q, k_cache: keys.cache, v_cache: values.cache, positions, seq, page_table: keys.table }
+          return attention(operands, {
+            scale: shares.attrs.by as number,
+            window: shares.attrs.window as number | undefined,
+            dtype: pv.attrs.dtype as FloatType,
+          })
+        },
+      )
+      .otherwise(() => null),
 })
 
+const read = {
+  op: 'kv_read',
+  uses: 1,
+  in: { cache: P.select('cache'), page_table: P.select('table') },
+} as const
+
 /** The cache that a value shows, and by how many query heads each of its heads is shared. */
-function cacheBehind(value: Value): { cache: Value; table: Value; groups: number } | null {
-  const repeated = value.op === 'repeat_kv'
-  const read = repeated ? value.in.x! : value
-  if (read.op !== 'kv_read' || value.uses !== 1 || read.uses !== 1) return null
-  return { cache: read.in.cache!, table: read.in.page_table!, groups: repeated ? (value.attrs.groups as number) : 1 }
-}
+const cacheBehind = (value: Value): { cache: Value; table: Value; groups: number } | null =>
+  match(value)
+    .with(read, (found) => ({ ...found, groups: 1 }))
+    .with({ op: 'repeat_kv', uses: 1, in: { x: read } }, (found) => ({
+      ...found,
+      groups: value.attrs.groups as number,
+    }))
+    .otherwise(() => null)

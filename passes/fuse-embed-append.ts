@@ -1,3 +1,4 @@
+import { isMatching, match, P } from 'ts-pattern'
 import { embedAppend } from '../ir/ops/index.ts'
 import type { FloatType } from '../ir/type.ts'
 import type { Value } from '../ir/value.ts'
@@ -14,33 +15,36 @@ export const fuseEmbedAppend = editPass(
     root: 'embed',
   },
   (rewriter) => {
-    for (const node of rewriter.nodes()) {
-      if (node.op !== 'embed') continue
-      const y = rewriter.value(node.id)
-      const { ids, table } = y.in as Record<'ids' | 'table', Value>
-      const append = appendOf(ids, rewriter)
-      if (!append) continue
-      const { cache: history, x: _, ...where } = append.in as Record<AppendOperand, Value>
-      const operands = { ids, table, history, ...where }
-      const place = rewriter.placeFor([y, append], Object.values(operands))
-      // what else reads the history as it was would have to come before the append, wherever that moves
-      if (!place || history.uses !== 1) continue
-      rewriter.standBefore(place)
-      const fused = embedAppend(operands, { dtype: node.attrs.dtype as FloatType }, node.label)
-      rewriter.replace(y, fused.y)
-      rewriter.replace(append, fused.history)
-    }
+    for (const y of rewriter.valuesOf('embed'))
+      match(y.in)
+        .with({ ids: P.select('ids'), table: P.select('table') }, ({ ids, table }) => {
+          const append = appendOf(ids, rewriter)
+          if (append) fuse(rewriter, y, { ids, table }, append)
+        })
+        .otherwise(() => {})
   },
 )
+
+function fuse(rewriter: Rewriter, y: Value, embedded: { ids: Value; table: Value }, append: Value): void {
+  const { cache: history, x: _, ...where } = append.in as Record<AppendOperand, Value>
+  const operands = { ...embedded, history, ...where }
+  const place = rewriter.placeFor([y, append], Object.values(operands))
+  // what else reads the history as it was would have to come before the append, wherever that moves
+  if (!place || history.uses !== 1) return
+  rewriter.standBefore(place)
+  const fused = embedAppend(operands, { dtype: y.attrs.dtype as FloatType }, y.label)
+  rewriter.replace(y, fused.y)
+  rewriter.replace(append, fused.history)
+}
 
 type AppendOperand = 'cache' | 'x' | 'positions' | 'seq' | 'page_table'
 
 /** The append of the ids themselves, one a position. */
 function appendOf(ids: Value, rewriter: Rewriter): Value | undefined {
-  for (const view of rewriter.readersOf(ids.id)) {
-    if (view.op !== 'reshape') continue
-    for (const append of rewriter.readersOf(view.id))
-      if (append.op === 'kv_append' && append.in.x === view.id) return rewriter.value(append.id)
-  }
-  return undefined
+  const appended = isMatching({ op: 'kv_append', in: { x: { op: 'reshape', in: { x: { id: ids.id } } } } })
+  return rewriter
+    .readersOf(ids.id)
+    .flatMap((view) => rewriter.readersOf(view.id))
+    .map((reader) => rewriter.value(reader.id))
+    .find((value) => appended(value))
 }

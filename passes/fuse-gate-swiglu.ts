@@ -1,7 +1,11 @@
+import { match, P } from 'ts-pattern'
 import { concatRows, matmulSwiglu } from '../ir/ops/index.ts'
 import { canMerge } from './merge-matmuls.ts'
 import { scopeOf } from './merge-qkv.ts'
 import { rewritePass } from './rewrite.ts'
+
+/** A product that nothing else reads, without a bias. */
+const product = { op: 'matmul', uses: 1, in: { x: P.any, w: P.any, bias: P.optional(undefined) } } as const
 
 /** swiglu(matmul(x, gate), matmul(x, up))  ⇒  matmul_swiglu(x, concat_rows(gate, up)) */
 export const fuseGateSwiglu = rewritePass({
@@ -9,15 +13,15 @@ export const fuseGateSwiglu = rewritePass({
   doc: 'Saves two kernels a layer, and two writes and reads of a [T, F] activation.',
   numerics: 'rounding', // gate and up are no longer rounded to their dtype
   root: 'swiglu',
-  rule(swiglu) {
-    const { gate, up } = swiglu.in
-    if (gate!.op !== 'matmul' || up!.op !== 'matmul' || gate!.uses !== 1 || up!.uses !== 1) return null
-    const sameInput = gate!.in.x!.id === up!.in.x!.id && gate!.id !== up!.id
-    const sameRows = String(gate!.in.w!.type.shape) === String(up!.in.w!.type.shape)
-    const plain =
-      gate!.in.bias === undefined && up!.in.bias === undefined && gate!.type.dtype === gate!.in.x!.type.dtype
-    if (!sameInput || !sameRows || !plain || !canMerge([gate!, up!])) return null
-    const w = concatRows({ a: gate!.in.w!, b: up!.in.w! }, {}, scopeOf(gate!, 'ffn_gate_up'))
-    return matmulSwiglu({ x: gate!.in.x!, w }, {}, scopeOf(gate!, 'ffn_gate_up'))
-  },
+  rule: (swiglu) =>
+    match(swiglu.in)
+      .with({ gate: P.select('gate', product), up: P.select('up', product) }, ({ gate, up }) => {
+        const { x, w } = gate.in
+        const sameInput = x.id === up.in.x.id && gate.id !== up.id
+        const sameRows = String(w.type.shape) === String(up.in.w.type.shape)
+        if (!sameInput || !sameRows || gate.type.dtype !== x.type.dtype || !canMerge([gate, up])) return null
+        const label = scopeOf(gate, 'ffn_gate_up')
+        return matmulSwiglu({ x, w: concatRows({ a: w, b: up.in.w }, {}, label) }, {}, label)
+      })
+      .otherwise(() => null),
 })

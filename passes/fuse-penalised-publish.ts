@@ -1,6 +1,7 @@
+import { match, P } from 'ts-pattern'
 import { penalisedPublish } from '../ir/ops/index.ts'
 import type { Value } from '../ir/value.ts'
-import { editPass } from './rewrite.ts'
+import { editPass, type Rewriter } from './rewrite.ts'
 
 /**
  * token = penalised_sample(logits, …, positions, …); ring', positions', step' = publish(ring, token, positions, step)
@@ -14,21 +15,37 @@ export const fusePenalisedPublish = editPass(
     root: 'publish',
   },
   (rewriter) => {
-    for (const node of rewriter.nodes()) {
-      if (node.op !== 'publish') continue
-      const { ring, token, positions, step } = rewriter.value(node.id).in as Record<string, Value>
-      if (token!.op !== 'penalised_sample' || token!.in.positions!.id !== positions!.id) continue
-      const operands = { ...token!.in, ring: ring!, step: step! }
-      const [published, nextPositions, nextStep] = node.out.map((id) => rewriter.value(id))
-      const roots = [token!, published!, nextPositions!, nextStep!]
-      const place = rewriter.placeFor(roots, Object.values(operands) as Value[])
-      if (!place) continue
-      rewriter.standBefore(place)
-      const fused = penalisedPublish(operands as never, {}, token!.label)
-      rewriter.replace(token!, fused.token)
-      rewriter.replace(published!, fused.published)
-      rewriter.replace(nextPositions!, fused.next_positions)
-      rewriter.replace(nextStep!, fused.next_step)
-    }
+    for (const publish of rewriter.valuesOf('publish'))
+      match(publish.in)
+        .with(
+          {
+            ring: P.select('ring'),
+            token: P.select('token', { op: 'penalised_sample', in: { positions: P.select('drawnAt') } }),
+            positions: P.select('positions'),
+            step: P.select('step'),
+          },
+          ({ ring, token, drawnAt, positions, step }) => {
+            if (drawnAt.id !== positions.id) return
+            const published = rewriter.nodeOf(publish.id)!.out.map((id) => rewriter.value(id))
+            fuse(rewriter, token, { ...token.in, ring, step }, published as [Value, Value, Value])
+          },
+        )
+        .otherwise(() => {})
   },
 )
+
+function fuse(
+  rewriter: Rewriter,
+  token: Value,
+  operands: Record<string, Value>,
+  [published, positions, step]: [Value, Value, Value],
+): void {
+  const place = rewriter.placeFor([token, published, positions, step], Object.values(operands))
+  if (!place) return
+  rewriter.standBefore(place)
+  const fused = penalisedPublish(operands as never, {}, token.label)
+  rewriter.replace(token, fused.token)
+  rewriter.replace(published, fused.published)
+  rewriter.replace(positions, fused.next_positions)
+  rewriter.replace(step, fused.next_step)
+}

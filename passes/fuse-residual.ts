@@ -1,6 +1,9 @@
+import { match, P } from 'ts-pattern'
 import { matmulAdd } from '../ir/ops/index.ts'
 import type { Value } from '../ir/value.ts'
 import { alike, rewritePass } from './rewrite.ts'
+
+const product = { op: 'matmul', uses: 1 } as const
 
 /** add(residual, matmul(x, w, bias)), in either order  ⇒  matmul_add(x, w, residual, bias) */
 export const fuseResidual = rewritePass({
@@ -8,13 +11,16 @@ export const fuseResidual = rewritePass({
   doc: 'Saves one kernel, one write and one read of a [T, D] activation.',
   numerics: 'rounding', // the product is no longer rounded before the sum
   root: 'add',
-  rule(add) {
-    const { a, b } = add.in as { a: Value; b: Value }
-    const [product, residual] = isProduct(b) ? [b, a] : [a, b]
-    if (!isProduct(product) || !alike(product, residual)) return null
-    if (product.type.dtype !== product.in.x!.type.dtype) return null // matmul_add has the dtype of x
-    return matmulAdd({ x: product.in.x!, w: product.in.w!, residual, bias: product.in.bias }, {}, product.label)
-  },
+  rule: (add) =>
+    match(add.in)
+      .with({ a: P.select('residual'), b: P.select('product', product) }, fused)
+      .with({ a: P.select('product', product), b: P.select('residual') }, fused)
+      .otherwise(() => null),
 })
 
-const isProduct = (value: Value): boolean => value.op === 'matmul' && value.uses === 1
+function fused({ product, residual }: { product: Value; residual: Value }): Value | null {
+  const { x, w, bias } = product.in as { x: Value; w: Value; bias?: Value }
+  // matmul_add has the dtype of x
+  if (!alike(product, residual) || product.type.dtype !== x.type.dtype) return null
+  return matmulAdd({ x, w, residual, bias }, {}, product.label)
+}

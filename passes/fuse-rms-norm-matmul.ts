@@ -1,3 +1,4 @@
+import { match, P } from 'ts-pattern'
 import { rmsNormMatmul, rmsNormMatmulSwiglu } from '../ir/ops/index.ts'
 import type { Value } from '../ir/value.ts'
 import { editPass } from './rewrite.ts'
@@ -14,20 +15,23 @@ export const fuseRmsNormMatmul = editPass(
     root: 'rms_norm',
   },
   (rewriter) => {
-    for (const node of rewriter.nodes()) {
-      const fused = withNorm(rewriter.value(node.id))
-      if (fused) rewriter.replace(rewriter.value(node.id), fused)
+    for (const product of rewriter.valuesOf('matmul', 'matmul_swiglu')) {
+      const fused = withNorm(product)
+      if (fused) rewriter.replace(product, fused)
     }
   },
 )
 
+const normed = P.select('normed', { op: 'rms_norm', uses: 1, in: { x: P.select('x'), w: P.select('norm') } })
+
 /** The product with the norm that it alone reads; null if it is none. */
-function withNorm(product: Value): Value | null {
-  if (product.op !== 'matmul' && product.op !== 'matmul_swiglu') return null
-  const { x: normed, w, bias } = product.in as { x: Value; w: Value; bias?: Value }
-  if (normed.op !== 'rms_norm' || normed.uses !== 1) return null
-  const { x, w: norm } = normed.in as { x: Value; w: Value }
-  const eps = normed.attrs.eps as number
-  if (product.op === 'matmul_swiglu') return rmsNormMatmulSwiglu({ x, norm, w }, { eps }, product.label)
-  return rmsNormMatmul({ x, norm, w, bias }, { eps, dtype: product.attrs.dtype as 'f32' | undefined }, product.label)
-}
+const withNorm = (product: Value): Value | null =>
+  match(product)
+    .with({ op: 'matmul', in: { x: normed, w: P.select('w') } }, ({ normed: { attrs }, x, norm, w }) => {
+      const dtype = product.attrs.dtype as 'f32' | undefined
+      return rmsNormMatmul({ x, norm, w, bias: product.in.bias }, { eps: attrs.eps as number, dtype }, product.label)
+    })
+    .with({ op: 'matmul_swiglu', in: { x: normed, w: P.select('w') } }, ({ normed: { attrs }, x, norm, w }) =>
+      rmsNormMatmulSwiglu({ x, norm, w }, { eps: attrs.eps as number }, product.label),
+    )
+    .otherwise(() => null)

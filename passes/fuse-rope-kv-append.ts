@@ -1,3 +1,4 @@
+import { match, P } from 'ts-pattern'
 import type { RopeAttrs } from '../ir/ops/attributes.ts'
 import { ropeKvAppend } from '../ir/ops/index.ts'
 import type { Value } from '../ir/value.ts'
@@ -58,17 +59,16 @@ function fuse(rewriter: Rewriter, q: Value, append: Value, values: Value): void 
 /** The parts of all triples: rotated queries, appends of rotated keys, appends of what is not rotated. */
 function candidates(rewriter: Rewriter) {
   const [queries, values, keys] = [new Nearest(), new Nearest(), new Set<string>()]
-  for (const node of rewriter.nodes()) {
-    const value = rewriter.value(node.id)
-    if (node.op === 'rope') {
-      const isAppended = rewriter.readersOf(node.id).some((reader) => reader.op === 'kv_append')
-      if (!isAppended) queries.add(turnsAlike(value), value, rewriter)
-    } else if (node.op === 'kv_append') {
-      const { x, positions } = value.in as Record<string, Value>
-      if (x!.op !== 'rope') values.add(writesAlike(value), value, rewriter)
-      else if (x!.uses === 1 && x!.in.positions!.id === positions!.id) keys.add(node.id)
-    }
-  }
+  for (const value of rewriter.valuesOf('rope', 'kv_append'))
+    match(value)
+      .with({ op: 'rope' }, () => {
+        const isAppended = rewriter.readersOf(value.id).some((reader) => reader.op === 'kv_append')
+        if (!isAppended) queries.add(turnsAlike(value), value, rewriter)
+      })
+      .with({ op: 'kv_append', in: { x: P.select({ op: 'rope' }) } }, (rope) => {
+        if (rope.uses === 1 && rope.in.positions!.id === value.in.positions!.id) keys.add(value.id)
+      })
+      .otherwise(() => values.add(writesAlike(value), value, rewriter))
   return { queries, keys, values }
 }
 

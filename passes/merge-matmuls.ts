@@ -1,5 +1,6 @@
 // Merging matmuls that read the same activations: their weights are concatenated when they are loaded, and the
 // results are views of one.
+import { isMatching } from 'ts-pattern'
 import type { Node } from '../ir/graph.ts'
 import { staticDim } from '../ir/op.ts'
 import { concatRows, matmul, slice } from '../ir/ops/index.ts'
@@ -22,9 +23,8 @@ export function canMerge(parts: readonly Value[]): boolean {
     parts.length <= 3 &&
     parts.every(
       (part) =>
-        part.op === 'matmul' &&
-        isLoaded(part.in.w!) &&
-        part.in.w!.uses === 1 &&
+        isMatching({ op: 'matmul', in: { w: { uses: 1 } } }, part) &&
+        isLoaded(part.in.w) &&
         part.in.w!.type.dtype === first.in.w!.type.dtype &&
         part.type.dtype === first.type.dtype &&
         !part.in.bias === !first.in.bias &&

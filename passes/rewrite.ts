@@ -124,6 +124,11 @@ export class Rewriter implements GraphEditor {
     }
   }
 
+  /** First results of the nodes of some ops, as `nodes` gives them. */
+  *valuesOf(...ops: readonly string[]): Iterable<Value> {
+    for (const node of this.nodes()) if (ops.includes(node.op)) yield this.value(node.id)
+  }
+
   // ---- writing -------------------------------------------------------------------------------------------------------
 
   /** Lets what is appended next stand before this node, until the next one is visited. */
@@ -370,10 +375,10 @@ interface Rewrite extends About {
 /** A pass of one rule, tried at every node of its root op. */
 export function rewritePass({ rule, ...about }: Rewrite): Pass {
   return editPass(about, (rewriter) => {
-    for (const node of rewriter.nodes()) {
-      if (node.op !== about.root) continue
+    for (const root of rewriter.valuesOf(about.root)) {
+      const node = rewriter.nodeOf(root.id)!
       try {
-        const found = rule(rewriter.value(node.id), rewriter)
+        const found = rule(root, rewriter)
         if (!found) continue
         const values = Array.isArray(found) ? (found as readonly Value[]) : [found as Value]
         for (const [i, value] of values.entries()) rewriter.replace(rewriter.value(node.out[i]!), value)
