@@ -58,6 +58,7 @@ export async function compileParts(path: string, options: CompileOptions = {}): 
     owned.push(checkpoint)
     const info = describeModel(checkpoint)
     events.onModel?.(info)
+    for (const note of checkpoint.notes) events.onNote?.(note)
     let made: Tokenizer | undefined
     const tokenizerOf = () => {
       made ??= createTokenizer(checkpoint.tokenizer)

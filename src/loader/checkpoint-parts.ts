@@ -22,6 +22,8 @@ export interface GenerationDefaults {
 export interface OpenOptions {
   /** architectures that the caller can run; another one is refused before its configuration is read */
   readonly architectures?: readonly string[] | undefined
+  /** tokens that texts may have: rope scalings that depend on a text's length are made for so many */
+  readonly context?: number | undefined
 }
 
 export interface CheckpointParts {
@@ -30,6 +32,8 @@ export interface CheckpointParts {
   readonly weights: WeightIndex
   readonly tokenizer: TokenizerSource
   readonly generation: GenerationDefaults
+  /** what was odd in the files and how it was mended, one sentence each */
+  readonly notes: readonly string[]
   /** open, to be closed with the checkpoint */
   readonly files: readonly SourceFile[]
 }

@@ -22,6 +22,8 @@ export interface Checkpoint extends AsyncDisposable {
   readonly weights: WeightIndex
   readonly tokenizer: TokenizerSource
   readonly generation: GenerationDefaults
+  /** what was odd in the files and how it was mended, one sentence each */
+  readonly notes: readonly string[]
 }
 
 /** What graphs and programs are made from; a model that is made up has no more. */

@@ -22,7 +22,7 @@ export function openGguf(path: string, options: OpenOptions): CheckpointParts {
     refuseUnknownArchitecture(path, architecture, options)
     const tokenizer = readTokenizer(path, metadata)
     const config = readConfig(path, architecture, metadata, tokenizer, weights)
-    return { format: 'gguf', config, weights, tokenizer, generation: { eos: config.eos }, files: [file] }
+    return { format: 'gguf', config, weights, tokenizer, generation: { eos: config.eos }, notes: [], files: [file] }
   } catch (error) {
     file.close()
     throw error
@@ -214,7 +214,7 @@ function readTokenizer(path: string, metadata: GgufMetadata): GgufTokenizerSourc
     bos: id('bos'),
     eos: id('eos'),
     unk: id('unknown'),
-    eot: ['eot', 'eom'].map(id).filter((one) => one !== undefined),
+    eot: ['eot', 'eom', 'fim_pad', 'fim_rep', 'fim_sep'].map(id).filter((one) => one !== undefined),
     addBos: metadata.boolean(`${prefix}add_bos_token`),
     addEos: metadata.boolean(`${prefix}add_eos_token`),
     addSpacePrefix: metadata.boolean(`${prefix}add_space_prefix`),

@@ -1,14 +1,9 @@
 // A Hugging Face folder as a checkpoint: config.json, safetensors, tokenizer files, generation_config.json.
 import { basename, dirname, join, resolve } from 'node:path'
-import { z } from 'zod'
-import { fail } from '../../ir/diagnostic.ts'
+import { Diagnostic, fail } from '../../ir/diagnostic.ts'
 import type { HuggingFaceTokenizerSource } from '../tokenizer/source.ts'
-import {
-  type CheckpointParts,
-  type GenerationDefaults,
-  type OpenOptions,
-  refuseUnknownArchitecture,
-} from './checkpoint-parts.ts'
+import { type CheckpointParts, type OpenOptions, refuseUnknownArchitecture } from './checkpoint-parts.ts'
+import { readGenerationConfig } from './generation-config.ts'
 import { architectureOf, readHuggingFaceConfig } from './hugging-face-config.ts'
 import { openSafetensors } from './safetensors-weights.ts'
 import { isRegularFile, readSmallFile, type SourceFile } from './source-file.ts'
@@ -48,8 +43,9 @@ export function openHuggingFace(folder: string, only: string | undefined, option
     })
   }
   refuseUnknownArchitecture(configFile, architecture, options)
-  const generation = readGeneration(join(folder, 'generation_config.json'))
-  const { tokenizer, addBos } = readTokenizer(folder)
+  const notes: string[] = []
+  const generation = readGenerationConfig(join(folder, 'generation_config.json'), config['vocab_size'], notes)
+  const { tokenizer, addBos } = readTokenizer(folder, notes)
   const files: SourceFile[] = []
   try {
     const weights = openSafetensors(folder, only && shardOrFile(only), files)
@@ -67,6 +63,7 @@ export function openHuggingFace(folder: string, only: string | undefined, option
       weights,
       tokenizer,
       generation: { ...generation, eos: model.eos },
+      notes,
       files,
     }
   } catch (error) {
@@ -85,7 +82,10 @@ function readSettings(file: string): JsonObject {
   return parseJsonObject(readSmallFile(file, settingsLimit), { code: 'bad-config', file, mode: 'config' })
 }
 
-function readTokenizer(folder: string): { tokenizer: HuggingFaceTokenizerSource; addBos: boolean | undefined } {
+function readTokenizer(
+  folder: string,
+  notes: string[],
+): { tokenizer: HuggingFaceTokenizerSource; addBos: boolean | undefined } {
   const settingsFile = join(folder, 'tokenizer_config.json')
   const settings = isRegularFile(settingsFile) ? readSettings(settingsFile) : undefined
   const template = join(folder, 'chat_template.jinja')
@@ -95,55 +95,27 @@ function readTokenizer(folder: string): { tokenizer: HuggingFaceTokenizerSource;
       kind: 'huggingface',
       tokenizerJson: join(folder, 'tokenizer.json'),
       tokenizerConfig: settings && settingsFile,
+      specialTokens: readSpecialTokens(join(folder, 'special_tokens_map.json'), notes),
       chatTemplate: isRegularFile(template) ? readSmallFile(template, templateLimit).toString('utf8') : undefined,
     },
     addBos: typeof addBos === 'boolean' ? addBos : undefined,
   }
 }
 
-const generationSchema = z.object({
-  do_sample: z.boolean({ error: 'true or false' }).nullish(),
-  temperature: z.number({ error: 'a number' }).min(0, { error: 'a number from 0' }).nullish(),
-  top_k: z.int({ error: 'a whole number' }).min(0, { error: 'a whole number from 0' }).nullish(),
-  top_p: z
-    .number({ error: 'a number' })
-    .min(0, { error: 'a number from 0 to 1' })
-    .max(1, { error: 'a number from 0 to 1' })
-    .nullish(),
-  min_p: z
-    .number({ error: 'a number' })
-    .min(0, { error: 'a number from 0 to 1' })
-    .max(1, { error: 'a number from 0 to 1' })
-    .nullish(),
-  repetition_penalty: z.number({ error: 'a number' }).positive({ error: 'a number above 0' }).nullish(),
-  eos_token_id: z.union([z.int().min(0), z.array(z.int().min(0))], { error: 'a token, or a list of tokens' }).nullish(),
-})
-
-function readGeneration(file: string): GenerationDefaults {
-  if (!isRegularFile(file)) return { eos: [] }
-  const settings = readSettings(file)
-  const parsed = generationSchema.safeParse(settings)
-  if (!parsed.success) {
-    const { path, message } = parsed.error.issues[0]!
-    return fail({
-      code: 'bad-config',
-      message: 'the sampling defaults have an impossible value',
-      facts: [
-        ['file', file],
-        ['key', String(path[0])],
-        ['expected', message],
-        ['got', JSON.stringify(settings[String(path[0])])],
-      ],
-    })
+/** Texts of special tokens by role. Older than tokenizer_config.json, which says the same and more: a damaged one is no loss. */
+function readSpecialTokens(file: string, notes: string[]): Record<string, string> | undefined {
+  if (!isRegularFile(file)) return undefined
+  let roles: JsonObject
+  try {
+    roles = readSettings(file)
+  } catch (error) {
+    if (!(error instanceof Diagnostic)) throw error
+    notes.push(`special_tokens_map.json is ignored: ${error.summary}`)
+    return undefined
   }
-  const { do_sample, temperature, top_k, top_p, min_p, repetition_penalty, eos_token_id: eos } = parsed.data
-  return {
-    doSample: do_sample ?? undefined,
-    temperature: temperature ?? undefined,
-    topK: top_k ?? undefined,
-    topP: top_p ?? undefined,
-    minP: min_p ?? undefined,
-    repetitionPenalty: repetition_penalty ?? undefined,
-    eos: eos === undefined || eos === null ? [] : Array.isArray(eos) ? eos : [eos],
-  }
+  const texts = Object.entries(roles).map(([role, token]): [string, unknown] => [
+    role,
+    token !== null && typeof token === 'object' && !Array.isArray(token) ? token['content'] : token,
+  ])
+  return Object.fromEntries(texts.filter((entry): entry is [string, string] => typeof entry[1] === 'string'))
 }

@@ -16,6 +16,8 @@ export interface JsonRules {
    * takes NaN and Infinity, large integers (rounded) and a key repeated with the same value.
    */
   readonly mode: 'strict' | 'config'
+  /** called for each comma behind the last value of an object or a list, which is then passed over; without it: malformed */
+  readonly onTrailingComma?: () => void
 }
 
 const maxDepth = 64
@@ -54,7 +56,7 @@ export function parseJsonObject(bytes: Uint8Array, rules: JsonRules): JsonObject
   return value
 }
 
-function parse(text: string, { code, file, mode }: JsonRules): Json {
+function parse(text: string, { code, file, mode, onTrailingComma }: JsonRules): Json {
   let at = 0
   const literals = mode === 'config' ? [...words, ...pythonWords] : words
 
@@ -98,10 +100,17 @@ function parse(text: string, { code, file, mode }: JsonRules): Json {
       return malformed('a string with valid escapes')
     }
   }
+  /** Does the list end behind a comma? */
+  const endsHere = (close: string): boolean => {
+    if (!onTrailingComma || text[at] !== close) return false
+    onTrailingComma()
+    return true
+  }
   const object = (depth: number): JsonObject => {
     const out: JsonObject = Object.create(null)
     if (skip('}')) return out
     do {
+      if (endsHere('}')) break
       const start = at
       const key = string()
       if (!skip(':')) malformed('":"')
@@ -117,8 +126,10 @@ function parse(text: string, { code, file, mode }: JsonRules): Json {
   const array = (depth: number): Json[] => {
     const out: Json[] = []
     if (skip(']')) return out
-    do out.push(value(depth))
-    while (skip(','))
+    do {
+      if (endsHere(']')) break
+      out.push(value(depth))
+    } while (skip(','))
     return skip(']') ? out : malformed('"," or "]"')
   }
   const value = (depth: number): Json => {

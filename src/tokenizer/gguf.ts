@@ -3,6 +3,7 @@ import { fail } from '../../ir/diagnostic.ts'
 import { type AddedToken, AddedTokenFinder, splitAtTokens } from './added-tokens.ts'
 import { BytePairEncoder } from './byte-pair.ts'
 import { byteOfPiece, bytesOfPiece, byteToChar, encodeUtf8 } from './bytes.ts'
+import { isEndName } from './end-tokens.ts'
 import { preTokenizer, splitWords } from './pre-tokenizers.ts'
 import { SentencePieceEncoder, SPACE } from './sentence-piece.ts'
 import type { GgufTokenizerSource } from './source.ts'
@@ -16,13 +17,6 @@ const CONTROL = 3
 const USER_DEFINED = 4
 const UNUSED = 5
 const BYTE = 6
-
-/** control tokens that end a turn; the format has one eos key, and models that chat use more than one */
-const END_OF_TURN = new Set(
-  '<|eot_id|> <|eom_id|> <|im_end|> <|end|> <end_of_turn> <|endoftext|> <|end_of_text|> <EOT> <|eot|> <|end_of_turn|>'
-    .split(' ')
-    .concat('<｜end▁of▁sentence｜>'),
-)
 
 export function createGgufTokenizer(source: GgufTokenizerSource): Tokenizer {
   check(source)
@@ -47,7 +41,6 @@ export function createGgufTokenizer(source: GgufTokenizerSource): Tokenizer {
     if (kind === CONTROL || kind === UNKNOWN) special.add(id)
     if (kind === CONTROL || kind === UNKNOWN || kind === USER_DEFINED) {
       added.push({ id, text, special: kind !== USER_DEFINED })
-      if (END_OF_TURN.has(text)) eosIds.add(id)
     }
     const reachable = kind === NORMAL || kind === USER_DEFINED || (isLlama && kind === UNUSED)
     if (reachable && text !== '' && !ids.has(text)) ids.set(text, id)
@@ -141,14 +134,17 @@ function llamaText(
   }
 }
 
-/** Without token types, the tokens named by keys are control tokens and the rest are normal. */
+/**
+ * Without token types, the tokens named by keys are control tokens and the rest are normal. A token whose name is an end of
+ * a turn is a control token whatever its type: converters forget it, and templates spell it.
+ */
 function tokenType(source: GgufTokenizerSource): (id: number) => number {
   const types = source.tokenTypes
-  if (types) return (id) => types[id]!
+  if (types) return (id) => (types[id] !== UNKNOWN && isEndName(source.tokens[id]!) ? CONTROL : types[id]!)
   const control = new Set([source.bos, source.eos, ...(source.eot ?? [])])
   return (id) => {
     if (id === source.unk) return UNKNOWN
-    if (control.has(id)) return CONTROL
+    if (control.has(id) || isEndName(source.tokens[id]!)) return CONTROL
     return source.model === 'llama' && byteOfPiece(source.tokens[id]!) !== undefined ? BYTE : NORMAL
   }
 }

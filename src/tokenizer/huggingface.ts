@@ -84,12 +84,13 @@ export function createHuggingFaceTokenizer(source: HuggingFaceTokenizerSource): 
 
   const parts = buildParts(path, file, kind)
   const encodeWord = kind === 'BPE' ? bytePairWords(file, vocab, special) : packageWords(path, parts, vocab, model)
-  const bosText = textOf(config.bos_token)
-  const eosText = textOf(config.eos_token)
-  const unkText = model.unk_token ?? textOf(config.unk_token)
+  const roles = source.specialTokens ?? {}
+  const bosText = textOf(config.bos_token) ?? roles.bos_token
+  const eosText = textOf(config.eos_token) ?? roles.eos_token
+  const unkText = model.unk_token ?? textOf(config.unk_token) ?? roles.unk_token
   const ends = endsOf(parts, config, idOf, bosText, eosText)
   const bosId = bosText === undefined ? ends.prefix[0] : idOf(bosText)
-  const eosId = eosText === undefined ? undefined : idOf(eosText)
+  const eosIds = [eosText, roles.eos_token].map((text) => (text === undefined ? undefined : idOf(text)))
   const { bytesOf, stripLeadingSpace } = pieceBytes(path, file, addedTokens)
 
   return makeTokenizer(
@@ -97,7 +98,7 @@ export function createHuggingFaceTokenizer(source: HuggingFaceTokenizerSource): 
       pieces,
       special,
       bosId,
-      eosIds: eosId === undefined ? [] : [eosId],
+      eosIds: eosIds.filter((id) => id !== undefined),
       unkId: unkText === undefined ? undefined : idOf(unkText),
       ...ends,
       stripLeadingSpace,

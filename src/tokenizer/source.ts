@@ -8,6 +8,8 @@ export interface HuggingFaceTokenizerSource {
   readonly tokenizerJson: string
   /** path of tokenizer_config.json */
   readonly tokenizerConfig?: string | undefined
+  /** special_tokens_map.json: role (`eos_token`) → text of the token */
+  readonly specialTokens?: Readonly<Record<string, string>> | undefined
   /** text of chat_template.jinja, which wins over the one in tokenizer_config.json */
   readonly chatTemplate?: string | undefined
 }
@@ -29,7 +31,7 @@ export interface GgufTokenizerSource {
   readonly bos?: number | undefined
   readonly eos?: number | undefined
   readonly unk?: number | undefined
-  /** further ids that end a turn (eot, eom), beside `eos` */
+  /** further ids that end a turn (eot, eom), or that fill-in-the-middle training put between files, beside `eos` */
   readonly eot?: readonly number[] | undefined
   readonly addBos?: boolean | undefined
   readonly addEos?: boolean | undefined

@@ -2,6 +2,7 @@
 import { fail } from '../../ir/diagnostic.ts'
 import { encodeUtf8 } from './bytes.ts'
 import { decodePieces, type Pieces, streamPieces } from './detokenize.ts'
+import { endTokens } from './end-tokens.ts'
 import type { EncodeOptions, Segment, SpecialMatch, Tokenizer } from './tokenizer.ts'
 
 export interface VocabularyData {
@@ -9,6 +10,7 @@ export interface VocabularyData {
   readonly pieces: readonly (string | undefined)[]
   readonly special: ReadonlySet<number>
   readonly bosId: number | undefined
+  /** ids that the files name as ends, the main one first */
   readonly eosIds: readonly number[]
   readonly unkId: number | undefined
   /** what encoding puts before and after a text when not told otherwise */
@@ -60,7 +62,7 @@ export function makeTokenizer(data: VocabularyData, encoder: Encoder): Tokenizer
   return {
     vocabSize: data.pieces.length,
     bosId: data.bosId,
-    eosIds: data.eosIds,
+    eosIds: endTokens(data),
     unkId: data.unkId,
     addsBos: data.bosId !== undefined && data.prefix.includes(data.bosId),
     chatTemplate: data.chatTemplate,
