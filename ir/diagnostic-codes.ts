@@ -59,7 +59,9 @@ export const diagnosticTable = {
   },
   Generation: {
     'empty-prompt': 'a prompt has no tokens',
-    'bad-token': 'a token is outside the vocabulary of the model',
+    'bad-token': 'a token is outside the vocabulary of the model, or beyond the rows of its embedding',
+    'bad-logits':
+      'the logits of a step are not finite numbers; a weight is damaged, a value too large, or a kernel wrong',
     'context-full': 'prompt and steps do not fit into the context; shorten them, or load with a larger context',
     'kv-full':
       'a sequence can never get its pages of the KV cache; ask for fewer tokens, or compile with a larger `context` or `maxBatch`',

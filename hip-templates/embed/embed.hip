@@ -3,7 +3,7 @@
 //   launch    grid = T, block = BLOCK; one block per token
 //   aliasing  none
 //   numerics  quantised rows decode as their format says; one rounding to y's type
-//   limits    ids below V; D a whole number of the format's blocks; any WAVE, any BLOCK
+//   limits    an id that is no row of the table gives zeros; D a whole number of the format's blocks; any WAVE, any BLOCK
 #include "embed/row.h"
 
 KERNEL void embed(y_t* y, const i32* ids, const u8* table, i32 T) {

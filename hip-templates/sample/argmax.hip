@@ -1,10 +1,10 @@
-// argmax: i[r] = the first column where x[r,:] is largest; NaN counts as −∞
+// argmax: i[r] = the first column where x[r,:] is largest; NaN counts as −∞; −2^31 where that leaves −∞ alone
 //   layout    y: i32[R]; x: x_t[R, V] row-major; bests: Indexed[R, GROUPS]
 //   launch    argmax_groups: grid = ⌈R · GROUPS / WAVES⌉, a wave finds the best of a group of a row's logits;
 //             argmax_rows: grid = R, a block the best of a row's groups; block = BLOCK
 //   aliasing  none
 //   numerics  exact
-//   limits    V < 2^24; a row of −∞ alone gives 0; any WAVE, any BLOCK
+//   limits    V < 2^24; any WAVE, any BLOCK
 #include "sample/best.h"
 
 KERNEL void argmax_groups(Indexed* bests, const x_t* x, i32 R) {

@@ -20,6 +20,8 @@ typedef vec<float, CHUNK> chunk_t;
 
 /** NaN becomes −∞. */
 struct NumberOrNone { template <class F> DEVICE F operator()(F x) const { return x >= all_lanes<F>(-INF) ? x : all_lanes<F>(-INF); } };
+/** NaN becomes +∞. */
+struct NumberOrMost { template <class F> DEVICE F operator()(F x) const { return x <= all_lanes<F>(INF) ? x : all_lanes<F>(INF); } };
 
 /** Logits d … d+CHUNK-1 of n, −∞ beyond; a multiple of CHUNK, or COLUMNS. */
 template <class T> DEVICE chunk_t load_chunk(const T* logits, int n, int d) {

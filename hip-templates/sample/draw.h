@@ -156,7 +156,7 @@ DEVICE void list_group(float (&v)[PER_LANE], int group, float cut, x_t* logits, 
 
 DEVICE void survey_group(float (&v)[PER_LANE], int group, const Settings& o, const Survey& out) {
   if (group == 0 && lane_id() == 0) *out.head() = {o, {0, 0}};
-  each_logit([&](int i) { v[i] = NumberOrNone{}(v[i]); });
+  each_logit([&](int i) { v[i] = NumberOrMost{}(v[i]); });  // so that one NaN makes the row's best +∞
   const Indexed best = best_of_group(v, group);
   if (lane_id() == 0) out.bests()[group] = best;
   if (o.greedy()) return;
@@ -233,11 +233,12 @@ DEVICE i32 draw_from(const Row<T>& logits, const i32* columns, Indexed best, flo
   return block_reduce(winner, ArgMax{}).index;
 }
 
-/** The token, to all threads; `row` are the logits that the survey saw. */
+/** The token, to all threads, NO_COLUMN where the largest logit is no finite number; `row` are the logits that the survey saw. */
 DEVICE i32 decide(const x_t* row, const Survey& from) {
   const Settings o = from.head()->settings;
   const Indexed best = best_of_row(from.bests());
-  if (o.greedy() || !(best.value > -INF && best.value < INF)) return best.index;
+  if (!(best.value > -INF && best.value < INF)) return NO_COLUMN;
+  if (o.greedy()) return best.index;
   Row<x_t> logits = {from.logits(), WINNERS};
   const i32* columns = from.columns();
   float least = -INF;

@@ -5,7 +5,8 @@
 //             block = BLOCK
 //   aliasing  none
 //   numerics  probabilities in f32, summed in a fixed order: a seed gives the same token on every run of one device
-//   limits    V < 2^24; NaN counts as −∞; temperature 0 gives the first largest logit; any WAVE, any BLOCK
+//   limits    V < 2^24; temperature 0 gives the first largest logit; −2^31 where the largest is no finite number, NaN the
+//             largest of all; any WAVE, any BLOCK
 #include "sample/draw.h"
 
 KERNEL void sample_survey(u32* survey, const x_t* logits, const float* temperature, const i32* top_k, const float* top_p,

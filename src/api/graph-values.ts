@@ -4,6 +4,8 @@ import { type Fact, fail } from '../../ir/diagnostic.ts'
 import type { Graph } from '../../ir/graph.ts'
 import { type HostTensor, hostTensor } from '../../ir/host-tensor.ts'
 import { nearest } from '../../ir/near-match.ts'
+import { opNamed } from '../../ir/op.ts'
+import { noToken } from '../../ir/ops/model/no-token.ts'
 import { quantFormats } from '../../ir/quant.ts'
 import { decodeTensor, encodeValues } from '../../ir/tensor-bytes.ts'
 import {
@@ -215,7 +217,32 @@ export function inputTensors(
       facts: [['expected', `${name}: ${printType({ dtype, shape })}${values ? `, ${count}` : ''}`], got],
     })
   })
-  return { tensors: Object.fromEntries(tensors), bindings: bound }
+  const given = Object.fromEntries(tensors)
+  checkIndices(graph, given, bound)
+  return { tensors: given, bindings: bound }
+}
+
+/** Inputs that choose rows: a kernel has no way to say that there is no such row. */
+function checkIndices(graph: Graph, given: Readonly<Record<string, HostTensor>>, bound: Bindings): void {
+  for (const { op, in: operands } of Object.values(graph.nodes)) {
+    const [table] = opNamed(op).gathers
+    const index = operands.ids ?? operands.rows
+    const indices = index && given[index.slice(1)]?.data
+    if (table === undefined || !indices) continue
+    const rows = graph.types[operands[table]!]!.shape[0]!
+    const limit = typeof rows === 'number' ? rows : (bound[rows] ?? Number.POSITIVE_INFINITY)
+    const wrong = indices.find((row) => row !== noToken && (row < 0 || row >= limit))
+    if (wrong === undefined) continue
+    fail({
+      code: 'op-index',
+      message: `input ${index.slice(1)} asks for row ${wrong} of ${limit}`,
+      facts: [
+        ['op', op],
+        ['rows of', operands[table]!],
+        ['expected', `whole numbers from 0 to ${limit - 1}`],
+      ],
+    })
+  }
 }
 
 function checkInput(name: string, type: TensorType, inputs: Readonly<Record<string, Values>>): void {

@@ -69,6 +69,7 @@ export class Model implements AsyncDisposable {
       stepper: parts.stepper,
       pages: new PageAllocator(parts.stepper.pages),
       tokenizer: parts.tokenizer,
+      vocabSize: parts.checkpoint.config.vocabSize,
       context: parts.plan.context,
       eosIds: new Set([...parts.tokenizer.eosIds, ...parts.checkpoint.config.eos, ...parts.checkpoint.generation.eos]),
       batch: new Batch(parts.stepper, () => this.#alive()),

@@ -25,6 +25,7 @@ import {
   type ReplayLaunch,
   replayVersion,
 } from '../../runtime/inspect/replay-format.ts'
+import { checkRows } from '../engine/check-tokens.ts'
 import { samplerInputs } from '../engine/sampler-inputs.ts'
 import { greedy } from '../engine/stepper.ts'
 import { decodedWeights, weightSource } from '../engine/weight-values.ts'
@@ -66,7 +67,9 @@ export async function recordBundle(path: string, options: RecordOptions): Promis
       help: 'name another one, or remove it',
     })
   await using checkpoint = await openCheckpoint(path, { architectures: knownArchitectures })
-  const promptIds = createTokenizer(checkpoint.tokenizer).encode(prompt)
+  const tokenizer = createTokenizer(checkpoint.tokenizer)
+  const promptIds = tokenizer.encode(prompt)
+  checkRows(promptIds, checkpoint.config.vocabSize, tokenizer)
   const length = promptIds.length + steps
   const settings = readOptions(compileOptions, { ...rest, context: rest.context ?? length })
   if (promptIds.length === 0 || length > settings.context!) {

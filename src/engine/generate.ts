@@ -50,6 +50,8 @@ export interface Sequencer {
   readonly stepper: Stepper
   readonly pages: PageAllocator
   readonly tokenizer: Tokenizer
+  /** rows of the embedding; the tokenizer may know more tokens, or fewer */
+  readonly vocabSize: number
   /** most tokens of a sequence */
   readonly context: number
   readonly eosIds: ReadonlySet<number>
@@ -143,15 +145,36 @@ async function* tokens(
     await batch.exclusive(() => stepper.absorb(step(at, at + stepper.chunk)))
     if (signal?.aborted) return
   }
-  const token = await batch.exclusive(() => stepper.sample(step(at, promptIds.length)))
+  const token = drawn(await batch.exclusive(() => stepper.sample(step(at, promptIds.length))), promptIds.length, 0)
   yield token
   if (budget === 1 || signal?.aborted) return
   const member = batch.join({ tokens: [token], position: promptIds.length, pages, sampler }, budget - 1)
   try {
-    for (let made = 1; made < budget && !signal?.aborted; made++) yield await member.next()
+    for (let made = 1; made < budget && !signal?.aborted; made++)
+      yield drawn(await member.next(), promptIds.length + made, made)
   } finally {
     await member.leave()
   }
+}
+
+/** The token of a step, which samplers leave out (noToken) where the logits are not numbers: such a text cannot go on. */
+function drawn(token: number, position: number, made: number): number {
+  if (token >= 0) return token
+  return fail({
+    code: 'bad-logits',
+    message: `the logits of step ${made + 1} of the generation are not finite numbers: no token can be drawn from them`,
+    facts: [
+      [
+        'position',
+        `${position} of the sequence, ${made ? `behind ${made} generated tokens` : 'the first behind the prompt'}`,
+      ],
+      ['expected', 'logits whose largest is a finite number'],
+      ['got', 'NaN, +∞, or −∞ alone'],
+    ],
+    help:
+      'a weight may be damaged (compare the file with its source), an activation too large for 16 bits (try activations f32), ' +
+      'or a kernel wrong on this device (try --self-check, or --device host)',
+  })
 }
 
 function checkPrompt(s: Sequencer, promptIds: readonly number[]): void {

@@ -1,5 +1,6 @@
 // Logits of given tokens: a sequence that is read and never continued.
 import { fail } from '../../ir/diagnostic.ts'
+import { checkRows } from './check-tokens.ts'
 import type { Sequencer } from './generate.ts'
 import { greedy } from './stepper.ts'
 
@@ -42,18 +43,13 @@ function joined(parts: readonly Float32Array[]): Float32Array {
 }
 
 /** Diagnostics `bad-token` and `context-full`. */
-export function checkTokens(s: Pick<Sequencer, 'tokenizer' | 'context'>, tokens: readonly number[]): void {
-  const { vocabSize } = s.tokenizer
+export function checkTokens(
+  s: Pick<Sequencer, 'tokenizer' | 'vocabSize' | 'context'>,
+  tokens: readonly number[],
+): void {
   if (tokens.length === 0)
     fail({ code: 'bad-token', message: 'there are no tokens', help: 'give at least one: a bos token begins a text' })
-  const wrong = tokens.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize)
-  if (wrong >= 0)
-    fail({
-      code: 'bad-token',
-      message: `token ${tokens[wrong]} is outside the vocabulary of ${vocabSize}`,
-      facts: [['at', `tokens[${wrong}]`]],
-      help: '`model.tokenizer.encode(text)` gives the ids of a text',
-    })
+  checkRows(tokens, s.vocabSize, s.tokenizer)
   if (tokens.length > s.context)
     fail({
       code: 'context-full',

@@ -4,6 +4,7 @@ import { Diagnostic } from '../../ir/diagnostic.ts'
 import { type HostTensor, hostTensor } from '../../ir/host-tensor.ts'
 import { inferTypes, parseAttrs } from '../../ir/infer.ts'
 import { allOps, opNamed } from '../../ir/op.ts'
+import { noToken } from '../../ir/ops/model/no-token.ts'
 import { parseGraph } from '../../ir/parse.ts'
 import { printGraph } from '../../ir/print.ts'
 import { executeReference } from '../../ir/reference.ts'
@@ -256,14 +257,14 @@ describe('edge values', () => {
     const run = { inputs: { x: hostTensor('f32', [R, V], values.flat()) }, weight: () => expect.fail() }
     return Object.values(executeReference(builder.build(), run)).map(({ data }) => [...data])
   }
-  test('argmax: NaN counts as −∞, of equals the first', () =>
+  test('argmax: NaN counts as −∞, of equals the first, no token where nothing is larger', () =>
     expect(
       rows('argmax', [
         [nan, 2, 2],
         [-inf, -inf, -inf],
         [nan, nan, nan],
       ]),
-    ).toEqual([[1, 0, 0]]))
+    ).toEqual([[1, noToken, noToken]]))
   test('topk: falling, of equals the lower column first, NaN last', () =>
     expect(rows('topk', [[1, nan, 3, 3, -inf]], { k: 5 })).toEqual([
       [3, 3, 1, nan, -inf],

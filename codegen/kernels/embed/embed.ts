@@ -13,6 +13,7 @@ import { alignmentOf, bytesOf, elementType, typeAt } from '../layout.ts'
 const embedFixed = (site: Site, target: Target) => {
   const hidden = staticDim(typeAt(site, 'table'), 1)
   return {
+    P_ROWS: staticDim(typeAt(site, 'table'), 0),
     P_HIDDEN: hidden,
     P_ALIGN: alignmentOf(hidden),
     P_Y: elementType(typeAt(site, 'y').dtype),

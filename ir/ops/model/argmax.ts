@@ -1,8 +1,9 @@
 import { defineOp, dimAt, expectFloat, expectRank } from '../../op.ts'
 import { tensor } from '../../type.ts'
+import { noToken } from './no-token.ts'
 
 export const argmax = defineOp('argmax', {
-  doc: 'i[r] = the first column where x[r,:] is largest; NaN counts as −∞',
+  doc: 'i[r] = the first column where x[r,:] is largest; NaN counts as −∞; −2³¹ where that leaves −∞ alone',
   operands: { x: 'float[R, V]' },
   traits: ['rowwise'],
   infer({ x }) {
@@ -12,7 +13,7 @@ export const argmax = defineOp('argmax', {
   },
   reference({ x }) {
     const [R, V] = x.shape as [number, number]
-    const data = new Int32Array(R)
+    const data = new Int32Array(R).fill(noToken)
     for (let r = 0; r < R; r++) {
       let best = Number.NEGATIVE_INFINITY
       for (let v = 0; v < V; v++) {

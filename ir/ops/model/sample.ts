@@ -1,6 +1,7 @@
 import type { HostTensor } from '../../host-tensor.ts'
 import { defineOp, expectDtype, expectFloat, expectRank, sameDim } from '../../op.ts'
 import { tensor } from '../../type.ts'
+import { noToken } from './no-token.ts'
 
 /**
  * Draws by the Gumbel-max trick (Gumbel 1954; Maddison et al. 2014): the token that maximises logit / temperature + G, with
@@ -11,7 +12,7 @@ export const sample = defineOp('sample', {
   doc:
     'i[r] drawn from softmax(logits / temperature) over the tokens kept: the top_k largest (0: all), then the smallest set whose ' +
     'probability reaches top_p, of these those with probability ≥ min_p · the largest; equals of the last one kept are kept too. ' +
-    'temperature 0: the first largest logit',
+    'temperature 0: the first largest logit. −2³¹, no token, where the largest logit is not a finite number, NaN the largest of all',
   operands: {
     logits: 'f32[R, V]',
     temperature: 'f32[R]',
@@ -53,9 +54,13 @@ export const sample = defineOp('sample', {
 type SampleOperands = Record<'temperature' | 'top_k' | 'top_p' | 'min_p' | 'seed' | 'positions', HostTensor>
 
 function draw(o: SampleOperands, row: ArrayLike<number>, r: number): number {
-  const logits = Array.from(row, (v) => (Number.isNaN(v) ? Number.NEGATIVE_INFINITY : v))
+  const logits = Array.from(row)
   let best = 0
-  for (let v = 1; v < logits.length; v++) if (logits[v]! > logits[best]!) best = v
+  for (let v = 0; v < logits.length; v++) {
+    if (Number.isNaN(logits[v])) return noToken
+    if (logits[v]! > logits[best]!) best = v
+  }
+  if (!Number.isFinite(logits[best])) return noToken
   const temperature = o.temperature.data[r]!
   if (!(temperature > 0)) return best
   const floor = keepFrom(logits, logits[best]!, temperature, o.top_k.data[r]!, o.top_p.data[r]!, o.min_p.data[r]!)

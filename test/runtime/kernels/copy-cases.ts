@@ -11,6 +11,7 @@ import {
   slice,
   transpose,
 } from '../../../ir/ops/index.ts'
+import { noToken } from '../../../ir/ops/model/no-token.ts'
 import { quantFormats } from '../../../ir/quant.ts'
 import { type Dtype, type FloatType, isQuant, tensor } from '../../../ir/type.ts'
 import type { Value } from '../../../ir/value.ts'
@@ -25,7 +26,7 @@ const embedCase = (table: Dtype, y: FloatType, D: number): KernelCase => ({
       embed({ ids: g.input('ids', tensor('i32', ['T'])), table: g.weight('table', table, [11, D]) }, { dtype: y }),
     ),
   values: {
-    ids: [10, 0, 3, 3],
+    ids: [10, 0, noToken, 3],
     table: isQuant(table) ? { bytes: quantize(table, noise(1, 11 * D)) } : noise(1, 11 * D),
   },
   bindings: { T: 4 },
@@ -49,7 +50,7 @@ const embedAppendCase = (table: Dtype, y: FloatType, D: number, specs?: readonly
     for (const [name, value] of Object.entries(results)) g.output(name, value)
   },
   values: {
-    ids: [10, 0, 3, 5],
+    ids: [10, noToken, 3, 5],
     table: isQuant(table) ? { bytes: quantize(table, noise(1, 11 * D)) } : noise(1, 11 * D),
     history: Array.from({ length: 5 * 4 }, (_, i) => 100 + i),
     positions: [6, -1, 9, 7],

@@ -17,14 +17,15 @@ import { inBlocks, type KernelCase, noise } from '../kernel-harness.ts'
 
 const none = Number.NEGATIVE_INFINITY
 
-/** flat · steep · ties · NaN and infinities · −∞ alone · one finite · +∞ · all equal · far from each other */
+/** flat · steep · ties · much at −∞ · one NaN · −∞ alone · one finite · +∞ · all equal · far from each other */
 export function rowsOf(V: number): Float32Array[] {
   const all = (value: number) => new Float32Array(V).fill(value)
   return [
     noise(1, V, 3),
     noise(2, V, 30),
     noise(3, V, 4).map(Math.round),
-    noise(4, V, 5).map((v, i) => (i % 7 === 0 ? Number.NaN : i % 11 === 0 ? none : v)),
+    noise(4, V, 5).map((v, i) => (i % 7 === 0 || i % 11 === 0 ? none : v)),
+    noise(4, V, 5).map((v, i) => (i === Math.floor(V / 2) ? Number.NaN : i % 11 === 0 ? none : v)),
     all(none),
     all(none).map((v, i) => (i === Math.floor(V * 0.7) ? -4 : v)),
     noise(6, V, 2).map((v, i) => (i === Math.floor(V / 3) || i === Math.floor(V / 5) ? Number.POSITIVE_INFINITY : v)),

@@ -317,6 +317,19 @@ describe('what is refused', () => {
     `)
   })
 
+  test('an index that is no row', async () => {
+    const g = new GraphBuilder('rows')
+    g.output('y', ops.embed({ ids: g.input('ids', tensor('i32', ['T'])), table: g.weight('w', 'f32', [4, 2]) }))
+    for (const device of ['host', 'reference']) {
+      await using graph = await compileGraph(g.build(), { device, weights: { w: noise(1, 8) } })
+      for (const id of [4, -1, 1e9])
+        await expect(graph.run({ ids: [0, id] })).rejects.toMatchObject({
+          code: 'op-index',
+          summary: `input ids asks for row ${id} of 4`,
+        })
+    }
+  })
+
   test('more than the graph was compiled for', async () => {
     await expect(run({ x: noise(1, 24 * 5) })).rejects.toThrowErrorMatchingInlineSnapshot(`
       [Diagnostic: error[beyond-limit]: T = 5 is more than this graph was compiled for

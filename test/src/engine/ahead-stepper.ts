@@ -105,6 +105,7 @@ export function sequencer(maxBatch: number, pages: number): Sequencer & { steppe
       vocabSize: 256,
       streamDecoder: () => ({ push: (id: number) => `${id} `, end: () => '' }),
     } as unknown as Tokenizer,
+    vocabSize: 256,
     context: 64,
     eosIds: new Set([eos]),
   }

@@ -1,5 +1,6 @@
 // The engine's loop on a scripted stepper: no model, every order of events.
 import { describe, expect, test } from 'vitest'
+import { noToken } from '../../../ir/ops/model/no-token.ts'
 import { Batch } from '../../../src/engine/batch.ts'
 import { type GenerationRequest, generate, type Sequencer } from '../../../src/engine/generate.ts'
 import { PageAllocator } from '../../../src/engine/page-allocator.ts'
@@ -82,6 +83,7 @@ function sequencer(stepper: Stepper, context = 32): Sequencer {
     batch: new Batch(stepper),
     pages: new PageAllocator(stepper.pages),
     tokenizer: { vocabSize: 256, streamDecoder } as unknown as Tokenizer,
+    vocabSize: 256,
     context,
     eosIds: new Set([eos]),
   }
@@ -205,6 +207,23 @@ describe('mishaps', () => {
     const atOnce = sequencer(new ScriptedStepper([], 0))
     await expect(all(atOnce)).rejects.toThrow('the device is gone')
     expect(atOnce.pages.available).toBe(8)
+  })
+
+  test.each([
+    [1, 3, 'position 3 of the sequence, the first behind the prompt'],
+    [3, 5, 'position 5 of the sequence, behind 2 generated tokens'],
+  ])('logits without a number in step %s end a generation', async (step, position, place) => {
+    const s = sequencer(new ScriptedStepper([...script(position, ''), noToken, 65, 65, 65]))
+    const error = await all(s).then(
+      () => expect.fail('went on'),
+      (reason) => reason,
+    )
+    expect(error).toMatchObject({
+      code: 'bad-logits',
+      summary: expect.stringContaining(`step ${step} of the generation`),
+    })
+    expect(error.message).toContain(place)
+    expect(s.pages.available).toBe(8)
   })
 
   test.each([
