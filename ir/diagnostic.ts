@@ -22,20 +22,33 @@ export interface DiagnosticData {
 
 /** An error that the user can mend. `message` is the rendered form. */
 export class Diagnostic extends Error {
-  override readonly name = 'Diagnostic'
-  readonly code: DiagnosticCode
-  readonly facts: readonly Fact[]
-  readonly help: string | undefined
-  /** the message alone, without code, facts and help */
-  readonly summary: string
+  // accessors: Node prints the own properties of an error that nobody caught, and these are in the message already
+  static {
+    Diagnostic.prototype.name = 'Diagnostic'
+  }
+  readonly #data: DiagnosticData
 
   constructor(data: DiagnosticData, options?: { cause?: unknown }) {
     super(render(data), options)
-    this.code = data.code
-    this.summary = data.message
-    this.facts = data.facts ?? []
-    this.help = data.help
-    this.stack = `${this.message}${callerFrames(fail)}`
+    this.#data = data
+    this.stack = `${this.message}${callerFrames(Diagnostic)}`
+  }
+
+  /** stable: what scripts match on; docs/errors.md lists them */
+  get code(): DiagnosticCode {
+    return this.#data.code
+  }
+  /** the message alone, without code, facts and help */
+  get summary(): string {
+    return this.#data.message
+  }
+  /** where, and expected against got */
+  get facts(): readonly Fact[] {
+    return this.#data.facts ?? []
+  }
+  /** what to do about it */
+  get help(): string | undefined {
+    return this.#data.help
   }
 
   /** What Node prints of an error that nobody caught: message and stack, not the fields again. */
@@ -55,11 +68,11 @@ const maxFrames = 100
  * The lines of a stack from the caller of `above` on, each behind a newline. Those of this package are left out where there
  * are others.
  */
-export function callerFrames(above: (...args: never[]) => unknown): string {
+export function callerFrames(above: object): string {
   const holder: { stack?: string } = {}
   const limit = Error.stackTraceLimit
   Error.stackTraceLimit = maxFrames
-  Error.captureStackTrace(holder, above)
+  Error.captureStackTrace(holder, above as () => void)
   Error.stackTraceLimit = limit
   const all = (holder.stack ?? '').split('\n').filter((line) => /^ +at /.test(line))
   const theirs = all.filter((line) => !isOwn(line) && !line.includes('(node:') && !line.includes(' at node:'))
