@@ -1,8 +1,9 @@
 // GraphBuilder: how front ends, scripts and the parser make graphs.
-import { fail, invariant } from './diagnostic.ts'
-import { freezeNode, type Graph, isName, type Node, type Output, type ValueId } from './graph.ts'
-import { inferTypes, orderOperands, parseAttrs, rememberTypes } from './infer.ts'
+import { Diagnostic, type Fact, fail, invariant } from './diagnostic.ts'
+import { type Attrs, freezeNode, type Graph, isName, type Node, type Output, type ValueId } from './graph.ts'
+import { inferTypes, orderOperands, parseAttrs, printSignature, rememberTypes } from './infer.ts'
 import type { OpDefinition } from './op.ts'
+import { shown } from './shown.ts'
 import { type Dim, type Dtype, printType, sameType, state, type TensorType, tensor, typeFault } from './type.ts'
 import { type GraphEditor, Value } from './value.ts'
 
@@ -25,19 +26,18 @@ export class GraphBuilder implements GraphEditor {
     this.#checkName('graph', name)
   }
 
-  #checkName(what: string, name: string): void {
-    const readable = isName(name) && (what !== 'output' || !/^\d/.test(name))
+  #checkName(what: string, name: unknown): void {
+    const readable = typeof name === 'string' && isName(name) && (what !== 'output' || !/^\d/.test(name))
     if (!readable)
       fail({
         code: 'bad-name',
-        message: `${what} cannot be called ${JSON.stringify(name)}`,
-        facts: [['in', `@${this.name}`]],
+        message: `${what} cannot be called ${shown(name)}`,
+        facts: what === 'graph' ? [] : [['in', `@${this.name}`]],
         help: 'names are letters, digits, `_`, `.` and `-`, so that the printed graph can be read back',
       })
   }
 
   #declare(what: string, id: ValueId, type: TensorType): void {
-    this.#checkName(what, id.slice(1))
     const fault = typeFault(type)
     if (fault) fail({ code: 'bad-type', message: `${what} ${id}: ${fault}`, facts: [['in', `@${this.name}`]] })
     this.#types[id] = Object.freeze({ ...type, shape: Object.freeze([...type.shape]) })
@@ -45,6 +45,7 @@ export class GraphBuilder implements GraphEditor {
 
   /** A value that every run is given. */
   input(name: string, type: TensorType): Value {
+    this.#checkName('input', name)
     const id = `%${name}`
     if (this.#types[id]) fail({ code: 'duplicate-input', message: `input ${id} is declared twice in @${this.name}` })
     this.#declare('input', id, type)
@@ -59,9 +60,10 @@ export class GraphBuilder implements GraphEditor {
 
   /** A weight by name; asking again for the same name gives the same weight. */
   weight(name: string, dtype: Dtype, shape: readonly Dim[]): Value {
+    this.#checkName('weight', name)
     const id = `@${name}`
     const [known, type] = [this.#types[id], tensor(dtype, shape)]
-    if (!known) {
+    if (!known || typeFault(type)) {
       this.#declare('weight', id, type)
       this.#weights.push(id)
     } else if (!sameType(known, type)) {
@@ -79,6 +81,12 @@ export class GraphBuilder implements GraphEditor {
 
   /** Names what is built inside `build`: nodes get the label `scope.label`. */
   within<T>(scope: string, build: () => T): T {
+    if (typeof scope !== 'string' || typeof build !== 'function')
+      fail({
+        code: 'bad-argument',
+        message: `within takes a name and a function, got ${shown(scope)} and ${shown(build)}`,
+        help: "graph.within('blk.0', () => ops.silu({ x }))",
+      })
     this.#scope.push(scope)
     try {
       return build()
@@ -104,20 +112,25 @@ export class GraphBuilder implements GraphEditor {
     attrs: Record<string, unknown>,
     label?: string,
   ): Value[] {
-    const given = orderOperands(op, operands)
+    const path = [...this.#scope, ...(label ? [label] : [])].join('.').replace(/\s+/g, ' ').trim() // one line of text
     const inputs: Record<string, ValueId> = {}
     const inputTypes: Record<string, TensorType> = {}
-    for (const name in given) {
-      const { graph, id } = given[name]!
-      if (graph !== this)
-        fail({ code: 'foreign-value', message: `operand ${name} of ${op.name} (${id}) belongs to another graph` })
-      inputs[name] = id
-      inputTypes[name] = this.typeOf(id)
+    let [parsed, types]: [Attrs, readonly TensorType[]] = [{}, []]
+    try {
+      const given = orderOperands(op, operands)
+      for (const name in given) {
+        const { graph, id } = given[name]!
+        if (graph !== this)
+          fail({ code: 'foreign-value', message: `operand ${name} of ${op.name} (${id}) belongs to another graph` })
+        inputs[name] = id
+        inputTypes[name] = this.typeOf(id)
+      }
+      parsed = parseAttrs(op, attrs)
+      types = inferTypes(op, inputTypes, parsed)
+    } catch (error) {
+      throw inNode(error, `${path || 'a node without a label'} in @${this.name}`, printSignature(op.name, inputTypes))
     }
-    const parsed = parseAttrs(op, attrs)
-    const types = inferTypes(op, inputTypes, parsed)
     const out = ids ?? types.map(() => this.#freshId())
-    const path = [...this.#scope, ...(label ? [label] : [])].join('.').replace(/\s+/g, ' ').trim() // one line of text
     const node = freezeNode({
       id: out[0]!,
       op: op.name,
@@ -153,6 +166,13 @@ export class GraphBuilder implements GraphEditor {
   /** Names a result of the graph. */
   output(name: string, value: Value): void {
     this.#checkName('output', name)
+    if (!(value instanceof Value))
+      fail({
+        code: 'bad-argument',
+        message: `output ${name} is ${shown(value)}`,
+        facts: [['expected', 'a value of the graph: an input, a weight, or the result of an op']],
+        help: `output('${name}', ops.silu({ x }))`,
+      })
     if (value.graph !== this)
       fail({ code: 'foreign-value', message: `output ${name} (${value.id}) belongs to another graph` })
     if (this.#outputs.some((output) => output.name === name)) {
@@ -193,4 +213,15 @@ export class GraphBuilder implements GraphEditor {
       outputs: Object.freeze(this.#outputs.map((output) => Object.freeze({ ...output }))),
     })
   }
+}
+
+/** What went wrong with a node, with where it is and what it was given, unless the message says so already. */
+function inNode(error: unknown, where: string, signature: string): unknown {
+  if (!(error instanceof Diagnostic)) return error
+  const { code, summary: message, facts, help } = error
+  const more: Fact[] = facts.some(([label]) => label === 'op') ? [] : [['op', signature]]
+  return new Diagnostic(
+    { code, message, facts: [['in', where], ...more, ...facts], ...(help ? { help } : {}) },
+    { cause: error.cause },
+  )
 }

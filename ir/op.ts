@@ -4,8 +4,9 @@ import { z } from 'zod'
 import { fail, invariant } from './diagnostic.ts'
 import type { Attrs } from './graph.ts'
 import type { HostTensor, ReferenceContext } from './host-tensor.ts'
+import { shown } from './shown.ts'
 import { type Dim, isCache, isFloat, isQuant, printType, type TensorType } from './type.ts'
-import type { Value } from './value.ts'
+import { type GraphEditor, Value } from './value.ts'
 
 /**
  * What a pass or kernel may ask of an op, instead of knowing its name.
@@ -169,14 +170,41 @@ function register<I extends Docs, O extends Docs, A extends AttrSchema, R extend
   }
   registry.set(name, definition)
   const call = (operands: Record<string, Value | undefined>, attrs: Record<string, unknown> = {}, label?: string) => {
-    const first = Object.values(operands).find((v) => v !== undefined)
-    if (!first)
-      fail({ code: 'op-operand', message: `${name} needs operands: ${Object.keys(spec.operands).join(', ')}` })
-    const results = first.graph.append(definition, operands, attrs, label)
+    const graph = graphOf(definition, operands)
+    const isRecord = typeof attrs === 'object' && attrs !== null && !Array.isArray(attrs)
+    if (!isRecord)
+      fail({
+        code: 'op-attribute',
+        message: `attributes of ${name} are an object, not ${shown(attrs)}`,
+        help: `${name}({ ${Object.keys(spec.operands).join(', ')} }, { … })`,
+      })
+    if (label !== undefined && typeof label !== 'string')
+      fail({ code: 'bad-argument', message: `the label of ${name} is a text, not ${shown(label)}` })
+    const results = graph.append(definition, operands, attrs, label)
     if (!spec.results) return results[0]
     return Object.fromEntries(spec.results.map((r, i) => [r, results[i]]))
   }
   return Object.assign(call, { definition }) as unknown as Op<I, O, AttrInput<A>, R>
+}
+
+/** The graph that all operands belong to; Diagnostic `op-operand` where they are no values of one. */
+function graphOf({ name, operands: docs }: OpDefinition, operands: unknown): GraphEditor {
+  const names = Object.keys(docs).join(', ')
+  const help = `${name}({ ${names} }) with values of a graph: results of other ops, inputs and weights`
+  if (typeof operands !== 'object' || operands === null || operands instanceof Value)
+    fail({ code: 'op-operand', message: `operands of ${name} are an object of values, not ${shown(operands)}`, help })
+  const given = Object.entries(operands).filter(([, value]) => value !== undefined)
+  for (const [operand, value] of given)
+    if (!(value instanceof Value))
+      fail({
+        code: 'op-operand',
+        message: `operand ${operand} of ${name} is ${shown(value)}`,
+        facts: [['expected', 'a value of a graph']],
+        help,
+      })
+  const [first] = given
+  if (!first) return fail({ code: 'op-operand', message: `${name} needs operands: ${names}` })
+  return (first[1] as Value).graph
 }
 
 // ---- what `infer` functions say about types ----------------------------------------------------------------------

@@ -7,6 +7,7 @@ import { type AttrValue, type Graph, isWeight, type Scalar, type ValueId } from 
 import { findOp, type OpDefinition } from './op.ts'
 import './ops/index.ts'
 import { quantFormats } from './quant.ts'
+import { shown } from './shown.ts'
 import { type Dim, isDtype, isSymbol, printType, sameType, scalarTypes, type TensorType, typeFault } from './type.ts'
 import { Value } from './value.ts'
 
@@ -59,6 +60,8 @@ function syntaxError(text: string, at: number, message: string, help?: string): 
 
 /** The graph that `text` describes, in the form that `printGraph` writes. */
 export function parseGraph(text: string): Graph {
+  if (typeof text !== 'string')
+    fail({ code: 'bad-argument', message: `parseGraph takes the text of a graph, not ${shown(text)}` })
   return new Parser(text).graph()
 }
 

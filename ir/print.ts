@@ -1,6 +1,8 @@
 // The text form of a graph: stable, for people and for golden tests. `parse(print(g))` gives g back.
+import { fail } from './diagnostic.ts'
 import { type Attrs, type AttrValue, type Graph, type Node, nodesOf, typeOf, type ValueId } from './graph.ts'
 import { opNamed } from './op.ts'
+import { shown } from './shown.ts'
 import { printType } from './type.ts'
 
 /**
@@ -11,6 +13,12 @@ import { printType } from './type.ts'
  * }
  */
 export function printGraph(graph: Graph): string {
+  if (typeof graph !== 'object' || graph === null || !Array.isArray(graph.order))
+    fail({
+      code: 'bad-argument',
+      message: `printGraph takes a graph, not ${shown(graph)}`,
+      help: 'make one with GraphBuilder and its build()',
+    })
   const declare = (id: ValueId) => `${id}: ${printType(typeOf(graph, id))}`
   const returns = graph.outputs.map(({ name, value }) => ` ${name} = ${value}`).join(',')
   return [

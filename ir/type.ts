@@ -1,6 +1,7 @@
 // Types of values: a dtype and a row-major shape whose dims are numbers or named symbols.
 import { invariant } from './diagnostic.ts'
 import { type QuantType, quantFormats } from './quant.ts'
+import { shown } from './shown.ts'
 
 /** Element types with one scalar per element. */
 export const scalarTypes = ['f32', 'f16', 'bf16', 'f8_e4m3', 'i32', 'u32', 'i8', 'u8', 'bool'] as const
@@ -95,11 +96,16 @@ export const sameType = (a: TensorType, b: TensorType): boolean =>
   a.dtype === b.dtype && !!a.state === !!b.state && sameDims(a.shape, b.shape)
 
 /** What no value can be: an unknown dtype, a dim that is no count, a row that is no whole number of blocks. */
-export function typeFault({ dtype, shape }: TensorType): string | undefined {
-  if (!isDtype(dtype)) return `unknown dtype ${dtype}`
+export function typeFault(type: TensorType): string | undefined {
+  if (typeof type !== 'object' || type === null) return `a type is tensor(dtype, shape), not ${shown(type)}`
+  const { dtype, shape } = type
+  if (typeof dtype !== 'string' || !isDtype(dtype))
+    return `unknown dtype ${typeof dtype === 'string' ? dtype : shown(dtype)}`
+  if (!Array.isArray(shape)) return `a shape is an array of dims, not ${shown(shape)}`
   for (const dim of shape) {
     const counts = typeof dim === 'number' ? Number.isSafeInteger(dim) && dim >= 0 : isSymbol(dim)
-    if (!counts) return `a dim must be a whole number or a symbol that begins with a capital letter (T, B), is ${dim}`
+    if (!counts)
+      return `a dim must be a whole number or a symbol that begins with a capital letter (T, B), is ${typeof dim === 'object' ? shown(dim) : String(dim)}`
   }
   if (!isQuant(dtype)) return undefined
   const { block } = quantFormats[dtype]

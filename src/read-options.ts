@@ -3,7 +3,7 @@
 import type { z } from 'zod'
 import { type Fact, fail } from '../ir/diagnostic.ts'
 import { editDistance } from '../ir/near-match.ts'
-import { shown } from './shown.ts'
+import { shown } from '../ir/shown.ts'
 
 /** Names that other programs have for our options. */
 const synonyms: Readonly<Record<string, string>> = {

@@ -1,6 +1,6 @@
 // What a caller hands to a model, checked before anything runs: every Diagnostic says what was expected and what came.
 import { fail } from '../../ir/diagnostic.ts'
-import { shown } from '../shown.ts'
+import { shown } from '../../ir/shown.ts'
 
 /** A prompt: text, or token ids as they are. */
 export type Prompt = string | { readonly tokens: ArrayLike<number> }
@@ -38,5 +38,23 @@ export function checkTokenList(tokens: unknown, name: string): asserts tokens is
       facts: [['expected', 'token ids, an array of whole numbers']],
       help: '`model.tokenizer.encode(text)` gives the ids of a text',
     })
+  }
+}
+
+/** What a template gets is plain data: it is rendered in another process. Diagnostic `bad-argument`. */
+export function checkPlain(values: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(values)) {
+    try {
+      JSON.stringify(value)
+    } catch (error) {
+      fail(
+        {
+          code: 'bad-argument',
+          message: `${name} must be plain data: ${(error as Error).message.split('\n')[0]}`,
+          help: 'texts, numbers, true, false, null, arrays and objects of these',
+        },
+        error,
+      )
+    }
   }
 }

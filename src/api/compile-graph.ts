@@ -8,6 +8,7 @@ import { fail } from '../../ir/diagnostic.ts'
 import type { Graph } from '../../ir/graph.ts'
 import { type HostTensor, hostTensor } from '../../ir/host-tensor.ts'
 import { bindInputs, executeReference } from '../../ir/reference.ts'
+import { shown } from '../../ir/shown.ts'
 import { decodeTensor, encodeValues } from '../../ir/tensor-bytes.ts'
 import { type Bindings, stepSymbols } from '../../ir/type.ts'
 import { verify } from '../../ir/verify.ts'
@@ -16,7 +17,8 @@ import { type OptLevel, optLevels, type PassRecord } from '../../passes/pass.ts'
 import { type OwnPasses, optimise } from '../../passes/pipeline.ts'
 import { DeviceModel } from '../../runtime/execute/device-model.ts'
 import type { Executable } from '../../runtime/execute/executable.ts'
-import { extensionOptions, isOpenDevice, readOptions } from '../options.ts'
+import { at, callSite } from '../call-site.ts'
+import { extensionOptions, isOpenDevice, readOptions, signalOption } from '../options.ts'
 import { type Device, openDevice } from './device.ts'
 import { checkSymbols, inputTensors, symbolsIn, type Values, type WeightValues, weightBytesOf } from './graph-values.ts'
 import { checkingCompiler } from './self-check.ts'
@@ -26,35 +28,37 @@ export type { Values, WeightValues } from './graph-values.ts'
 /** Options of `compileGraph`. */
 export interface CompileGraphOptions {
   /**
-   * `auto` (default), `host`, `amd:0`, `nvidia:0`, `gfx1100`, `reference`; or a device that is open already, which stays the
-   * caller's
+   * 'auto', 'host', 'amd:0', 'nvidia:0', 'gfx1100', 'reference'; or a device that is open already, which stays the caller's.
+   * Default: 'auto'.
    */
-  readonly device?: string | Device
-  /** fusion: 0 none … 3 all, the default */
-  readonly optLevel?: OptLevel
-  /** values of the graph's weights by name, without `@` */
-  readonly weights?: Readonly<Record<string, WeightValues>>
-  /** largest value of each symbol in the graph's types, elements of its dim; default 512 */
-  readonly limits?: Bindings
+  readonly device?: string | Device | undefined
+  /** Fusion: 0 none … 3 all. Default: 3. */
+  readonly optLevel?: OptLevel | undefined
+  /** Values of the graph's weights by name, without `@`. Default: {}. */
+  readonly weights?: Readonly<Record<string, WeightValues>> | undefined
+  /** Largest value of each symbol in the graph's types, elements of its dim. Default: 512 each. */
+  readonly limits?: Bindings | undefined
   /**
-   * passes of your own, made by `rewritePass` or `editPass`: a list runs before ours that fuse, at every level; a function is
-   * given ours of the level, in order, and returns all that shall run
+   * Passes of your own, made by `rewritePass` or `editPass`: a list runs before ours that fuse, at every level; a function is
+   * given ours of the level, in order, and returns all that shall run. Default: [].
    */
-  readonly passes?: OwnPasses
-  /** kernels of your own, made by `defineKernel`: preferred to ours, the first of the list most */
-  readonly kernels?: readonly KernelSpec[]
+  readonly passes?: OwnPasses | undefined
+  /** Kernels of your own, made by `defineKernel`: preferred to ours, the first of the list most. Default: []. */
+  readonly kernels?: readonly KernelSpec[] | undefined
   /**
-   * run the graph before and after every pass through the reference executor, in f64, on random inputs, and refuse a pass that
-   * changes what it computes (Diagnostic `wrong-pass`); default false
+   * Run the graph before and after every pass through the reference executor, in f64, on random inputs, and refuse a pass that
+   * changes what it computes (Diagnostic `wrong-pass`). Default: false.
    */
-  readonly checkPasses?: boolean
+  readonly checkPasses?: boolean | undefined
   /**
-   * run each kernel alone on the device and compare what it leaves with the reference of its op (Diagnostic
-   * `self-check-failed`); default false
+   * Run each kernel alone on the device and compare what it leaves with the reference of its op (Diagnostic
+   * `self-check-failed`). Default: false.
    */
-  readonly selfCheck?: boolean
-  /** called after each pass, with the graphs before and after it */
-  readonly onPass?: (record: PassRecord) => void
+  readonly selfCheck?: boolean | undefined
+  /** Called after each pass, with the graphs before and after it. */
+  readonly onPass?: ((record: PassRecord) => void) | undefined
+  /** An AbortSignal: ends the call, which rejects with the signal's reason. Default: none. */
+  readonly signal?: AbortSignal | undefined
 }
 
 const isFunction = (value: unknown): boolean => typeof value === 'function'
@@ -62,7 +66,7 @@ const isRecord = (value: unknown): boolean => typeof value === 'object' && value
 
 export const compileGraphOptions = z.strictObject({
   device: z
-    .union([z.string(), z.custom<Device>(isOpenDevice)])
+    .union([z.string(), z.custom<Device>(isOpenDevice, 'expected an open device')])
     .default('auto')
     .describe('auto, amd:0, nvidia:0, gfx1100, sm_90, a UUID, host, reference; or an open device'),
   optLevel: z.literal(optLevels).default(3).describe('fusion: 0 none … 3 all'),
@@ -80,6 +84,7 @@ export const compileGraphOptions = z.strictObject({
     .custom<(record: PassRecord) => void>(isFunction, 'expected a function')
     .optional()
     .describe('called after each pass'),
+  signal: signalOption.describe('an AbortSignal: ends the call, which rejects with the signal’s reason'),
 })
 
 const defaultLimit = 512
@@ -89,8 +94,14 @@ const defaultLimit = 512
  * `bad-weight`, `unknown-symbol`, `no-kernel`, `bad-pass`, `wrong-pass`, `bad-kernel`, and those of devices and compilers.
  * @example await using mlp = await compileGraph(graph.build(), { weights, limits: { B: 64 } })
  */
-export async function compileGraph(source: Graph, options: CompileGraphOptions = {}): Promise<CompiledGraph> {
+export function compileGraph(source: Graph, options: CompileGraphOptions = {}): Promise<CompiledGraph> {
+  return at(callSite(compileGraph), () => compileChecked(source, options))
+}
+
+async function compileChecked(source: Graph, options: CompileGraphOptions): Promise<CompiledGraph> {
   const settings = readOptions(compileGraphOptions, options)
+  const { signal } = settings
+  signal?.throwIfAborted()
   verify(checkedGraph(source))
   const { passes, checkPasses, kernels } = settings
   const specs = withOwnKernels(kernels)
@@ -109,6 +120,7 @@ export async function compileGraph(source: Graph, options: CompileGraphOptions =
       return new CompiledGraph({ graph, symbols, limits, weights, owned: own ? [device] : [] })
     const program = compileProgram(graph, { target: device.target, limits, specs })
     const model = new DeviceModel({
+      ...(signal ? { signal } : {}),
       driver: device.driver,
       compiler: settings.selfCheck ? checkingCompiler(device, kernels, 'all') : device.compiler,
       bindings: {},
@@ -136,7 +148,7 @@ function checkedGraph(source: unknown): Graph {
   const isBuilder = typeof source === 'object' && source !== null && 'build' in source
   return fail({
     code: 'bad-argument',
-    message: `compileGraph takes a graph, got ${isBuilder ? 'a builder of one' : source === null ? 'null' : typeof source}`,
+    message: `compileGraph takes a graph, got ${isBuilder ? 'a builder of one' : shown(source)}`,
     help: isBuilder ? 'give builder.build()' : 'make one with GraphBuilder and its build(), or with parseGraph(text)',
   })
 }
@@ -183,7 +195,8 @@ export class CompiledGraph implements Disposable, AsyncDisposable {
    * with one symbol. States keep their contents between runs. Returns outputs by name.
    */
   run(inputs: Readonly<Record<string, Values>> = {}, bindings: Bindings = {}): Promise<Record<string, HostTensor>> {
-    const run = this.#last.then(() => this.#run(inputs, bindings))
+    const site = callSite(this.run)
+    const run = this.#last.then(() => at(site, () => this.#run(inputs, bindings)))
     this.#waiting++
     this.#last = run.then(
       () => this.#done(),
@@ -196,6 +209,13 @@ export class CompiledGraph implements Disposable, AsyncDisposable {
     const { graph, symbols, limits, loaded } = this.#parts
     if (this.#disposed)
       fail({ code: 'disposed', message: `graph @${graph.name} was disposed of`, help: 'run it before that' })
+    for (const [what, value] of Object.entries({ inputs, bindings: given }))
+      if (!isRecord(value))
+        fail({
+          code: 'bad-argument',
+          message: `${what} of run are an object by name, not ${shown(value)}`,
+          help: 'run({ x: values }, { T: 4 })',
+        })
     checkSymbols(graph, symbols, given, 'the bindings of run')
     const { tensors, bindings } = inputTensors(graph, inputs, given)
     const bound = bindInputs(graph, { inputs: { ...tensors, ...this.#stateTensors(bindings) }, bindings })

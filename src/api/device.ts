@@ -1,7 +1,9 @@
 // A device that is open for work: its driver, its target, a compile service with the kernel cache; or the reference
 // executor, which needs none of them.
+import { z } from 'zod'
 import { findTarget, hostTarget } from '../../codegen/targets.ts'
 import { Diagnostic, fail } from '../../ir/diagnostic.ts'
+import { shown } from '../../ir/shown.ts'
 import type { Target } from '../../ir/target.ts'
 import { openKernelCache } from '../../runtime/cache/kernel-cache.ts'
 import type { KernelCompiler } from '../../runtime/compile/kernel-compiler.ts'
@@ -14,6 +16,8 @@ import {
 } from '../../runtime/compile/service.ts'
 import { type DeviceReport, openDriver, resolveDevice } from '../../runtime/platform/devices.ts'
 import type { Driver, DriverOptions } from '../../runtime/platform/driver.ts'
+import { at, callSite } from '../call-site.ts'
+import { readOptions, saveTempsOption } from '../options.ts'
 import { checkBeforeLoad } from './self-check.ts'
 
 export interface ReferenceDevice extends Disposable {
@@ -63,7 +67,23 @@ export function findDevice(spec: string, signal?: AbortSignal): Promise<DeviceRe
  * `host-wave64`, the CPU emulating blocks and waves of a GPU. `auto` on a machine with neither GPU nor C++ compiler gives
  * the reference executor and its reason; a device asked for by name is never replaced by another.
  */
-export async function openDevice(spec: string, options: OpenDeviceOptions = {}): Promise<Device> {
+export function openDevice(spec = 'auto', options: OpenDeviceOptions = {}): Promise<Device> {
+  return at(callSite(openDevice), () => openChecked(spec, readOptions(deviceOptions, options) as OpenDeviceOptions))
+}
+
+/** Schema of OpenDeviceOptions; what tests alone use is not told. */
+const given = z.custom<unknown>(() => true).optional()
+const deviceOptions = z.strictObject({
+  saveTemps: saveTempsOption,
+  selfCheck: z.boolean().optional().describe('check each kernel once on the device against its reference'),
+  onProgress: given.describe('called when a kernel comes from the compiler or the cache'),
+  onCompiled: given.describe('called when a program’s kernels are there, before they are loaded'),
+  found: given,
+  wrapCalls: given,
+})
+
+async function openChecked(spec: string, options: OpenDeviceOptions): Promise<Device> {
+  checkSpec(spec)
   const emulated = emulatedWave(spec)
   checkThreads(process.env['ROCMFORGE_THREADS'])
   const report = await (options.found ?? findDevice(spec))
@@ -107,6 +127,17 @@ export async function openDevice(spec: string, options: OpenDeviceOptions = {}):
       driver[Symbol.dispose]()
     },
   }
+}
+
+/** Diagnostic `bad-argument`. */
+export function checkSpec(spec: unknown): void {
+  if (typeof spec === 'string' && spec !== '') return
+  fail({
+    code: 'bad-argument',
+    message: `device is ${spec === '' ? 'empty' : shown(spec)}`,
+    facts: [['expected', 'auto, amd:0, nvidia:0, gfx1100, sm_90, a UUID, host or reference']],
+    help: "openDevice('auto')",
+  })
 }
 
 /** The host library reads the variable itself; what it would not understand is refused here. */

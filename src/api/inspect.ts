@@ -1,11 +1,11 @@
 // What a model's headers say, before anything of it is compiled or loaded.
 import { fail } from '../../ir/diagnostic.ts'
+import { shown } from '../../ir/shown.ts'
 import type { Dtype } from '../../ir/type.ts'
 import { at, callSite } from '../call-site.ts'
 import type { GenerationDefaults } from '../loader/checkpoint.ts'
 import { type Checkpoint, openCheckpoint } from '../loader/checkpoint.ts'
 import { knownArchitectures } from '../models/index.ts'
-import { shown } from '../shown.ts'
 import { chatTemplateIn } from '../tokenizer/source-template.ts'
 
 export interface ModelInfo {

@@ -24,9 +24,10 @@ import {
   readOptions,
 } from '../options.ts'
 import type { ChatMessage } from '../tokenizer/chat-template.ts'
+import { checkedTokenizer } from '../tokenizer/checked-tokenizer.ts'
 import { encodeChat } from '../tokenizer/encode-chat.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
-import { checkPrompt, checkTokenList, type Prompt } from './arguments.ts'
+import { checkPlain, checkPrompt, checkTokenList, type Prompt } from './arguments.ts'
 import type { Device } from './device.ts'
 import { Generation } from './generation.ts'
 import type { ModelPlan } from './plan.ts'
@@ -60,6 +61,7 @@ export class Model implements AsyncDisposable {
   readonly graph: ModelPlan
   readonly #parts: ModelParts
   readonly #sequencer: Sequencer
+  #tokenizer: Tokenizer | undefined
   #disposal: Promise<void> | undefined
 
   constructor(parts: ModelParts) {
@@ -80,7 +82,8 @@ export class Model implements AsyncDisposable {
     return this.#parts.device
   }
   get tokenizer(): Tokenizer {
-    return this.#parts.tokenizer
+    this.#tokenizer ??= checkedTokenizer(this.#parts.tokenizer)
+    return this.#tokenizer
   }
   get config(): Checkpoint['config'] {
     return this.#parts.checkpoint.config
@@ -111,7 +114,8 @@ export class Model implements AsyncDisposable {
     const settings = readOptions(generateOptions, options)
     checkPrompt(prompt)
     return new Generation(site, async () => {
-      const promptIds = typeof prompt === 'string' ? this.tokenizer.encode(prompt, settings) : Array.from(prompt.tokens)
+      const promptIds =
+        typeof prompt === 'string' ? this.#parts.tokenizer.encode(prompt, settings) : Array.from(prompt.tokens)
       return this.#run(promptIds, settings, true)
     })
   }
@@ -125,9 +129,10 @@ export class Model implements AsyncDisposable {
     const site = callSite(this.chat)
     const settings = readOptions(chatOptions, options)
     const { tools, chatTemplate = this.chatTemplate, chatTemplateKwargs: variables, addGenerationPrompt } = settings
+    checkPlain({ messages, tools, chatTemplateKwargs: variables })
     return new Generation(site, async () => {
       const layout = { chatTemplate: chatTemplate ?? '', tools, variables, addGenerationPrompt }
-      return this.#run(await encodeChat(this.tokenizer, messages, layout), settings, false)
+      return this.#run(await encodeChat(this.#parts.tokenizer, messages, layout), settings, false)
     })
   }
 

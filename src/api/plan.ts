@@ -1,4 +1,5 @@
 // ModelPlan: the graphs and programs of a model for a target, each made when it is first asked for. Needs no device.
+import { z } from 'zod'
 import { compileProgram } from '../../codegen/compile.ts'
 import type { KernelSpec } from '../../codegen/kernel.ts'
 import { withOwnKernels } from '../../codegen/own-kernel.ts'
@@ -8,11 +9,12 @@ import { printProgram } from '../../codegen/program.ts'
 import { fail } from '../../ir/diagnostic.ts'
 import type { Graph } from '../../ir/graph.ts'
 import { printGraph } from '../../ir/print.ts'
+import { shown } from '../../ir/shown.ts'
 import { type Target, targetId } from '../../ir/target.ts'
 import type { Bindings } from '../../ir/type.ts'
 import { batchFor, batchSizes, type StepGraph, type StepKind, stepKinds } from '../engine/programs.ts'
 import type { ModelSource } from '../loader/checkpoint.ts'
-import type { CompileSettings } from '../options.ts'
+import { type CompileSettings, readOptions } from '../options.ts'
 import { StepGraphs } from './step-graphs.ts'
 
 /** `stepTrace`: blocks of a persistent step record when they begin and end each call, for benchmarks. */
@@ -21,6 +23,28 @@ export interface PlanSettings extends CompileSettings {
 }
 
 const largestDefaultContext = 8192
+
+const printOptions = z.strictObject({
+  kind: z.enum(stepKinds).optional().describe('which step'),
+  stage: z.enum(['source', 'fused', 'program']).optional().describe('before the passes, after them, or kernels'),
+})
+
+/** Diagnostic `bad-argument`. */
+function checkStep(kind: unknown, batch: unknown): void {
+  if (!(stepKinds as readonly unknown[]).includes(kind))
+    fail({
+      code: 'bad-argument',
+      message: `there is no step ${shown(kind)}`,
+      facts: [['steps', stepKinds.join(', ')]],
+      help: "graph.print({ kind: 'decode' })",
+    })
+  if (!(batchSizes as readonly unknown[]).includes(batch))
+    fail({
+      code: 'bad-argument',
+      message: `there is no step for a batch of ${shown(batch)}`,
+      facts: [['sizes', batchSizes.join(', ')]],
+    })
+}
 
 export class ModelPlan {
   readonly context: number
@@ -65,6 +89,7 @@ export class ModelPlan {
   }
 
   #graph(kind: StepKind, batch: number): StepGraph {
+    checkStep(kind, batch)
     return this.#graphs.get(kind, batch, this.target !== undefined && this.target.platform !== 'host')
   }
 
@@ -83,6 +108,7 @@ export class ModelPlan {
    * Diagnostic `no-program`.
    */
   program(kind: StepKind = 'decode', batch = 1): Program {
+    checkStep(kind, batch)
     const key = `${kind} ${batch}`
     const known = this.#programs.get(key)
     if (known) return known
@@ -135,7 +161,7 @@ export class ModelPlan {
 
   /** The text of a graph (default: the fused one of a decode step), or of its program. */
   print(options: { readonly kind?: StepKind; readonly stage?: 'source' | 'fused' | 'program' } = {}): string {
-    const { kind = 'decode', stage = 'fused' } = options
+    const { kind = 'decode', stage = 'fused' } = readOptions(printOptions, options)
     if (stage === 'program') return printProgram(this.program(kind))
     return printGraph(stage === 'source' ? this.source(kind) : this.fused(kind))
   }
