@@ -186,6 +186,9 @@ export const generateOptions = z.strictObject({
 })
 export type GenerateSettings = z.output<typeof generateOptions>
 
+/** Variables of a chat template that are never a user's. */
+const ownVariables = ['messages', 'tools', 'add_generation_prompt', 'bos_token', 'eos_token']
+
 /** What `chat` takes beside the sampler's: a chat template places the special tokens itself. */
 const templateOptions = {
   tools: z
@@ -196,6 +199,9 @@ const templateOptions = {
   chatTemplate: chatTemplate.describe('Jinja text to lay out the conversation by; default: the model’s own'),
   chatTemplateKwargs: z
     .custom<Readonly<Record<string, unknown>>>(isRecord, 'expected an object')
+    .refine((variables) => !ownVariables.some((name) => Object.hasOwn(variables, name)), {
+      message: `${ownVariables.join(', ')} come from the conversation, the options and the model`,
+    })
     .default({})
     .describe('further variables of the template by name: `{ enable_thinking: false }`'),
   addGenerationPrompt: z.boolean().default(true).describe('end the prompt with the opening of the assistant’s turn'),

@@ -1,6 +1,6 @@
 // Where things live that may be thrown away and made again: compiled kernels, the host library, unpacked compilers.
 
-import { lstatSync, mkdirSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { delimiter, isAbsolute, join } from 'node:path'
 import { fail } from '../../ir/diagnostic.ts'
@@ -21,13 +21,27 @@ export function homeFolder(env: Environment = process.env): string | undefined {
   }
 }
 
+/** `~/models` → `/home/jo/models`, which no shell did in quotes or behind `=`; unless a folder `~` is there. */
+export function expandHome(path: string, env: Environment = process.env): string {
+  if (!/^~(?:[/\\]|$)/.test(path) || existsSync(path)) return path
+  const home = homeFolder(env)
+  if (home === undefined)
+    return fail({
+      code: 'no-home-folder',
+      message: '`~` stands for a home folder, and this user has none',
+      facts: [['path', path]],
+      help: 'give the whole path, or set HOME',
+    })
+  return join(home, path.slice(1))
+}
+
 /**
  * The writable cache folder: `ROCMFORGE_CACHE_DIR`, else `$XDG_CACHE_HOME/rocmforge` or what the system uses in its
  * place, below the home folder; without a home, a folder of this user among temporary files. It need not exist.
  */
 export function cacheRoot(env: Environment = process.env): string {
   const chosen = env['ROCMFORGE_CACHE_DIR']
-  if (chosen) return chosen
+  if (chosen) return expandHome(chosen, env)
   const xdg = env['XDG_CACHE_HOME']
   if (xdg && isAbsolute(xdg)) return join(xdg, 'rocmforge') // the XDG specification has relative paths ignored
   if (process.platform === 'win32' && env['LOCALAPPDATA']) return join(env['LOCALAPPDATA'], 'rocmforge', 'Cache')
@@ -39,12 +53,15 @@ export function cacheRoot(env: Environment = process.env): string {
 
 /** Read-only caches that stand behind the writable one, in order: `ROCMFORGE_CACHE_DIRS`, separated as PATH is. */
 export function readOnlyCacheRoots(env: Environment = process.env): string[] {
-  return (env['ROCMFORGE_CACHE_DIRS'] ?? '').split(delimiter).filter((folder) => folder !== '')
+  return (env['ROCMFORGE_CACHE_DIRS'] ?? '')
+    .split(delimiter)
+    .filter((folder) => folder !== '')
+    .map((folder) => expandHome(folder, env))
 }
 
 /** Folder of unpacked compilers, one subfolder a release: `ROCMFORGE_TOOLCHAINS`, else `toolchains` in the cache. */
 export const toolchainRoot = (env: Environment = process.env): string =>
-  env['ROCMFORGE_TOOLCHAINS'] || join(cacheRoot(env), 'toolchains')
+  expandHome(env['ROCMFORGE_TOOLCHAINS'] || join(cacheRoot(env), 'toolchains'), env)
 
 /**
  * `/tmp/rocmforge-1234`, made at once and for this user alone: what others could write there would be loaded as code.

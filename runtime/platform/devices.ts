@@ -202,13 +202,32 @@ const isGfx = /^gfx[0-9a-f]+(:.+)?$/
 const specPattern =
   /^(auto|host|reference|(amd|nvidia)(:\d+)?|gfx[0-9a-f]+(:.+)?|sm_\d+a?|GPU-[0-9a-z-]{4,}|[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])$/i
 
-/** Refuses what cannot name a device. Diagnostic `unknown-device`. */
-function checkSpec(spec: string): void {
-  if (specPattern.test(spec)) return
-  fail({
+/** What other programs call devices. */
+const spoken: Readonly<Record<string, string>> = {
+  cpu: 'host',
+  cuda: 'nvidia',
+  rocm: 'amd',
+  hip: 'amd',
+  amdgpu: 'amd',
+  radeon: 'amd',
+}
+
+/**
+ * A spec in our words: `cpu` is `host`, `cuda:1` is `nvidia:1`, `rocm`, `hip` are `amd`; `gpu` stays, for whichever there is.
+ * Refuses what cannot name a device: Diagnostic `unknown-device`.
+ */
+function deviceSpec(given: string): string {
+  const [name = '', ordinal] = given.trim().toLowerCase().split(':', 2)
+  const known = Object.hasOwn(spoken, name) && /^\d*$/.test(ordinal ?? '') ? spoken[name]! : undefined
+  if (known === 'host' && (ordinal ?? '0') === '0') return known
+  if (known && known !== 'host') return ordinal === undefined ? known : `${known}:${ordinal}`
+  if (name === 'gpu' && (ordinal ?? '0') === '0') return 'gpu'
+  const spec = given.trim()
+  if (specPattern.test(spec)) return spec
+  return fail({
     code: 'unknown-device',
-    message: `\`${spec.slice(0, 60)}\` does not name a device`,
-    help: 'one of auto, amd:0, nvidia:0, gfx1100, sm_90, a UUID (GPU-…), a PCI address, host, reference',
+    message: `\`${given.slice(0, 60)}\` does not name a device`,
+    help: `${/^\d+$/.test(spec) ? `did you mean amd:${spec}? ` : ''}one of auto, gpu, amd:0, nvidia:0, gfx1100, sm_90, a UUID (GPU-…), a PCI address, host, reference`,
   })
 }
 
@@ -217,6 +236,7 @@ function answersTo(spec: string, device: DeviceReport): boolean {
   const name = spec.toLowerCase()
   const { properties } = device
   return match(name)
+    .with('gpu', () => (device.platform === 'amd' || device.platform === 'nvidia') && device.use !== 'skipped')
     .with('amd', 'nvidia', () => device.platform === name && device.use !== 'skipped')
     .with(P.string.regex(isGfx), () => [properties?.target, properties?.targetId].includes(name))
     .with(P.string.startsWith('sm_'), () => properties?.target === name)
@@ -226,11 +246,11 @@ function answersTo(spec: string, device: DeviceReport): boolean {
 
 /**
  * The device that a spec names: `auto`, `amd`, `amd:0`, `nvidia:1`, `gfx1100`, `sm_90`, a UUID (or its beginning), a PCI
- * address, `host`, `reference`. With several of one kind the first wins. Diagnostics: `unknown-device` for a spec that
+ * address, `host`, `reference`; also `gpu`, `cpu`, `cuda`, `rocm`, `hip`. With several of one kind the first wins. Diagnostics: `unknown-device` for a spec that
  * is none of these, `no-device` with a list of what there is.
  */
-export function selectDevice(spec: string, survey: DeviceSurvey | readonly DeviceReport[]): DeviceReport {
-  checkSpec(spec)
+export function selectDevice(given: string, survey: DeviceSurvey | readonly DeviceReport[]): DeviceReport {
+  const spec = deviceSpec(given)
   const { devices, platforms } = 'devices' in survey ? survey : { devices: survey, platforms: [] }
   const found =
     spec === 'auto' ? devices.find(({ use }) => use === 'default') : devices.find((device) => answersTo(spec, device))
@@ -251,8 +271,8 @@ export function selectDevice(spec: string, survey: DeviceSurvey | readonly Devic
  * Surveys only what the spec needs and selects from it. `host` and `reference` ask nothing; `auto` starts no runtime
  * on a machine whose kernel has no GPU driver.
  */
-export async function resolveDevice(spec: string, options: SurveyOptions = {}): Promise<DeviceReport> {
-  checkSpec(spec)
+export async function resolveDevice(given: string, options: SurveyOptions = {}): Promise<DeviceReport> {
+  const spec = deviceSpec(given)
   const name = spec.toLowerCase()
   const narrowed = match(name)
     .with('host', 'reference', () => ({ platforms: [] as const }))

@@ -70,7 +70,7 @@ export const compileSettings = (flags: LoadFlags): CompileOptions =>
 
 export const sampleSettings = (flags: SampleFlags): GenerateOptions =>
   given({
-    maxTokens: flags.maxTokens,
+    maxTokens: flags.maxTokens === -1 ? Number.MAX_SAFE_INTEGER : flags.maxTokens,
     temperature: flags.temperature,
     topK: flags.topK,
     topP: flags.topP,
@@ -80,7 +80,7 @@ export const sampleSettings = (flags: SampleFlags): GenerateOptions =>
     frequencyPenalty: flags.frequencyPenalty,
     presencePenalty: flags.presencePenalty,
     logitBias: flags.logitBias,
-    seed: flags.seed,
+    seed: flags.seed === -1 ? undefined : flags.seed,
     stop: flags.stop,
     ignoreEos: flags.ignoreEos,
   } as GenerateOptions)
@@ -90,6 +90,7 @@ export async function loadModel(
   path: string,
   flags: LoadFlags,
   signal: AbortSignal,
+  more: Pick<CompileOptions, 'onModel'> = {},
 ): Promise<{ model: Model; report: LoadReport }> {
   if (flags.printAfter !== undefined) checkPassName(flags.printAfter)
   const progress = new Progress(!!flags.quiet || !!flags.json)
@@ -102,6 +103,7 @@ export async function loadModel(
     reached[stage] ??= performance.now()
   }
   const events: CompileOptions = {
+    ...more,
     signal,
     ...(flags.saveTemps ? { saveTemps: flags.saveTemps } : {}),
     onDevice(device) {

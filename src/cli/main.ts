@@ -3,6 +3,7 @@
 import { Command } from 'commander'
 import { addCommands } from './commands.ts'
 import { endOnLostOutput, reportError } from './report.ts'
+import { translate } from './translate.ts'
 import { readVersion } from './version.ts'
 
 const program = new Command('rocmforge')
@@ -21,9 +22,15 @@ Examples:
   )
 
 endOnLostOutput(program)
+const given = process.argv.slice(2)
+let understood: readonly string[] = given
 try {
   addCommands(program)
-  await program.parseAsync()
+  const { words, notes } = translate(program, given)
+  understood = words
+  if (!['-q', '--quiet', '--json'].some((flag) => words.includes(flag)))
+    for (const note of notes) process.stderr.write(`note     ${note}\n`)
+  await program.parseAsync(words, { from: 'user' })
 } catch (error) {
-  reportError(error, program)
+  reportError(error, program, understood)
 }

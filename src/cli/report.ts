@@ -1,11 +1,10 @@
 // How a command ends when it does not end well. Exit codes: 0 done, 1 an error, 130 interrupted, 143 terminated.
 import { type Command, CommanderError } from 'commander'
 import { Diagnostic } from '../../ir/diagnostic.ts'
-import { editDistance, nearest } from '../../ir/near-match.ts'
-import { fullName } from './manual.ts'
+import { usageError } from './usage.ts'
 
 /** Writes an error to standard error, as JSON under --json, and sets the exit code. */
-export function reportError(error: unknown, program: Command): void {
+export function reportError(error: unknown, program: Command, words: readonly string[] = []): void {
   if (error instanceof Error && error.name === 'AbortError') {
     process.exitCode ||= 130
     return
@@ -15,7 +14,7 @@ export function reportError(error: unknown, program: Command): void {
     return
   }
   process.exitCode = 1
-  const shown = error instanceof CommanderError ? usageError(error, program) : error
+  const shown = error instanceof CommanderError ? usageError(error, program, words) : error
   const asJson = process.argv.includes('--json')
   if (shown instanceof Diagnostic)
     process.stderr.write(asJson ? `${JSON.stringify({ error: shown })}\n` : `${shown.message}\n`)
@@ -24,31 +23,6 @@ export function reportError(error: unknown, program: Command): void {
     const text = shown instanceof Error ? (shown.stack ?? shown.message) : String(shown)
     process.stderr.write(asJson ? `${JSON.stringify({ error: { code: 'internal', message: text } })}\n` : `${text}\n`)
   }
-}
-
-/** What commander found wrong, in the form of our errors, with the word that was probably meant. */
-function usageError({ message }: CommanderError, program: Command): Diagnostic {
-  const [, what = message] = /^(?:error: )?(.*?)\.?\s*(?:\(Did you mean .*\?\))?$/s.exec(message) ?? []
-  const command = commandOf(program, process.argv.slice(2))
-  const about = `${fullName(command)} --help`
-  const [, kind, unknown = ''] = /^unknown (option|command) '(.*)'$/.exec(what) ?? []
-  const known =
-    kind === 'command'
-      ? command.commands.map((one) => one.name())
-      : command.options.flatMap(({ flags }) => flags.match(/--[\w-]+/g) ?? [])
-  const [meant = ''] = kind ? nearest(unknown, known, 1) : []
-  const isNear = meant !== '' && editDistance(unknown, meant) <= Math.max(2, meant.length * 0.4)
-  return new Diagnostic({
-    code: 'usage',
-    message: what,
-    help: isNear ? `did you mean ${meant}? ${about} shows what there is` : `${about} shows what there is`,
-  })
-}
-
-/** The command that the words name, as far as they do: `rocmforge`, `cache`, `cache ls`. */
-function commandOf(from: Command, words: readonly string[]): Command {
-  const next = from.commands.find((one) => one.name() === words[0])
-  return next ? commandOf(next, words.slice(1)) : from
 }
 
 /** Whoever reads our output may stop reading (`rocmforge run … | head -c 10`), which is no error; a full disk is one. */

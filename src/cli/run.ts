@@ -2,13 +2,17 @@
 import { text } from 'node:stream/consumers'
 import { fail } from '../../ir/diagnostic.ts'
 import type { GenerationResult } from '../engine/generate.ts'
+import { locateFile, locateModel } from '../loader/model-path.ts'
+import { readSmallFile } from '../loader/source-file.ts'
 import { generateOptions, readOptions } from '../options.ts'
 import { type LoadFlags, type LoadReport, loadModel, type SampleFlags, sampleSettings } from './load.ts'
 import { interruptSignal } from './report.ts'
+import { rate, summary } from './summary.ts'
 import { jsonText, writeLine } from './table.ts'
 
 export interface RunFlags extends LoadFlags, SampleFlags {
   readonly prompt?: string
+  readonly file?: string
   readonly printGraph?: boolean
   readonly bos?: boolean
   readonly parseSpecial?: boolean
@@ -16,8 +20,11 @@ export interface RunFlags extends LoadFlags, SampleFlags {
 
 export async function run(path: string, flags: RunFlags): Promise<void> {
   readOptions(generateOptions, sampleSettings(flags)) // before the model is loaded
+  locateModel(path) // before a prompt is waited for
+  const asked = flags.prompt !== undefined || flags.file !== undefined || flags.printGraph || flags.json
+  if (!asked && process.stdin.isTTY) return openChat(path, flags)
   const signal = interruptSignal()
-  const prompt = flags.printGraph ? '' : await readPrompt(flags)
+  const prompt = flags.printGraph ? '' : await readPrompt(path, flags)
   const { model, report } = await loadModel(path, flags, signal)
   await using _ = model
   if (flags.printGraph) {
@@ -42,28 +49,46 @@ export async function run(path: string, flags: RunFlags): Promise<void> {
   }
 }
 
-async function readPrompt({ prompt }: RunFlags): Promise<string> {
-  if (prompt !== undefined) return prompt
-  if (process.stdin.isTTY)
-    return fail({ code: 'no-prompt', message: 'there is no prompt', help: 'give one with -p, or on standard input' })
-  return (await text(process.stdin)).replace(/\n$/, '')
+/** Without a prompt on a terminal: a conversation, where the model has a template for one. */
+async function openChat(path: string, flags: RunFlags): Promise<void> {
+  const { chat } = await import('./chat.ts')
+  await chat(path, flags, {
+    code: 'no-prompt',
+    message: 'there is no prompt, and the model has no chat template for a conversation',
+    facts: [['model', path]],
+    help: `give a prompt: rocmforge run ${path} -p TEXT`,
+  })
 }
 
-/** Tokens a second, none where nothing was timed. */
-const rate = (tokens: number, ms: number): number => (ms > 0 ? (tokens * 1000) / ms : 0)
+/** Bytes that a prompt may have. */
+const promptLimit = 64 * 2 ** 20
+/** After this long without an end of standard input it is said that one is waited for, ms. */
+const patientMs = 1000
 
-/** One line; `firstAt`: ms from the start of the process to the first token. */
-export function summary({ timings: t, reason, tokenIds, seed }: GenerationResult, firstAt?: number): string {
-  const why = {
-    eos: 'the text ended',
-    stop: 'a stop text came',
-    length: 'the number of tokens asked for',
-    context: 'the context is full',
-    aborted: 'interrupted',
-  }[reason]
-  const prefill = `prompt ${t.promptTokens} tokens, ${rate(t.promptTokens, t.prefillMs).toFixed(0)} tokens/s`
-  const first = firstAt === undefined ? '' : `first token after ${(firstAt / 1000).toFixed(2)} s · `
-  return `${first}${prefill} · ${tokenIds.length} tokens, ${rate(t.decodedTokens, t.decodeMs).toFixed(1)} tokens/s · ${why} · seed ${seed}`
+async function readPrompt(path: string, { prompt, file, quiet }: RunFlags): Promise<string> {
+  if (prompt !== undefined && file !== undefined)
+    return fail({ code: 'usage', message: 'both --prompt and --file give a prompt', help: 'leave one of them out' })
+  if (file !== undefined && file !== '-')
+    return readSmallFile(locateFile(file), promptLimit)
+      .toString('utf8')
+      .replace(/\r?\n$/, '')
+  if (prompt !== undefined && prompt !== '-') return prompt
+  const refuse = (message: string): never =>
+    fail({
+      code: 'no-prompt',
+      message,
+      help: `give one: rocmforge run ${path} -p TEXT, or by a pipe: … | rocmforge run ${path}`,
+    })
+  if (process.stdin.isTTY && prompt === undefined && file === undefined) return refuse('there is no prompt')
+  const timer = setTimeout(() => {
+    if (!quiet) process.stderr.write('prompt   reading it from standard input, up to its end; -p TEXT gives one\n')
+  }, patientMs)
+  try {
+    const given = (await text(process.stdin)).replace(/\r?\n$/, '')
+    return given === '' ? refuse('there is no prompt: standard input is empty') : given
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 const asJson = (

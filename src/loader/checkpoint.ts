@@ -7,6 +7,7 @@ import type { CheckpointParts, GenerationDefaults, OpenOptions } from './checkpo
 import { openGguf } from './gguf-checkpoint.ts'
 import { openHuggingFace } from './hugging-face-folder.ts'
 import type { ModelConfig } from './model-config.ts'
+import { locateModel } from './model-path.ts'
 import { isRegularFile, kindOfPath, namesIn, openSourceFile } from './source-file.ts'
 import { firstBytes, refuseStranger } from './stranger-files.ts'
 import type { WeightIndex } from './weight-index.ts'
@@ -34,7 +35,7 @@ export type ModelSource = Pick<Checkpoint, 'path' | 'config' | 'weights'>
  * file. Throws a Diagnostic that names file, key or tensor, and the rule that is broken.
  */
 export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<Checkpoint> {
-  const { files, ...parts } = openParts(path, options)
+  const { files, ...parts } = openParts(locateModel(path), options)
   return {
     path,
     ...parts,

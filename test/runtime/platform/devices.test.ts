@@ -171,7 +171,19 @@ describe('selection', () => {
     `)
   })
 
-  test.each(['gpu', 'amd:x', 'cuda:0', '', 'gfx', '../host'])('%j names no device', (spec) => {
+  test.each([
+    ['cpu', 'host'],
+    ['CUDA', 'nvidia:0'],
+    ['cuda:0', 'nvidia:0'],
+    ['rocm', 'amd:0'],
+    ['hip:0', 'amd:0'],
+    ['gpu', 'amd:0'],
+  ])('%s is %s', async (spec, id) => {
+    const both = await survey({ amd: answer(gpu('amd', 0, 'gfx1100')), nvidia: answer(gpu('nvidia', 0, 'sm_90')) })
+    expect(selectDevice(spec, both).id).toBe(id)
+  })
+
+  test.each(['tpu', 'amd:x', 'cuda:x', 'gpu:3', 'cpu:1', '0', '', 'gfx', '../host'])('%j names no device', (spec) => {
     expect(caught(() => selectDevice(spec, [])).code).toBe('unknown-device')
   })
 })

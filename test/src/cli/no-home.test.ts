@@ -27,6 +27,14 @@ test
   expect(readdirSync(folder)).toContain(own)
 })
 
+test('a path of `~` is refused', async () => {
+  const { code, stderr } = await rocmforge(['run', '~/model.gguf', '-p', 'x'], { env: { ...unset, ...preload } })
+  expect(code).toBe(1)
+  expect(stderr).toBe(
+    'error[no-home-folder]: `~` stands for a home folder, and this user has none\n  path   ~/model.gguf\n  help: give the whole path, or set HOME\n',
+  )
+})
+
 test('a cache that was named is used', async () => {
   const named = join(folder, 'named')
   const env = { ...unset, ...preload, ROCMFORGE_CACHE_DIR: named }

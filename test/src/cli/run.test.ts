@@ -39,7 +39,7 @@ test('--json: one object on standard output, nothing on standard error', async (
 test('--no-bos, --bos and --parse-special say how the prompt becomes tokens', async () => {
   const promptIds = async (...flags: string[]) => {
     const args = ['run', story, '-p', 'Once<|eos|>', '-n', '0', '--json', ...flags, ...onReference]
-    return JSON.parse((await rocmforge(args)).stdout).prompt_ids as number[]
+    return JSON.parse((await rocmforge(args)).stdout).promptIds as number[]
   }
   const usual = await promptIds()
   expect(usual[0]).toBe(1)
