@@ -43,6 +43,8 @@ export const diagnosticTable = {
   'Tokenizers and chat templates': {
     'bad-tokenizer': 'the tokenizer contradicts itself or the format; get the file again',
     'unsupported-tokenizer': 'the tokenizer has a part that is not supported; a GGUF file of the model may load',
+    'unsupported-pattern': 'a pattern of tokenizer.json cannot be carried over; a GGUF file of the model may load',
+    'unknown-character': 'the vocabulary has neither a piece for a character nor an unknown token',
     'unknown-pre-tokenizer': 'a GGUF file names a pre-tokenizer that is not known',
     'text-too-long': 'a text without a break is too long for one word; send it in parts',
     'bad-token-id': 'a number is not the id of a token of this model',

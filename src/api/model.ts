@@ -115,7 +115,9 @@ export class Model implements AsyncDisposable {
     checkPrompt(prompt)
     return new Generation(site, async () => {
       const promptIds =
-        typeof prompt === 'string' ? this.#parts.tokenizer.encode(prompt, settings) : Array.from(prompt.tokens)
+        typeof prompt === 'string'
+          ? await this.#parts.tokenizer.encodeAsync(prompt, settings)
+          : Array.from(prompt.tokens)
       return this.#run(promptIds, settings, true)
     })
   }

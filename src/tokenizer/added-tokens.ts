@@ -51,10 +51,14 @@ export class AddedTokenFinder {
         continue
       }
       const end = start + token.text.length
+      if (token.singleWord && insideWord(text, start, end)) {
+        start = end // a shorter token or one that begins inside is not sought, as the original does
+        continue
+      }
       let from = start
       let to = end
-      if (token.lstrip) while (from > free && /\s/.test(text[from - 1]!)) from--
-      if (token.rstrip) while (to < text.length && /\s/.test(text[to]!)) to++
+      if (token.lstrip) while (from > free && SPACE.test(text[from - 1]!)) from--
+      if (token.rstrip) while (to < text.length && SPACE.test(text[to]!)) to++
       matches.push({ start, end, from, to, id: token.id })
       free = to
       start = to
@@ -68,15 +72,18 @@ export class AddedTokenFinder {
     for (let at = start; at < text.length; at++) {
       branch = branch.children.get(text.charCodeAt(at))
       if (!branch) break
-      const token = branch.token
-      if (token && !(token.singleWord && insideWord(text, start, at + 1))) longest = token
+      longest = branch.token ?? longest
     }
     return longest
   }
 }
 
+const SPACE = /\p{White_Space}/u
+const WORD = '[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]'
+const WORD_AT_END = new RegExp(`${WORD}$`, 'u')
+const WORD_AT_START = new RegExp(`^${WORD}`, 'u')
 const insideWord = (text: string, start: number, end: number) =>
-  /[\p{L}\p{N}_]$/u.test(text.slice(Math.max(0, start - 2), start)) || /^[\p{L}\p{N}_]/u.test(text.slice(end, end + 2))
+  WORD_AT_END.test(text.slice(Math.max(0, start - 2), start)) || WORD_AT_START.test(text.slice(end, end + 2))
 
 /** Splits `text` at the tokens: text and ids in turn, without empty strings. */
 export function splitAtTokens(text: string, finder: AddedTokenFinder): (string | number)[] {

@@ -2,12 +2,19 @@
 // models of tokenizer.json, with SentencePiece-like byte fallback where the model asks for it.
 import { encodeUtf8 } from './bytes.ts'
 import { MergeTable } from './merge.ts'
+import type { Steps } from './steps.ts'
+import type { WordModel } from './words.ts'
+
+/** `left right`, cut at its first space, which may not be its first character; or both apart */
+export type Merge = string | readonly [left: string, right: string]
 
 export interface BytePairModel {
   /** id of a piece; pieces that only special parsing may produce are absent */
   readonly ids: Pick<ReadonlyMap<string, number>, 'get'>
-  /** first merges first; `left right` is cut at its first space, which may not be its first character */
-  readonly merges: readonly (string | readonly [left: string, right: string])[]
+  /** first merges first */
+  readonly merges: readonly Merge[]
+  /** of a pair that is listed twice, which place counts */
+  readonly again?: 'better' | 'later'
   /** a word that is a token as a whole is not merged */
   readonly ignoreMerges?: boolean
   /** characters outside the vocabulary become `<0xNN>` pieces */
@@ -16,84 +23,82 @@ export interface BytePairModel {
   readonly unkId?: number | undefined
   /** one unknown token for a run of unknown characters */
   readonly fuseUnk?: boolean
+  /** spelled before every character but the first of a word, and dropped from the right side of a merge */
+  readonly continuingPrefix?: string
+  /** spelled behind the last character of a word */
+  readonly wordSuffix?: string
 }
 
-/** words no longer than this are remembered, at most that many of them */
-const CACHED_WORD_LENGTH = 32
-const CACHED_WORDS = 20_000
+/** characters of a long word between two steps */
+const STEP = 16_384
 
-export class BytePairEncoder {
+export const cutMerge = (merge: Merge): readonly [left: string, right: string] | undefined => {
+  if (typeof merge !== 'string') return merge
+  const at = merge.indexOf(' ', 1)
+  return at < 0 ? undefined : [merge.slice(0, at), merge.slice(at + 1)]
+}
+
+export class BytePairEncoder implements WordModel {
   readonly #model: BytePairModel
-  readonly #table = new MergeTable((left, right) => this.#mergeOf(left, right))
-  /** `left right`, or both with a NUL between where they were given apart → place in the list of merges */
-  readonly #ranks = new Map<string, number>()
-  /** of the symbols that texts had so far */
-  readonly #pieces: string[] = []
+  readonly #table: MergeTable
   readonly #byteIds: readonly (number | undefined)[]
-  readonly #cache = new Map<string, readonly number[]>()
 
   constructor(model: BytePairModel) {
     this.#model = model
-    // a vocabulary has hundreds of thousands of merges, a text some hundreds: only those are cut and looked up in ids
-    for (const [rank, merge] of model.merges.entries()) {
-      const key = typeof merge === 'string' ? merge : `${merge[0]}\0${merge[1]}`
-      if (!this.#ranks.has(key)) this.#ranks.set(key, rank)
+    const { ids, merges, again, continuingPrefix = '' } = model
+    this.#table = new MergeTable(merges.length)
+    for (let rank = 0; rank < merges.length; rank++) {
+      const cut = cutMerge(merges[rank]!)
+      if (!cut) continue
+      const [left, right] = cut
+      const leftId = ids.get(left)
+      const rightId = ids.get(right)
+      if (leftId === undefined || rightId === undefined) continue
+      const result = ids.get(left + right.slice(continuingPrefix.length))
+      if (result !== undefined) this.#table.add(leftId, rightId, rank, result, again)
     }
-    this.#byteIds = Array.from({ length: 256 }, (_, byte) => {
-      const piece = `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`
-      const id = model.ids.get(piece)
-      if (id !== undefined) this.#pieces[id] = piece
-      return id
-    })
+    this.#byteIds = Array.from({ length: 256 }, (_, byte) =>
+      ids.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`),
+    )
   }
 
-  #mergeOf(a: number, b: number): readonly [rank: number, result: number] | undefined {
-    const [left, right] = [this.#pieces[a], this.#pieces[b]]
-    if (left === undefined || right === undefined) return undefined
-    const written = left.indexOf(' ', 1) < 0 ? this.#ranks.get(`${left} ${right}`) : undefined
-    const apart = this.#ranks.get(`${left}\0${right}`)
-    const rank = Math.min(written ?? Number.POSITIVE_INFINITY, apart ?? Number.POSITIVE_INFINITY)
-    const result = rank === Number.POSITIVE_INFINITY ? undefined : this.#model.ids.get(left + right)
-    if (result === undefined) return undefined
-    this.#pieces[result] = left + right
-    return [rank, result]
-  }
-
-  /** Appends the ids of `word` to `ids`. */
-  encode(word: string, ids: number[]): void {
-    let found = this.#cache.get(word)
-    if (!found) {
-      found = this.#merge(word)
-      if (word.length <= CACHED_WORD_LENGTH) {
-        if (this.#cache.size >= CACHED_WORDS) this.#cache.clear()
-        this.#cache.set(word, found)
+  *encode(word: string, found: number[]): Steps<void> {
+    const { ids, ignoreMerges, byteFallback, unkId, fuseUnk, continuingPrefix = '', wordSuffix = '' } = this.#model
+    const whole = ignoreMerges ? ids.get(word) : undefined
+    if (whole !== undefined) {
+      found.push(whole)
+      return
+    }
+    const symbols: number[] = []
+    let unknown = false // an unknown token is due: the original adds it before the next known character
+    let at = 0
+    for (const char of word) {
+      const first = at === 0
+      at += char.length
+      if (at % STEP === 0) yield
+      let piece = first ? char : continuingPrefix + char
+      if (at === word.length) piece += wordSuffix
+      const id = ids.get(piece)
+      if (id !== undefined) {
+        if (unknown) symbols.push(unkId!)
+        unknown = false
+        symbols.push(id)
+        continue
+      }
+      const bytes = byteFallback ? this.#bytes(piece) : undefined
+      if (bytes) symbols.push(...bytes)
+      else if (unkId !== undefined) {
+        if (unknown && !fuseUnk) symbols.push(unkId)
+        unknown = true
       }
     }
-    for (const id of found) ids.push(id)
+    if (unknown) symbols.push(unkId!)
+    const merged = symbols.length > STEP ? yield* this.#table.steps(symbols) : this.#table.apply(symbols)
+    for (let index = 0; index < merged.length; index++) found.push(merged[index]!)
   }
 
-  #merge(word: string): readonly number[] {
-    const { ids, ignoreMerges, byteFallback, unkId, fuseUnk } = this.#model
-    const whole = ignoreMerges ? ids.get(word) : undefined
-    if (whole !== undefined) return [whole]
-    const symbols: number[] = []
-    let wasUnknown = false
-    for (const char of word) {
-      const id = ids.get(char)
-      const bytes = id === undefined && byteFallback ? this.#bytes(char) : undefined
-      const unknown = id === undefined && !bytes
-      if (id !== undefined) {
-        this.#pieces[id] = char
-        symbols.push(id)
-      } else if (bytes) symbols.push(...bytes)
-      else if (unkId !== undefined && !(fuseUnk && wasUnknown)) symbols.push(unkId)
-      wasUnknown = unknown
-    }
-    return this.#table.apply(symbols)
-  }
-
-  #bytes(char: string): number[] | undefined {
-    const found = Array.from(encodeUtf8(char), (byte) => this.#byteIds[byte])
+  #bytes(text: string): number[] | undefined {
+    const found = Array.from(encodeUtf8(text), (byte) => this.#byteIds[byte])
     return found.every((id) => id !== undefined) ? found : undefined
   }
 }

@@ -14,6 +14,21 @@ const utf8 = new TextEncoder()
 /** UTF-8 of a text; a lone surrogate becomes U+FFFD. */
 export const encodeUtf8 = (text: string): Uint8Array => utf8.encode(text)
 
+/** The byte-level spelling of a text: one character a byte. */
+export function spellBytes(text: string): string {
+  let spelled = ''
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code < 0x80) spelled += byteToChar[code]
+    else {
+      const end = code >= 0xd800 && code < 0xdc00 ? at + 2 : at + 1
+      for (const byte of encodeUtf8(text.slice(at, end))) spelled += byteToChar[byte]
+      at = end - 1
+    }
+  }
+  return spelled
+}
+
 /** The bytes that a byte-level piece such as `Ġthe` stands for; a piece with any other character is plain text. */
 export function bytesOfPiece(piece: string): Uint8Array {
   const bytes = new Uint8Array(piece.length)

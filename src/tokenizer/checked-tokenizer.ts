@@ -19,6 +19,10 @@ export function checkedTokenizer(inner: Tokenizer): Tokenizer {
     all.forEach(known)
     return all
   }
+  const checkSegments = (segments: unknown): void => {
+    if (!Array.isArray(segments)) wrong('segments', segments, 'an array of texts and token ids')
+    for (const segment of segments as unknown[]) if (typeof segment !== 'string') known(segment)
+  }
   return {
     vocabSize: inner.vocabSize,
     bosId: inner.bosId,
@@ -31,11 +35,20 @@ export function checkedTokenizer(inner: Tokenizer): Tokenizer {
       checkRecord(options)
       return inner.encode(text, options)
     },
+    async encodeAsync(text, options = {}) {
+      if (typeof text !== 'string') wrong('text', text, 'a text')
+      checkRecord(options)
+      return inner.encodeAsync(text, options)
+    },
     encodeSegments(segments, options = {}) {
-      if (!Array.isArray(segments)) wrong('segments', segments, 'an array of texts and token ids')
-      for (const segment of segments) if (typeof segment !== 'string') known(segment)
+      checkSegments(segments)
       checkRecord(options)
       return inner.encodeSegments(segments, options)
+    },
+    async encodeSegmentsAsync(segments, options = {}) {
+      checkSegments(segments)
+      checkRecord(options)
+      return inner.encodeSegmentsAsync(segments, options)
     },
     findSpecials(text) {
       if (typeof text !== 'string') wrong('text', text, 'a text')

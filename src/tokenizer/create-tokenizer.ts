@@ -1,6 +1,6 @@
 // The one way to get a tokenizer, from whatever a loader found.
 import { createGgufTokenizer } from './gguf.ts'
-import { createHuggingFaceTokenizer } from './huggingface.ts'
+import { createHuggingFaceTokenizer } from './hugging-face/tokenizer.ts'
 import type { TokenizerSource } from './source.ts'
 import type { Tokenizer } from './tokenizer.ts'
 

@@ -54,7 +54,8 @@ export async function encodeChat(
   const specialsIn = (rendered: string) => tokenizer.findSpecials(rendered).map(({ id }) => id)
   const same = String(specialsIn(seen)) === String(specialsIn(opaque))
   const restore = (text: string) => spellings.restore(same ? text : texts.restore(text))
-  const ids = tokenizer.encodeSegments(segmentsOf(tokenizer, same ? seen : opaque, restore), { addBos: false })
+  const segments = segmentsOf(tokenizer, same ? seen : opaque, restore)
+  const ids = await tokenizer.encodeSegmentsAsync(segments, { addBos: false })
   return tokenizer.addsBos && ids[0] !== tokenizer.bosId ? [tokenizer.bosId!, ...ids] : ids
 }
 

@@ -1,14 +1,18 @@
 // Tokenizers from the metadata of a GGUF file: byte-level BPE (`gpt2`) and SentencePiece (`llama`).
 import { fail } from '../../ir/diagnostic.ts'
 import { type AddedToken, AddedTokenFinder, splitAtTokens } from './added-tokens.ts'
-import { BytePairEncoder } from './byte-pair.ts'
-import { byteOfPiece, bytesOfPiece, byteToChar, encodeUtf8 } from './bytes.ts'
+import { BytePairEncoder, cutMerge } from './byte-pair.ts'
+import { byteOfPiece, bytesOfPiece, encodeUtf8 } from './bytes.ts'
+import { decodingOfPieces } from './detokenize.ts'
 import { isEndName } from './end-tokens.ts'
 import { preTokenizer, splitWords } from './pre-tokenizers.ts'
+import { quoted } from './quoted.ts'
 import { SentencePieceEncoder, SPACE } from './sentence-piece.ts'
 import type { GgufTokenizerSource } from './source.ts'
-import type { Segment, Tokenizer } from './tokenizer.ts'
+import type { Steps } from './steps.ts'
+import type { Tokenizer } from './tokenizer.ts'
 import { type Encoder, makeTokenizer } from './vocabulary.ts'
+import { WordEncoder } from './words.ts'
 
 /** tokenizer.ggml.token_type */
 const NORMAL = 1
@@ -17,6 +21,9 @@ const CONTROL = 3
 const USER_DEFINED = 4
 const UNUSED = 5
 const BYTE = 6
+
+/** what an id that only the model has stands for */
+const replacement = encodeUtf8('�')
 
 export function createGgufTokenizer(source: GgufTokenizerSource): Tokenizer {
   check(source)
@@ -51,24 +58,23 @@ export function createGgufTokenizer(source: GgufTokenizerSource): Tokenizer {
   const specials = new AddedTokenFinder(added.filter((token) => token.special))
   const plain = new AddedTokenFinder(added.filter((token) => !token.special))
   const encoder: Encoder = {
-    splitSpecials: (text) => splitAtTokens(text, all),
     findSpecials: (text) => specials.find(text),
-    encodeSegments(segments) {
+    *encode(segments, parseSpecial) {
       const found: number[] = []
       let afterToken = true // the start counts as one
-      const emit = (segment: Segment) => {
-        if (typeof segment === 'number') found.push(segment)
-        else encodeText(segment, afterToken, found)
-        afterToken = typeof segment === 'number'
-      }
       for (const segment of segments) {
-        if (typeof segment === 'number') emit(segment)
-        else splitAtTokens(segment, plain).forEach(emit)
+        const parts = typeof segment === 'number' ? [segment] : splitAtTokens(segment, parseSpecial ? all : plain)
+        for (const part of parts) {
+          if (typeof part === 'number') found.push(part)
+          else yield* encodeText(part, afterToken, found)
+          afterToken = typeof part === 'number'
+        }
       }
       return found
     },
   }
 
+  const bytes: (Uint8Array | undefined)[] = new Array(tokens.length)
   const addBos = source.addBos ?? pre?.addBos ?? isLlama
   return makeTokenizer(
     {
@@ -79,39 +85,49 @@ export function createGgufTokenizer(source: GgufTokenizerSource): Tokenizer {
       unkId,
       prefix: addBos && bosId !== undefined ? [bosId] : [],
       suffix: source.addEos && eosId !== undefined ? [eosId] : [],
-      stripLeadingSpace: isLlama && source.addSpacePrefix !== false,
       chatTemplate: source.chatTemplate,
-      bytesOf(piece, id) {
-        const kind = type(id)
-        if (kind === BYTE) return Uint8Array.of(byteOfPiece(piece) ?? 0xfd)
-        if (kind !== NORMAL && !(isLlama && kind === USER_DEFINED)) return encodeUtf8(piece)
-        return isLlama ? encodeUtf8(piece.replaceAll(SPACE, ' ')) : bytesOfPiece(piece)
-      },
+      decoding: decodingOfPieces({
+        isSpecial: (id) => special.has(id),
+        stripLeadingSpace: isLlama && source.addSpacePrefix !== false,
+        bytesOf(id) {
+          const found = bytes[id] ?? (id < tokens.length ? bytesOf(tokens[id]!, type(id), isLlama) : replacement)
+          bytes[id] = found
+          return found
+        },
+      }),
     },
     encoder,
   )
 }
 
-type EncodeText = (text: string, afterToken: boolean, ids: number[]) => void
+function bytesOf(piece: string, kind: number, isLlama: boolean): Uint8Array {
+  if (kind === BYTE) return Uint8Array.of(byteOfPiece(piece) ?? 0xfd)
+  if (kind !== NORMAL && !(isLlama && kind === USER_DEFINED)) return encodeUtf8(piece)
+  return isLlama ? encodeUtf8(piece.replaceAll(SPACE, ' ')) : bytesOfPiece(piece)
+}
+
+type EncodeText = (text: string, afterToken: boolean, ids: number[]) => Steps<void>
 
 function gpt2Text(source: GgufTokenizerSource, ids: Map<string, number>, unkId: number | undefined): EncodeText {
   const { patterns, ignoreMerges = false, normalize } = preTokenizer(source.pre)
   const merges = source.merges ?? badTokenizer('a gpt2-type vocabulary needs tokenizer.ggml.merges')
-  const wrong = merges.findIndex((merge) => merge.indexOf(' ', 1) < 0)
-  if (wrong >= 0)
-    badTokenizer(`tokenizer.ggml.merges[${wrong}] is '${merges[wrong]}', not two pieces with a space between`)
-  const encoder = new BytePairEncoder({ ids, merges, ignoreMerges, unkId })
-  return (text, _afterToken, found) => {
+  checkMerges(source.tokens, merges)
+  const encoder = new WordEncoder(new BytePairEncoder({ ids, merges, ignoreMerges, unkId }), true)
+  return function* (text, _afterToken, found) {
     const normal = normalize ? text.normalize(normalize) : text
-    for (const word of splitWords(normal, patterns)) encoder.encode(spellBytes(word), found)
+    yield* encoder.encode(yield* splitWords(normal, patterns), found)
   }
 }
 
-/** The byte-level spelling of a text: one character a byte. */
-export function spellBytes(text: string): string {
-  let spelled = ''
-  for (const byte of encodeUtf8(text)) spelled += byteToChar[byte]
-  return spelled
+function checkMerges(tokens: readonly string[], merges: readonly string[]): void {
+  const known = new Set(tokens)
+  for (const [rank, merge] of merges.entries()) {
+    const place = `tokenizer.ggml.merges[${rank}]`
+    const cut = cutMerge(merge)
+    if (!cut) badTokenizer(`${place} is ${quoted(merge)}, not two pieces with a space between`)
+    const missing = [...cut, cut.join('')].find((piece) => !known.has(piece))
+    if (missing !== undefined) badTokenizer(`${place} has ${quoted(missing)}, which tokenizer.ggml.tokens lacks`)
+  }
 }
 
 function llamaText(
@@ -129,8 +145,8 @@ function llamaText(
   const isUnused = (id: number) => type(id) === UNUSED
   const encoder = new SentencePieceEncoder({ ids, scores, byteIds, unkId, isUnused })
   const prefix = source.addSpacePrefix === false ? '' : SPACE
-  return (text, afterToken, found) => {
-    if (text !== '') encoder.encode((afterToken ? prefix : '') + text.replaceAll(' ', SPACE), found)
+  return function* (text, afterToken, found) {
+    if (text !== '') yield* encoder.encode((afterToken ? prefix : '') + text.replaceAll(' ', SPACE), found)
   }
 }
 

@@ -3,9 +3,14 @@
 // those of the next, and so on; text between matches stays a word. Patterns follow the models' tokenizer.json files,
 // and the `default` entry llama.cpp, which defined it.
 import { fail } from '../../ir/diagnostic.ts'
+import { compilePattern, type Matcher } from './pattern/matcher.ts'
+import { quoted } from './quoted.ts'
+import { splitAll } from './split.ts'
+import type { Steps } from './steps.ts'
 
-export interface PreTokenizer {
-  readonly patterns: readonly RegExp[]
+interface Known {
+  /** in Oniguruma's syntax, as in tokenizer.json */
+  readonly patterns: readonly string[]
   /** a word that is a token as a whole is not merged (Llama 3) */
   readonly ignoreMerges?: boolean
   /** the model expects a beginning-of-sequence token where the file does not say */
@@ -14,9 +19,9 @@ export interface PreTokenizer {
   readonly normalize?: 'NFC'
 }
 
-// JavaScript's \s has U+FEFF and lacks U+0085; the originals mean the Unicode property.
-const pattern = (source: string) =>
-  new RegExp(source.replaceAll('\\s', '\\p{White_Space}').replaceAll('\\S', '\\P{White_Space}'), 'gu')
+export interface PreTokenizer extends Omit<Known, 'patterns'> {
+  readonly patterns: readonly Matcher[]
+}
 
 const SPACES = String.raw`\s+(?!\S)|\s+`
 const LINES = String.raw`\s*[\r\n]+|${SPACES}`
@@ -30,27 +35,25 @@ const CAMEL = (tail: string) => `${BEFORE}[${UPPER}]*[${LOWER}]+${tail}|${BEFORE
 const GPT2 = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|${SPACES}`
 const CJK = '[一-龥ࠀ-一가-퟿]+'
 
-const gpt2: PreTokenizer = { patterns: [pattern(GPT2)] }
-const digitsThenGpt2: PreTokenizer = { patterns: [pattern(String.raw`\p{N}`), pattern(GPT2)] }
-const llama3 = pattern(String.raw`${CONTRACTIONS}|${WORD}|\p{N}{1,3}|${MARKS}|${LINES}`)
-const llamaBpe: PreTokenizer = { patterns: [llama3], ignoreMerges: true, addBos: true }
-const qwen2: PreTokenizer = {
-  patterns: [pattern(String.raw`${CONTRACTIONS}|${WORD}|\p{N}|${MARKS}|${LINES}`)],
+const gpt2: Known = { patterns: [GPT2] }
+const digitsThenGpt2: Known = { patterns: [String.raw`\p{N}`, GPT2] }
+const llama3 = String.raw`${CONTRACTIONS}|${WORD}|\p{N}{1,3}|${MARKS}|${LINES}`
+const llamaBpe: Known = { patterns: [llama3], ignoreMerges: true, addBos: true }
+const qwen2: Known = {
+  patterns: [String.raw`${CONTRACTIONS}|${WORD}|\p{N}|${MARKS}|${LINES}`],
   normalize: 'NFC',
 }
-const deepseekV3: PreTokenizer = {
+const deepseekV3: Known = {
   patterns: [
-    pattern(String.raw`\p{N}{1,3}`),
-    pattern('[一-龥぀-ゟ゠-ヿ]+'),
-    pattern(
-      String.raw`[!-\/:-@\[-${'`'}\{-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|${LINES}`,
-    ),
+    String.raw`\p{N}{1,3}`,
+    '[一-龥぀-ゟ゠-ヿ]+',
+    String.raw`[!-\/:-@\[-${'`'}\{-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|${LINES}`,
   ],
 }
 
-const known: Readonly<Record<string, PreTokenizer>> = {
+const known: Readonly<Record<string, Known>> = {
   default: {
-    patterns: [pattern(String.raw`[\p{P}$+<=>^~|]+`), pattern(GPT2), pattern(String.raw`\p{N}+`), pattern('[0-9]{3}')],
+    patterns: [String.raw`[\p{P}$+<=>^~|]+`, GPT2, String.raw`\p{N}+`, '[0-9]{3}'],
   },
   'gpt-2': gpt2,
   mpt: gpt2,
@@ -77,36 +80,30 @@ const known: Readonly<Record<string, PreTokenizer>> = {
   exaone: digitsThenGpt2,
   'minerva-7b': digitsThenGpt2,
   falcon: {
-    patterns: [pattern(String.raw`[\p{P}$+<=>^~|${'`'}]+`), pattern(GPT2), pattern('[0-9]{3}')],
+    patterns: [String.raw`[\p{P}$+<=>^~|${'`'}]+`, GPT2, '[0-9]{3}'],
   },
   'deepseek-llm': {
     patterns: [
-      pattern(String.raw`[\r\n]`),
-      pattern(String.raw`\s?[\p{Lu}\p{Ll}\p{Lt}]+`),
-      pattern(String.raw`\s?[!-\/:-~！-／：-～‘-‟　-。]+`),
-      pattern(String.raw`\s+$`),
-      pattern(CJK),
-      pattern(String.raw`\p{N}+`),
+      String.raw`[\r\n]`,
+      String.raw`\s?[\p{Lu}\p{Ll}\p{Lt}]+`,
+      String.raw`\s?[!-\/:-~！-／：-～‘-‟　-。]+`,
+      String.raw`\s+$`,
+      CJK,
+      String.raw`\p{N}+`,
     ],
   },
   'deepseek-coder': {
-    patterns: [
-      pattern(String.raw`[\r\n]`),
-      pattern(String.raw`\s?\p{L}+`),
-      pattern(String.raw`\s?\p{P}+`),
-      pattern(CJK),
-      pattern(String.raw`\p{N}`),
-    ],
+    patterns: [String.raw`[\r\n]`, String.raw`\s?\p{L}+`, String.raw`\s?\p{P}+`, CJK, String.raw`\p{N}`],
   },
   'deepseek-v3': deepseekV3,
   'hunyuan-dense': deepseekV3,
   tekken: {
-    patterns: [pattern(String.raw`${CAMEL('')}|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n\/]*|${LINES}`)],
+    patterns: [String.raw`${CAMEL('')}|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n\/]*|${LINES}`],
     ignoreMerges: true,
     addBos: true,
   },
   'gpt-4o': {
-    patterns: [pattern(String.raw`${CAMEL(`(?:${CONTRACTIONS})?`)}|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n\/]*|${LINES}`)],
+    patterns: [String.raw`${CAMEL(`(?:${CONTRACTIONS})?`)}|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n\/]*|${LINES}`],
   },
 }
 
@@ -117,37 +114,24 @@ export const preTokenizerNames: readonly string[] = Object.keys(known)
  * would give other tokens silently.
  */
 export function preTokenizer(name: string): PreTokenizer {
-  if (name === '') return known.default!
-  const found = Object.hasOwn(known, name) ? known[name] : undefined
-  return (
-    found ??
-    fail({
-      code: 'unknown-pre-tokenizer',
-      message: `the file asks for the pre-tokenizer '${name}', which is not known`,
-      facts: [
-        ['key', 'tokenizer.ggml.pre'],
-        ['known', preTokenizerNames.join(', ')],
-      ],
-      help: 'load the model from its Hugging Face folder, whose tokenizer.json describes the pre-tokenizer in full',
-    })
-  )
+  const found = Object.hasOwn(known, name || 'default') ? known[name || 'default']! : unknownName(name)
+  return { ...found, patterns: found.patterns.map((source) => compilePattern(source, 'tokenizer.ggml.pre')) }
 }
 
+const unknownName = (name: string): never =>
+  fail({
+    code: 'unknown-pre-tokenizer',
+    message: `the file asks for the pre-tokenizer ${quoted(name)}, which is not known`,
+    facts: [
+      ['key', 'tokenizer.ggml.pre'],
+      ['known', preTokenizerNames.join(', ')],
+    ],
+    help: 'load the model from its Hugging Face folder, whose tokenizer.json describes the pre-tokenizer in full',
+  })
+
 /** Cuts `text` into words. Their concatenation is the text. */
-export function splitWords(text: string, patterns: readonly RegExp[]): string[] {
-  let words = text === '' ? [] : [text]
-  for (const regex of patterns) {
-    const finer: string[] = []
-    for (const word of words) {
-      let done = 0
-      for (const found of word.matchAll(regex)) {
-        if (found.index > done) finer.push(word.slice(done, found.index))
-        if (found[0] !== '') finer.push(found[0])
-        done = found.index + found[0].length
-      }
-      if (done < word.length) finer.push(word.slice(done))
-    }
-    words = finer
-  }
+export function* splitWords(text: string, patterns: readonly Matcher[]): Steps<readonly string[]> {
+  let words: readonly string[] = text === '' ? [] : [text]
+  for (const pattern of patterns) words = yield* splitAll(words, pattern, 'Isolated', false)
   return words
 }

@@ -2,6 +2,8 @@
 // bytes for what no piece covers. Source: the BPE mode of SentencePiece (Kudo and Richardson, 2018).
 import { encodeUtf8 } from './bytes.ts'
 import { MergeTable } from './merge.ts'
+import type { Steps } from './steps.ts'
+import type { WordModel } from './words.ts'
 
 export interface SentencePieceModel {
   /** id of a piece that text may become: normal, user-defined and unused ones, no control, unknown or byte pieces */
@@ -18,7 +20,10 @@ export interface SentencePieceModel {
 /** U+2581, how SentencePiece spells a space */
 export const SPACE = '▁'
 
-export class SentencePieceEncoder {
+/** characters of a long text between two steps */
+const STEP = 16_384
+
+export class SentencePieceEncoder implements WordModel {
   readonly #model: SentencePieceModel
   readonly #table = new MergeTable()
   /** characters that occur in pieces without being one get numbers after the vocabulary's */
@@ -64,15 +69,17 @@ export class SentencePieceEncoder {
   }
 
   /** Appends the ids of `text`, in which spaces are already spelled as U+2581. */
-  encode(text: string, ids: number[]): void {
+  *encode(text: string, ids: number[]): Steps<void> {
     const symbols: number[] = []
     const strangers: string[] = [] // characters in no piece: symbol -1 - index
     for (const char of text) {
       const symbol = this.#symbols.get(char)
       if (symbol !== undefined) symbols.push(symbol)
       else symbols.push(-strangers.push(char))
+      if (symbols.length % STEP === 0) yield
     }
-    for (const symbol of this.#table.apply(symbols)) {
+    const merged = symbols.length > STEP ? yield* this.#table.steps(symbols) : this.#table.apply(symbols)
+    for (const symbol of merged) {
       if (symbol < 0) this.#bytes(strangers[-1 - symbol]!, ids)
       else this.#emit(symbol, ids)
     }

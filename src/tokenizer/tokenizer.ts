@@ -1,7 +1,10 @@
 // The face of a tokenizer: text to token ids and back, whatever file it came from.
 
 export interface EncodeOptions {
-  /** put the model's beginning-of-sequence id first (default: as the model says, which also decides a closing eos) */
+  /**
+   * Put the model's beginning-of-sequence id first. Default: as the model says (`addsBos`), together with all that its
+   * file puts around a text, such as a closing eos; `false` adds none of that.
+   */
   readonly addBos?: boolean | undefined
   /** recognise special tokens such as `<|eos|>` in the text (default false: they are plain text) */
   readonly parseSpecial?: boolean | undefined
@@ -46,9 +49,13 @@ export interface Tokenizer {
   readonly addsBos: boolean
   /** Jinja source, where the model has one */
   readonly chatTemplate: string | undefined
+  /** Ids of `text`, which is as long as it takes: see `encodeAsync`. */
   encode(text: string, options?: EncodeOptions): number[]
+  /** As `encode`, in slices of some milliseconds between which the event loop turns. */
+  encodeAsync(text: string, options?: EncodeOptions): Promise<number[]>
   /** Encodes text whose special tokens the caller placed; adjacent strings are joined first. */
   encodeSegments(segments: readonly Segment[], options?: Pick<EncodeOptions, 'addBos'>): number[]
+  encodeSegmentsAsync(segments: readonly Segment[], options?: Pick<EncodeOptions, 'addBos'>): Promise<number[]>
   /** Special tokens in `text`, from left to right, the longest where several begin. */
   findSpecials(text: string): SpecialMatch[]
   decode(ids: Iterable<number>, options?: DecodeOptions): string

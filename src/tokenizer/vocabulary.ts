@@ -1,9 +1,8 @@
-// What both kinds of tokenizer share once the file is read: special ids, the ends that encoding adds, and decoding.
+// What every kind of tokenizer shares once its file is read: special ids, the ends that encoding adds, and checks of ids.
 import { fail } from '../../ir/diagnostic.ts'
-import { encodeUtf8 } from './bytes.ts'
-import { decodePieces, type Pieces, streamPieces } from './detokenize.ts'
 import { endTokens } from './end-tokens.ts'
-import type { EncodeOptions, Segment, SpecialMatch, Tokenizer } from './tokenizer.ts'
+import { finish, finishInSlices, type Steps } from './steps.ts'
+import type { DecodeOptions, EncodeOptions, Segment, SpecialMatch, StreamDecoder, Tokenizer } from './tokenizer.ts'
 
 export interface VocabularyData {
   /** piece of each id; holes are unused ids */
@@ -16,76 +15,74 @@ export interface VocabularyData {
   /** what encoding puts before and after a text when not told otherwise */
   readonly prefix: readonly number[]
   readonly suffix: readonly number[]
-  readonly stripLeadingSpace: boolean
   readonly chatTemplate: string | undefined
-  bytesOf(piece: string, id: number): Uint8Array
+  readonly decoding: Decoding
+}
+
+/** Ids to text; ids are of the vocabulary. */
+export interface Decoding {
+  decode(ids: Iterable<number>, options: DecodeOptions): string
+  stream(options: DecodeOptions): StreamDecoder
 }
 
 export interface Encoder {
-  /** cuts the special tokens out of a text */
-  splitSpecials(text: string): Segment[]
   findSpecials(text: string): SpecialMatch[]
-  /** encodes segments without the ends */
-  encodeSegments(segments: readonly Segment[]): number[]
+  /** ids of segments without the ends; `parseSpecial`: special tokens that texts spell are tokens */
+  encode(segments: readonly Segment[], parseSpecial: boolean): Steps<number[]>
 }
 
-const replacement = encodeUtf8('�')
-
 export function makeTokenizer(data: VocabularyData, encoder: Encoder): Tokenizer {
-  const bytes: (Uint8Array | undefined)[] = new Array(data.pieces.length)
-  const pieces: Pieces = {
-    stripLeadingSpace: data.stripLeadingSpace,
-    isSpecial: (id) => data.special.has(id),
-    bytesOf(id) {
-      if (!Number.isSafeInteger(id) || id < 0) badId(id, data.pieces.length)
-      const piece = data.pieces[id]
-      // Models pad their vocabulary: such an id can be sampled and stands for nothing.
-      if (piece === undefined) return replacement
-      const found = bytes[id] ?? data.bytesOf(piece, id)
-      bytes[id] = found
-      return found
-    },
+  const vocabSize = data.pieces.length
+  // models pad their vocabulary: an id beyond it can be sampled and stands for nothing
+  const check = (id: number): number => (Number.isSafeInteger(id) && id >= 0 ? id : badId(id, vocabSize))
+  function* encodeText(text: string, options: EncodeOptions): Steps<number[]> {
+    const ids = yield* encoder.encode(text === '' ? [] : [wellFormed(text)], options.parseSpecial ?? false)
+    return withEnds(data, ids, options)
   }
-  const withEnds = (ids: number[], { addBos }: Pick<EncodeOptions, 'addBos'>): number[] => {
-    if (addBos === false) return ids
-    let prefix = data.prefix
-    if (addBos && data.bosId === undefined) {
-      fail({
-        code: 'no-bos-token',
-        message: 'this vocabulary has no beginning-of-sequence token',
-        help: 'encode without addBos',
-      })
+  function* encodeSegments(segments: readonly Segment[], options: EncodeOptions): Steps<number[]> {
+    const joined: Segment[] = []
+    for (const segment of segments) {
+      const last = joined.at(-1)
+      if (typeof segment === 'string' && typeof last === 'string') joined[joined.length - 1] = last + segment
+      else if (segment !== '') joined.push(segment)
     }
-    if (addBos && !prefix.includes(data.bosId!)) prefix = [data.bosId!, ...prefix]
-    return [...prefix].concat(ids, data.suffix)
+    const whole = joined.map((segment) => (typeof segment === 'string' ? wellFormed(segment) : segment))
+    return withEnds(data, yield* encoder.encode(whole, false), options)
   }
   return {
-    vocabSize: data.pieces.length,
+    vocabSize,
     bosId: data.bosId,
     eosIds: endTokens(data),
     unkId: data.unkId,
     addsBos: data.bosId !== undefined && data.prefix.includes(data.bosId),
     chatTemplate: data.chatTemplate,
-    encode(text, options = {}) {
-      const whole = wellFormed(text)
-      return withEnds(encoder.encodeSegments(options.parseSpecial ? encoder.splitSpecials(whole) : [whole]), options)
-    },
-    encodeSegments(segments, options = {}) {
-      const joined: Segment[] = []
-      for (const segment of segments) {
-        const last = joined.at(-1)
-        if (typeof segment === 'string' && typeof last === 'string') joined[joined.length - 1] = last + segment
-        else if (segment !== '') joined.push(segment)
-      }
-      const whole = joined.map((segment) => (typeof segment === 'string' ? wellFormed(segment) : segment))
-      return withEnds(encoder.encodeSegments(whole), options)
-    },
+    encode: (text, options = {}) => finish(encodeText(text, options)),
+    encodeAsync: (text, options = {}) => finishInSlices(encodeText(text, options)),
+    encodeSegments: (segments, options = {}) => finish(encodeSegments(segments, options)),
+    encodeSegmentsAsync: (segments, options = {}) => finishInSlices(encodeSegments(segments, options)),
     findSpecials: (text) => encoder.findSpecials(text),
-    decode: (ids, options) => decodePieces(pieces, ids, options),
-    streamDecoder: (options) => streamPieces(pieces, options),
-    idToPiece: (id) => data.pieces[id] ?? badId(id, data.pieces.length),
+    decode: (ids, options = {}) => data.decoding.decode(Array.from(ids, check), options),
+    streamDecoder(options = {}) {
+      const stream = data.decoding.stream(options)
+      return { push: (id) => stream.push(check(id)), end: () => stream.end() }
+    },
+    idToPiece: (id) => data.pieces[id] ?? badId(id, vocabSize),
     isSpecial: (id) => data.special.has(id),
   }
+}
+
+function withEnds(data: VocabularyData, ids: number[], { addBos }: EncodeOptions): number[] {
+  if (addBos === false) return ids
+  let { prefix } = data
+  if (addBos && data.bosId === undefined) {
+    fail({
+      code: 'no-bos-token',
+      message: 'this vocabulary has no beginning-of-sequence token',
+      help: 'encode without addBos',
+    })
+  }
+  if (addBos && !prefix.includes(data.bosId!)) prefix = [data.bosId!, ...prefix]
+  return [...prefix].concat(ids, data.suffix)
 }
 
 /** A lone surrogate has no UTF-8: it becomes U+FFFD before anything looks at the text. */

@@ -2,10 +2,11 @@ import { describe, expect, test } from 'vitest'
 import { createTokenizer } from '../../../src/tokenizer/create-tokenizer.ts'
 import { preTokenizer, preTokenizerNames, splitWords } from '../../../src/tokenizer/pre-tokenizers.ts'
 import type { GgufTokenizerSource } from '../../../src/tokenizer/source.ts'
+import { finish } from '../../../src/tokenizer/steps.ts'
 import { storyGguf } from './story.ts'
 
 const source = storyGguf('story-3m')
-const words = (name: string, text: string) => splitWords(text, preTokenizer(name).patterns)
+const words = (name: string, text: string) => finish(splitWords(text, preTokenizer(name).patterns))
 
 describe('pre-tokenizers', () => {
   test.each([

@@ -235,9 +235,9 @@ describe('files that cannot be used', () => {
     ['no model', {}, /bad-tokenizer\]: model/],
     ['no vocabulary', { model: { type: 'BPE', merges: [] } }, /model.vocab is missing/],
     ['an id that is none', { model: { type: 'BPE', vocab: { a: -1 }, merges: [] } }, /gives 'a' the id -1/],
-    ['an unknown model', { model: { type: 'WordPiece', vocab: {} } }, /model type WordPiece is not supported/],
-    ['an unknown step', { ...llama2, pre_tokenizer: { type: 'Nonsense' } }, /Unknown PreTokenizer type: Nonsense/],
-    ['an unknown decoder', { ...llama2, decoder: { type: 'CTC' } }, /decoder CTC is not supported/],
+    ['an unknown model', { model: { type: 'WordPeace', vocab: {} } }, /with model 'WordPeace' is not supported/],
+    ['an unknown step', { ...llama2, pre_tokenizer: { type: 'Nonsense' } }, /with pre-tokenizer 'Nonsense' is not/],
+    ['an unknown decoder', { ...llama2, decoder: { type: 'Nonsense' } }, /with decoder 'Nonsense' is not supported/],
   ])('%s', (_, json, message) => {
     expect(() => createTokenizer({ kind: 'huggingface', tokenizerJson: write(json) })).toThrow(message)
   })
