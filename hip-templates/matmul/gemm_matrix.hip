@@ -2,9 +2,9 @@
 //   layout    x: x_t[T, K], y: y_t[T, N], residual: [T, N], all row-major; w: rows of weight_t, see operands.h
 //   launch    block = BLOCK; dynamic LDS for BUFFERS · SLICE_BYTES; tiles of TILE_ROWS rows of w × TILE_TOKENS tokens, walked
 //             grid-stride, tokens innermost: blocks that run together share rows of w in L2
-//   work      a team loop: all threads prefetch the next slice of DEPTH elements into registers while their waves multiply this
-//             one from LDS; w is dequantised on its way into LDS, x split into TERMS there. With two BUFFERS (a double buffer) a
-//             slice costs one barrier, else two. Gate and up alternate by fragments, so that one lane has both sums of a
+//   work      a team loop: all threads bring the next slices of DEPTH elements to LDS while their waves multiply this one, by
+//             asynchronous copies BUFFERS - 1 slices ahead, or through registers: w is dequantised there, x split into TERMS.
+//             With two BUFFERS or more (a double buffer, a ring) a slice costs one barrier, else two. Gate and up alternate by fragments, so that one lane has both sums of a
 //             column; results go from registers to y in runs of RUN columns, without LDS
 //   lds       rows of 128 bytes, 8 chunks of 16 bytes; row r has chunk c at place c ^ swizzle(r): no bank conflicts in the
 //             16-byte accesses of any unit's fragments, nor when slices are written
@@ -28,9 +28,10 @@
 #define P_WAVE_TOKENS 64  // tokens of a wave's share; its rows of w follow from the number of waves
 #endif
 #ifndef P_BUFFERS
-#define P_BUFFERS 1  // of slices in LDS: 1 or 2
+#define P_BUFFERS 1  // of slices in LDS
 #endif
 #include "matmul/operands.h"
+#include "prelude/lds-copy.h"
 #include "prelude/matrix/unit.h"
 
 typedef P_MATRIX_ELEM mat_t;
@@ -59,40 +60,10 @@ DEVICE int place(int row, int chunk) { return row * DEPTH + (chunk ^ swizzle(row
 DEVICE int column_of(int row) { return PARTS == 1 ? row : row / 32 * 16 + row % 16; }
 DEVICE int part_of(int row) { return PARTS == 1 ? 0 : row / 16 % 2; }
 
-/** 8 neighbours of w, prefetched into registers: bytes as they come where mat_t is their type, else numbers. */
-template <class W, bool RAW> struct w_chunk {
-  vec<float, CHUNK> v;
-  DEVICE void clear() { v = splat<CHUNK>(0.f); }
-  DEVICE void load_from(const u8* row, int k) { v = W::template load<CHUNK>(row, k); }
-  DEVICE void store_to(mat_t* slice, int row, int chunk) const { store<CHUNK>(slice + place(row, chunk), v); }
-};
-template <class W> struct w_chunk<W, true> {
-  words<4> v;
-  DEVICE void clear() { v = words<4>{}; }
-  DEVICE void load_from(const u8* row, int k) { v = load_words<4, 16, true>(row + k * 2); }
-  DEVICE void store_to(mat_t* slice, int row, int chunk) const { store_words(slice + place(row, chunk), v); }
-};
-/** The same of x, which becomes TERMS numbers in LDS. */
-template <class X, bool RAW> struct x_chunk {
-  vec<float, CHUNK> v;
-  DEVICE void clear() { v = splat<CHUNK>(0.f); }
-  DEVICE void load_from(const X* from) { v = load<CHUNK>(from); }
-  DEVICE void store_to(mat_t* slice, int row, int chunk) const {
-    vec<float, CHUNK> left = v;
-    UNROLL for (int term = 0; term < TERMS; term++) {
-      store<CHUNK>(slice + place(TILE_ROWS + term * TILE_TOKENS + row, chunk), left);
-      UNROLL for (int e = 0; e < CHUNK; e++) left.set(e, left[e] - float(mat_t(left[e])));
-    }
-  }
-};
-template <class X> struct x_chunk<X, true> {
-  words<4> v;
-  DEVICE void clear() { v = words<4>{}; }
-  DEVICE void load_from(const X* from) { v = load_words<4, 16, false>(from); }
-  DEVICE void store_to(mat_t* slice, int row, int chunk) const { store_words(slice + place(TILE_ROWS + row, chunk), v); }
-};
 constexpr bool W_RAW = weight_t::block_elems == 1, X_RAW = TERMS == 1;
 static_assert(!X_RAW || same_type<x_t, mat_t>::value, "one term holds an x of its own type");
+/** Elements that LDS takes as they are go there without a register on the way, where several buffers leave them time. */
+constexpr bool W_COPIED = W_RAW && ASYNC_COPIES && BUFFERS > 1, X_COPIED = X_RAW && ASYNC_COPIES && BUFFERS > 1;
 
 /** f(n, row, chunk) of each chunk that this thread brings of a slice's ROWS rows, n < SHARE. */
 template <int ROWS> struct slice_share {
@@ -104,8 +75,93 @@ template <int ROWS> struct slice_share {
     }
   }
 };
-typedef slice_share<TILE_ROWS> w_share;
-typedef slice_share<TILE_TOKENS> x_share;
+/** Does element `at` of a row lie in it? Known for all where rows are whole slices. */
+DEVICE bool in_row(int at) { return K % DEPTH == 0 || at < K; }
+
+/**
+ * This thread's part of w in a slice: load() prefetches it into registers and store() puts it into LDS, or, where it is COPIED,
+ * copy() sends it there. Rows beyond the last repeat it: what comes of them is not written. Offsets are of 32 bits, from the
+ * tile's first row.
+ */
+template <class W, bool RAW, bool COPIED> struct w_part : slice_share<TILE_ROWS> {
+  typedef slice_share<TILE_ROWS> share;
+  const u8* base;
+  u32 at[share::SHARE];
+  vec<float, RAW ? 1 : CHUNK> numbers[RAW ? 1 : share::SHARE];
+  words<4> raw[RAW && !COPIED ? share::SHARE : 1];
+
+  DEVICE w_part(const matmul_call& call, int n0) {
+    base = weight_row(call, n0);
+    share::each([&](int i, int row, int) {
+      at[i] = u32(min_int(n0 + column_of(row), N - 1) - n0 + part_of(row) * N) * u32(W::row_bytes(K));
+    });
+  }
+  DEVICE void load(int k) {
+    if constexpr (COPIED) return;
+    share::each([&](int i, int, int chunk) {
+      const int from = k + chunk * CHUNK;
+      if constexpr (RAW) raw[i] = in_row(from) ? load_words<4, 16, true>(base + at[i] + from * 2) : words<4>{};
+      else numbers[i] = in_row(from) ? W::template load<CHUNK>(base + at[i], from) : splat<CHUNK>(0.f);
+    });
+  }
+  DEVICE void store(mat_t* slice) const {
+    if constexpr (COPIED) return;
+    share::each([&](int i, int row, int chunk) {
+      if constexpr (RAW) store_words(slice + place(row, chunk), raw[i]);
+      else ::store<CHUNK>(slice + place(row, chunk), numbers[i]);
+    });
+  }
+  DEVICE void copy(mat_t* slice, int k) const {
+    if constexpr (!COPIED) return;
+    share::each([&](int i, int row, int chunk) {
+      const int from = k + chunk * CHUNK;
+      copy_to_lds_if(in_row(from), slice + place(row, chunk), base + at[i] + (in_row(from) ? from : 0) * 2);
+    });
+  }
+};
+
+/** The same of x: tokens, and TERMS numbers of each element in LDS. */
+template <class X, bool RAW, bool COPIED> struct x_part : slice_share<TILE_TOKENS> {
+  typedef slice_share<TILE_TOKENS> share;
+  const X* base;
+  u32 at[share::SHARE];
+  vec<float, RAW ? 1 : CHUNK> numbers[RAW ? 1 : share::SHARE];
+  words<4> raw[RAW && !COPIED ? share::SHARE : 1];
+
+  DEVICE x_part(const matmul_call& call, int t0) {
+    base = x_row(call, t0);
+    share::each([&](int i, int token, int) { at[i] = u32(min_int(t0 + token, call.tokens - 1) - t0) * K; });
+  }
+  DEVICE void load(int k) {
+    if constexpr (COPIED) return;
+    share::each([&](int i, int, int chunk) {
+      const int from = k + chunk * CHUNK;
+      if constexpr (RAW) raw[i] = in_row(from) ? load_words<4, 16, false>(base + at[i] + from) : words<4>{};
+      else numbers[i] = in_row(from) ? ::load<CHUNK>(base + at[i] + from) : splat<CHUNK>(0.f);
+    });
+  }
+  DEVICE void store(mat_t* slice) const {
+    if constexpr (COPIED) return;
+    share::each([&](int i, int token, int chunk) {
+      if constexpr (RAW) {
+        store_words(slice + place(TILE_ROWS + token, chunk), raw[i]);
+      } else {
+        vec<float, CHUNK> left = numbers[i];
+        UNROLL for (int term = 0; term < TERMS; term++) {
+          ::store<CHUNK>(slice + place(TILE_ROWS + term * TILE_TOKENS + token, chunk), left);
+          UNROLL for (int e = 0; e < CHUNK; e++) left.set(e, left[e] - float(mat_t(left[e])));
+        }
+      }
+    });
+  }
+  DEVICE void copy(mat_t* slice, int k) const {
+    if constexpr (!COPIED) return;
+    share::each([&](int i, int token, int chunk) {
+      const int from = k + chunk * CHUNK;
+      copy_to_lds_if(in_row(from), slice + place(TILE_ROWS + token, chunk), base + at[i] + (in_row(from) ? from : 0));
+    });
+  }
+};
 
 /** A wave's share of the tile, from its first row of w and its first token. */
 struct wave_tile {
@@ -198,50 +254,44 @@ DEVICE void gemm_matrix_tile(int index, const matmul_call& call, mat_t* lds) {
   const int n0 = index / token_tiles * TILE_COLUMNS, t0 = index % token_tiles * TILE_TOKENS;
   const int wave = wave_uniform(wave_id());
   const int row = wave / WAVES_ACROSS * WAVE_ROWS, token = wave % WAVES_ACROSS * WAVE_TOKENS;
-  w_chunk<weight_t, W_RAW> w[w_share::SHARE];
-  x_chunk<x_t, X_RAW> x[x_share::SHARE];
-  // Rows and tokens beyond the last repeat it: what comes of them is not written. Offsets are of 32 bits, from the tile's start.
-  const u8* const w_base = weight_row(call, n0);
-  const x_t* const x_base = x_row(call, t0);
-  u32 w_at[w_share::SHARE], x_at[x_share::SHARE];
-  w_share::each([&](int i, int tile_row, int) {
-    const int n = min_int(n0 + column_of(tile_row), N - 1) - n0;
-    w_at[i] = u32(n + part_of(tile_row) * N) * u32(weight_t::row_bytes(K));
-  });
-  x_share::each([&](int i, int tile_token, int) { x_at[i] = u32(min_int(t0 + tile_token, call.tokens - 1) - t0) * K; });
-  const auto load_slice = [&](int k) {
-    const bool whole = K % DEPTH == 0 || k + DEPTH <= K;
-    w_share::each([&](int i, int, int chunk) {
-      const int at = k + chunk * CHUNK;
-      if (whole || at < K) w[i].load_from(w_base + w_at[i], at);
-      else w[i].clear();
-    });
-    x_share::each([&](int i, int, int chunk) {
-      const int at = k + chunk * CHUNK;
-      if (whole || at < K) x[i].load_from(x_base + x_at[i] + at);
-      else x[i].clear();
-    });
-  };
-  const auto store_slice = [&](mat_t* slice) {
-    w_share::each([&](int i, int tile_row, int chunk) { w[i].store_to(slice, tile_row, chunk); });
-    x_share::each([&](int i, int tile_token, int chunk) { x[i].store_to(slice, tile_token, chunk); });
-  };
-
+  w_part<weight_t, W_RAW, W_COPIED> w(call, n0);
+  x_part<x_t, X_RAW, X_COPIED> x(call, t0);
   wave_tile tile;
   tile.clear();
-  load_slice(0);
-  int buffer = 0;
-  KEEP_LOOP for (int k = 0; k < K; k += DEPTH) {
-    mat_t* const slice = lds + buffer * SLICE;
-    store_slice(slice);
-    block_sync();
-    if (k + DEPTH < K) load_slice(k + DEPTH);
-    tile.step(slice, row, token);
-    if constexpr (BUFFERS == 1) block_sync();
-    else buffer ^= 1;
+  if constexpr (BUFFERS == 1) {
+    w.load(0), x.load(0);
+    KEEP_LOOP for (int k = 0; k < K; k += DEPTH) {
+      w.store(lds), x.store(lds);
+      block_sync();
+      if (k + DEPTH < K) w.load(k + DEPTH), x.load(k + DEPTH);
+      tile.step(lds, row, token);
+      block_sync();
+    }
+    tile.write(call, n0 + row / PARTS, t0 + token);
+  } else {
+    UNROLL for (int s = 0; s < BUFFERS - 1; s++) {
+      if (s * DEPTH < K) w.copy(lds + s * SLICE, s * DEPTH), x.copy(lds + s * SLICE, s * DEPTH);
+      commit_copies();
+    }
+    w.load(0), x.load(0);
+    w.store(lds), x.store(lds);
+    if (DEPTH < K) w.load(DEPTH), x.load(DEPTH);
+    int current = 0;
+    KEEP_LOOP for (int k = 0; k < K; k += DEPTH) {
+      wait_for_copies<BUFFERS - 2>();
+      block_sync();  // this slice is there, and nobody reads the one before any more
+      const int next = current + 1 == BUFFERS ? 0 : current + 1, last = current == 0 ? BUFFERS - 1 : current - 1;
+      if (k + DEPTH < K) w.store(lds + next * SLICE), x.store(lds + next * SLICE);
+      if (k + 2 * DEPTH < K) w.load(k + 2 * DEPTH), x.load(k + 2 * DEPTH);
+      constexpr int AHEAD = (BUFFERS - 1) * DEPTH;
+      if (k + AHEAD < K) w.copy(lds + last * SLICE, k + AHEAD), x.copy(lds + last * SLICE, k + AHEAD);
+      commit_copies();
+      tile.step(lds + current * SLICE, row, token);
+      current = next;
+    }
+    tile.write(call, n0 + row / PARTS, t0 + token);
+    block_sync();  // the next tile begins with the first buffer
   }
-  tile.write(call, n0 + row / PARTS, t0 + token);
-  if constexpr (BUFFERS > 1) block_sync();  // the next tile begins with the first buffer
 }
 
 KERNEL void gemm_matrix(y_t* y, const x_t* x, const u8* w, const bias_t* bias, const residual_t* residual, i32 T) {

@@ -16,22 +16,28 @@ import { compileOptions, readOptions } from '../../src/options.ts'
 import { median, type Suite } from './suite.ts'
 import type { SuiteDevice } from './suite-device.ts'
 
-/** `llama-8b:bf16`, `llama-8b:bf16:8` for a batch, `llama-8b:bf16:8:bf16` for activations too */
+/**
+ * `llama-8b:bf16`, `llama-8b:bf16:8` for a batch, `llama-8b:bf16:8:bf16` for activations too, `llama-8b:bf16:1:bf16:512` for
+ * prompts of so many tokens
+ */
 export interface SweepModel {
   readonly shape: string
   readonly weights: BenchWeights
   readonly batch: number
   readonly activations: FloatType
+  /** tokens of a chunk of a prompt; without them a decode step */
+  readonly prompt?: number
 }
 
 export const sweepModels = (text: string): SweepModel[] =>
   text.split(',').map((one) => {
-    const [shape = '', weights = 'bf16', batch = '1', activations = 'f32'] = one.split(':')
+    const [shape = '', weights = 'bf16', batch = '1', activations = 'f32', prompt] = one.split(':')
     return {
       shape,
       weights: weights as BenchWeights,
       batch: Number(batch),
       activations: activations as FloatType,
+      ...(prompt === undefined ? {} : { prompt: Number(prompt) }),
     }
   })
 
@@ -42,7 +48,6 @@ interface Variant {
   readonly source: KernelSource
 }
 
-const bindings: Bindings = { P: 16, M: 16, R: 1 }
 /** weights of one variant, so many times that no cache holds them */
 const coldBytes = 512 * 2 ** 20
 
@@ -57,14 +62,16 @@ export async function sweepPart(
   device.driver.fill(memory.address, 0x11, memory.bytes)
   device.driver.fill(small.address, 0, small.bytes)
   device.driver.synchronize()
-  for (const { shape, weights, batch, activations } of models) {
-    const settings = readOptions(compileOptions, { context: 256, maxBatch: batch, activations })
+  for (const { shape, weights, batch, activations, prompt } of models) {
+    const bindings: Bindings = { P: 16, M: 16, R: 1, T: prompt ?? batch }
+    const settings = readOptions(compileOptions, { context: Math.max(256, prompt ?? 0), maxBatch: batch, activations })
     const plan = new ModelPlan(randomModel(shape, weights), settings, device.target)
-    const program = plan.program('decode', batch)
+    const program = prompt === undefined ? plan.program('decode', batch) : plan.program('absorb')
     const sites = new Map<string, KernelSite>()
     for (const { site } of program.kernels)
       if (site?.site.types.w && site.site.types.w.shape.length === 2) sites.set(JSON.stringify(site.site), site)
-    for (const site of sites.values()) await oneSite(suite, device, `${shape} ${weights}`, site, memory, small, most)
+    for (const site of sites.values())
+      await oneSite(suite, device, `${shape} ${weights}`, site, bindings, memory, small, most)
   }
 }
 
@@ -73,6 +80,7 @@ async function oneSite(
   device: SuiteDevice,
   title: string,
   site: KernelSite,
+  bindings: Bindings,
   memory: DeviceBuffer,
   small: DeviceBuffer,
   most: number,
@@ -91,11 +99,16 @@ async function oneSite(
   for (const [i, variant] of variants.entries()) {
     const kernel = compiled[i]!
     if (kernel instanceof Diagnostic) suite.note(`${JSON.stringify(variant.params)}: ${kernel.summary}`)
-    else timed.push({ params: variant.params, us: time(device.driver, device, variant, kernel.image, memory, small) })
+    else
+      timed.push({
+        params: variant.params,
+        us: time(device.driver, device, variant, kernel.image, bindings, memory, small),
+      })
   }
   const first = timed[0]!
   timed.sort((a, b) => a.us - b.us)
-  const rate = (us: number) => `${(bytes / us / 1e3).toFixed(0)} GB/s`
+  const flops = evaluate(spec.cost(site.site).flops, bindings)
+  const rate = (us: number) => `${(bytes / us / 1e3).toFixed(0)} GB/s, ${(flops / us / 1e6).toFixed(0)} TFLOP/s`
   const { w, x } = site.site.types
   const lines = timed
     .slice(0, 4)
@@ -125,6 +138,7 @@ function time(
   device: SuiteDevice,
   { site: { site }, spec, params }: Variant,
   image: Uint8Array,
+  bindings: Bindings,
   memory: DeviceBuffer,
   small: DeviceBuffer,
 ): number {

@@ -37,15 +37,6 @@ const depth = 64 // elements of a slice; gemm_matrix.hip has the same
 const sliceBytes = (terms: number, { P_TILE_ROWS, P_TILE_TOKENS }: Params): number =>
   (P_TILE_ROWS! + terms * P_TILE_TOKENS!) * depth * 2
 
-/** Tokens of a tile, the best first: all of them where that fits, and less where x has several terms. */
-function tokenTiles(site: Site, terms: number): readonly number[] {
-  const { T } = shapeOf(site)
-  const sizes = terms > 1 ? [64, 32, 128] : [128, 64, 32]
-  if (typeof T !== 'number') return sizes
-  const smallest = T <= 32 ? 32 : T <= 64 ? 64 : 128
-  return [...sizes.filter((size) => size <= smallest).sort((a, b) => b - a), ...sizes.filter((size) => size > smallest)]
-}
-
 /** Registers that a lane holds: sums, a step's fragments, the next slice; what else there is, about. */
 function registersOf(params: Params, site: Site, target: Target): number {
   const plan = planOf(site, target)
@@ -55,8 +46,10 @@ function registersOf(params: Params, site: Site, target: Target): number {
   const sums = (rows * tokens) / target.wave
   const fragments = (rows / unit.rows) * unit.registers.w + unit.registers.x
   const chunk = (words: number, lines: number) => Math.ceil((lines * 8) / params.P_BLOCK!) * words
+  const copied = target.platform === 'nvidia' && params.P_BUFFERS! > 1 ? 1 : 4 // an offset each, where copies pass registers by
   const next =
-    chunk(isQuant(site.types.w!.dtype) ? 8 : 4, params.P_TILE_ROWS!) + chunk(terms > 1 ? 8 : 4, params.P_TILE_TOKENS!)
+    chunk(isQuant(site.types.w!.dtype) ? 8 : copied, params.P_TILE_ROWS!) +
+    chunk(terms > 1 ? 8 : copied, params.P_TILE_TOKENS!)
   return sums + fragments + next + 40
 }
 
@@ -82,11 +75,40 @@ function valid(params: Params, target: Target, site: Site): true | string {
   return registers <= most || `a lane would need ${registers} registers, there are ${most}`
 }
 
-/** Two slices where two blocks still find room on a CU: then a slice costs one barrier. */
-const buffers = (terms: number, target: Target): readonly number[] =>
-  4 * sliceBytes(terms, { P_TILE_ROWS: 128, P_TILE_TOKENS: terms > 1 ? 64 : 128 }) <= target.ldsPerCuBytes
-    ? [2, 1]
-    : [1, 2]
+/**
+ * Tiles, the best first. NVIDIA's are the best of a sweep on an H200 (`npm run test:gpu -- --only sweep --sweep
+ * llama-8b:bf16:1:bf16:512`, also q8_0 and 2048 tokens): small blocks, a ring of three slices for asynchronous copies. Elsewhere two
+ * slices where two blocks still find room on a CU, so that a slice costs one barrier.
+ */
+function space(target: Target, site: Site): Readonly<Record<string, readonly number[]>> {
+  const plan = planOf(site, target)
+  const terms = typeof plan === 'string' ? 1 : plan.terms
+  const { T } = shapeOf(site)
+  const tokens = (sizes: readonly number[]) => {
+    const enough = typeof T === 'number' ? Math.max(32, 2 ** Math.ceil(Math.log2(T))) : Number.POSITIVE_INFINITY
+    return [...sizes.filter((size) => size <= enough), ...sizes.filter((size) => size > enough)]
+  }
+  if (target.platform === 'nvidia' && terms === 1) {
+    const dequantised = isQuant(site.types.w!.dtype)
+    return {
+      P_BLOCK: blockSpace(target, [128, 256, 512]),
+      P_TILE_ROWS: dequantised ? [64, 128, 256] : [128, 64, 256],
+      P_TILE_TOKENS: tokens(dequantised ? [128, 64, 256, 32] : [64, 128, 256, 32]),
+      P_WAVE_TOKENS: [32, 64, 16, 128],
+      P_BUFFERS: [3, 2, 4],
+    }
+  }
+  const roomy = 4 * sliceBytes(terms, { P_TILE_ROWS: 128, P_TILE_TOKENS: terms > 1 ? 64 : 128 }) <= target.ldsPerCuBytes
+  return {
+    P_BLOCK: blockSpace(target, [256, 128, 512]),
+    P_TILE_ROWS: [128, 256, 64],
+    P_TILE_TOKENS: tokens(terms > 1 ? [64, 32, 128] : [128, 256, 64, 32]),
+    P_WAVE_TOKENS: target.wave === 64 ? [64, 32, 16] : [32, 64, 16],
+    P_BUFFERS: roomy ? [2, 1] : [1, 2],
+    // CDNA: registers of two blocks fit on a CU, so that one multiplies while the other waits
+    ...(target.wave === 64 ? { P_BLOCKS_PER_CU: [2, 1] } : {}),
+  }
+}
 
 export const gemmMatrix = (family: Family): KernelSpec => {
   const shared = common(family, 'gemm_matrix')
@@ -108,19 +130,7 @@ export const gemmMatrix = (family: Family): KernelSpec => {
           : { P_MATRIX_UNIT: plan.unit.define, P_MATRIX_ELEM: `${plan.type}_t`, P_TERMS: plan.terms }
       return { ...shared.fixed(site, target), ...own }
     },
-    space(target, site) {
-      const plan = planOf(site, target)
-      const terms = typeof plan === 'string' ? 1 : plan.terms
-      return {
-        P_BLOCK: blockSpace(target, [256, 128]),
-        P_TILE_ROWS: [128, 64],
-        P_TILE_TOKENS: tokenTiles(site, terms),
-        P_WAVE_TOKENS: target.wave === 64 ? [64, 32, 16] : [32, 64, 16],
-        P_BUFFERS: buffers(terms, target),
-        // CDNA: registers of two blocks fit on a CU, so that one multiplies while the other waits
-        ...(target.wave === 64 ? { P_BLOCKS_PER_CU: [2, 1] } : {}),
-      }
-    },
+    space,
     valid,
     launch(params: Params, site, target) {
       const { T, N, parts } = shapeOf(site)
