@@ -163,7 +163,9 @@ export function openKernelCache(options: KernelCacheOptions = {}): KernelCache {
       writeAtomically(files, folder, key + suffix, encodeEntry({ ...header, parts: { schema: 1, ...parts } }, image))
     } catch (error) {
       if (errorCode(error) === '') throw error // ours, not the file system's
-      warn(`cannot write the kernel cache ${root} (${errorCode(error)}); kernels are compiled again next time`)
+      warn(
+        `cannot write the kernel cache ${root} (${errorCode(error)}); kernels are compiled again next time; ROCMFORGE_CACHE_DIR names another folder`,
+      )
       return false
     }
     if (puts++ % putsBetweenPrunes === 0) quietly(() => prune())

@@ -46,7 +46,8 @@ export function cacheRoot(env: Environment = process.env): string {
   if (xdg && isAbsolute(xdg)) return join(xdg, 'rocmforge') // the XDG specification has relative paths ignored
   if (process.platform === 'win32' && env['LOCALAPPDATA']) return join(env['LOCALAPPDATA'], 'rocmforge', 'Cache')
   const home = homeFolder(env)
-  if (home === undefined) return privateTemporaryFolder()
+  // containers give a user without a home the root folder, which only root may write
+  if (home === undefined || (home === '/' && process.getuid?.() !== 0)) return privateTemporaryFolder()
   if (process.platform === 'win32') return join(home, 'AppData', 'Local', 'rocmforge', 'Cache')
   return join(home, ...(process.platform === 'darwin' ? ['Library', 'Caches'] : ['.cache']), 'rocmforge')
 }

@@ -55,7 +55,9 @@ export interface ToolchainOptions {
 export function findRelease(name: string): ToolchainRelease {
   if (Object.hasOwn(releases, name)) return name as ToolchainRelease
   const names = Object.keys(releases)
-  const [meant] = nearest(name.replace(/^v|^rocm-?|^hiprtc-?/i, ''), names, 1)
+  const [meant] = /^(?:cuda|nvidia|libnvrtc)/i.test(name)
+    ? ['nvrtc']
+    : nearest(name.replace(/^v|^rocm-?|^hiprtc-?/i, ''), names, 1)
   return fail({
     code: 'unknown-toolchain',
     message: `there is no toolchain ${name.slice(0, 40)}`,

@@ -33,6 +33,8 @@ export function checkMemory(plan: ModelPlan, device: ComputeDevice, checkpoint: 
     help:
       fits >= plan.pageSize
         ? `--context ${fits} fits; a KV cache of f16 takes half of f32`
-        : 'the weights alone do not fit: use a more strongly quantised file, or a device with more memory',
+        : needs.weights + reserve < freeBytes
+          ? 'ask for a smaller --context: cache and arena grow with it'
+          : 'the weights alone do not fit: use a more strongly quantised file, or a device with more memory',
   })
 }

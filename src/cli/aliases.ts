@@ -81,7 +81,7 @@ const rows: readonly Row[] = [
     '--mirostat --mirostat-ent --mirostat-lr --typical --tfs --top-n-sigma --xtc-probability --xtc-threshold --dry-multiplier --dynatemp-range --num-beams',
     refused('samplers are --temp, --top-k, --top-p, --min-p, and the penalties; `rocmforge run --help`'),
   ],
-  ['--grammar --grammar-file --json-schema --response-format', refused('texts are not bound to a grammar yet')],
+  ['-j --grammar --grammar-file --json-schema --response-format', refused('texts are not bound to a grammar yet')],
   ['--lora --lora-scaled --mmproj --image --audio', refused('adapters, images and sound are not supported yet')],
   ['-md --model-draft --draft --speculative-config', refused('there is no speculative decoding yet')],
   [

@@ -1,4 +1,5 @@
 // What a chat template is given from the command line: tools, variables, the template itself. Read before anything loads.
+import { existsSync } from 'node:fs'
 import { Diagnostic, fail } from '../../ir/diagnostic.ts'
 import { locateFile } from '../loader/model-path.ts'
 import { readSmallFile } from '../loader/source-file.ts'
@@ -26,6 +27,12 @@ export function templateSettings(flags: TemplateFlags): ChatOptions {
 /** A file, or Jinja as it is, which is known by its braces. */
 function readTemplate(given: string): string {
   if (/\{[{%#]/.test(given)) return given
+  if (/^[\w-]+$/.test(given) && !existsSync(given))
+    return fail({
+      code: 'file-not-found',
+      message: `--chat-template names a file with Jinja text, and there is no ${given}`,
+      help: 'templates have no names here: save the one that the model’s page shows in a file',
+    })
   const text = readSmallFile(locateFile(given), fileLimit).toString('utf8')
   if (text.trim() === '')
     fail({ code: 'bad-option', message: '--chat-template names an empty file', facts: [['file', given]] })

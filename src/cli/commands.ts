@@ -1,7 +1,7 @@
 // Every command with its options; what a command does is in the file of its name.
 import { type Command, Option } from 'commander'
 import * as shared from './model-options.ts'
-import { list, number, numbers, path, type Range } from './values.ts'
+import { dtypeWords, list, number, numbers, path, type Range } from './values.ts'
 
 const fromZero: Range = { whole: true, min: 0 }
 const fromOne: Range = { whole: true, min: 1 }
@@ -166,7 +166,14 @@ function addBenchCommand(program: Command): void {
     .description('measure decode and prefill beside the read bandwidth of the device, and time in each kernel')
     .option('--shape <name>', 'instead of a model: a shape with random weights, such as llama-8b, qwen3-0.6b, tiny')
     .option('--random-weights', 'weights made on the device, no file: what --shape has in any case')
-    .option('--weights <type>', 'type of random weights: bf16, f16, f32, q8_0, q4_0, q4_k, q5_k, q6_k (default: bf16)')
+    .addOption(
+      shared.oneOf(
+        '--weights <type>',
+        'type of random weights (default: bf16)',
+        ['bf16', 'f16', 'f32', 'q8_0', 'q4_0', 'q4_k', 'q5_k', 'q6_k'],
+        dtypeWords,
+      ),
+    )
     .option(
       '--contexts <tokens>',
       'tokens in the cache when decoding starts, separated by commas',

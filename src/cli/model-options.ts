@@ -34,7 +34,7 @@ function flagName(flags: string): string {
 }
 
 /** An option of some words, shown as choices. */
-function oneOf(
+export function oneOf(
   flags: string,
   about: string,
   words: readonly string[],

@@ -47,7 +47,8 @@ function translateFlags(command: Command, given: readonly string[]): Translated 
     const found = meaningOf(command, spelled)
     if (found === undefined) words.push(word)
     else if (found.kind === 'own') {
-      if (attached === undefined) words.push(found.flag)
+      if (!found.required && attached !== undefined) words.push(...withoutValue(found.flag, attached))
+      else if (attached === undefined) words.push(found.flag)
       else if (found.flag.startsWith('--')) words.push(`${found.flag}=${attached}`)
       else words.push(found.flag, attached)
       if (found.required && attached === undefined && queue.length > 0) words.push(queue.shift()!)
@@ -71,6 +72,13 @@ function translateFlags(command: Command, given: readonly string[]): Translated 
       })
   }
   return { words: [...models, ...words], notes }
+}
+
+/** `--json=true` is `--json`, `--json=0` is nothing. */
+function withoutValue(flag: string, value: string): string[] {
+  if (/^(?:true|1|yes|on)$/i.test(value)) return [flag]
+  if (/^(?:false|0|no|off)$/i.test(value)) return []
+  return fail({ code: 'usage', message: `${flag} takes no value`, facts: [['got', value.slice(0, 80)]] })
 }
 
 type Found = Exclude<Meaning, { kind: 'flag' }> & { readonly name: string }

@@ -49,7 +49,8 @@ function aboutOption(program: Command, command: Command, unknown: string): strin
   }
   const own = flagsOf(command)
   const owners = program.commands.filter((one) => one !== command && flagsOf(one).includes(unknown))
-  if (owners.length > 0) return `${owners.map(fullName).join(' and ')} ${owners.length > 1 ? 'have' : 'has'} it`
+  if (owners.length > 0 && owners.length <= 3)
+    return `${owners.map(fullName).join(' and ')} ${owners.length > 1 ? 'have' : 'has'} it`
   // a slip in another program's name for one of our flags
   const others = [...flagAliases].flatMap(([name, meaning]) =>
     meaning.kind === 'flag' && own.includes(meaning.name) && name.startsWith('--') ? [name] : [],

@@ -77,12 +77,12 @@ test('Ctrl-C prints what was measured so far', async () => {
 
 test.each([
   [['--shape', 'llama-9b'], 'error[unknown-shape]: there is no shape llama-9b', 'llama-8b'],
-  [['--shape', 'tiny', '--weights', 'q3_k'], 'weights cannot be q3_k', 'q4_k'],
+  [['--shape', 'tiny', '--weights', 'q3_k'], '--weights takes one of bf16', 'did you mean q4_k?'],
   [[], 'there is nothing to measure', '--shape llama-1b'],
   [[story, '--shape', 'tiny'], 'a model and --shape were given', 'bench --help'],
   [[story, '--weights', 'q4_0'], 'a file has weights of its own', '--shape'],
-  [['--shape', 'tiny', '--batch', '64'], 'option batch', 'sequences decoded at a time'],
-  [['--shape', 'tiny', '--contexts', '1,x'], "argument '1,x' is invalid", 'bench --help'],
+  [['--shape', 'tiny', '--batch', '64'], '--batch takes a whole number from 1 to 32', 'got    64'],
+  [['--shape', 'tiny', '--contexts', '1,x'], '--contexts takes a whole number from 0 up', 'got    x'],
   [['--shape', 'tiny', '--device', 'reference'], 'the reference executor is not measured', 'rocmforge devices'],
 ])('%s', async (words, message, help) => {
   const { code, stdout, stderr } = await rocmforge(['bench', ...words])

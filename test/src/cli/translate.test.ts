@@ -48,6 +48,7 @@ test.each([
   ['run a -p --ctx-size', 'run a -p --ctx-size'],
   ['run a --prompt=--top_k', 'run a --prompt=--top_k'],
   ['run a -p=x', 'run a -p x'],
+  ['run a --json=true -q=1 --self-check=0', 'run a --json -q'],
   ['run a -n64 -O2', 'run a -n64 -O2'],
   ['run a --temp -1', 'run a --temp -1'],
   ['run a -- -m', 'run a -- -m'],

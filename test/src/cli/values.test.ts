@@ -1,8 +1,11 @@
 // What flags take, what they refuse and how; and that the ranges here are those of the options behind them.
+import { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
+import { weightTypes } from '../../../src/bench/random-model.ts'
 import { flagAliases } from '../../../src/cli/aliases.ts'
 import { templateVariable, templateVariables } from '../../../src/cli/chat-settings.ts'
+import { addCommands } from '../../../src/cli/commands.ts'
 import { ranges } from '../../../src/cli/model-options.ts'
 import { bias, choice, describeRange, dtypeWords, number, numbers, type Range } from '../../../src/cli/values.ts'
 import { compileOptions, generateOptions } from '../../../src/options.ts'
@@ -112,6 +115,14 @@ test('what is wrong names its flag', () => {
       got    [1]
       help: such as --chat-template-kwargs '{"enable_thinking": false}', or --template-var enable_thinking=false"
   `)
+})
+
+test('--weights of bench takes the types that a made-up model may have', () => {
+  const program = new Command()
+  addCommands(program)
+  const bench = program.commands.find((command) => command.name() === 'bench')
+  const option = bench?.options.find(({ long }) => long === '--weights')
+  expect(option?.argChoices).toEqual(weightTypes)
 })
 
 test('no alias is spelled twice', () => expect(flagAliases.size).toBeGreaterThan(100))
