@@ -32,14 +32,16 @@ export interface Contract {
 const knobsIn = (text: string): Set<string> =>
   new Set([...text.matchAll(/^\s*#\s*ifndef\s+(P_\w+)/gm)].map((m) => m[1]!))
 
+/** `KERNEL void name(…)`, or what it stands for: `extern "C" __global__ __launch_bounds__(BLOCK) void name(…)`. */
+const kernelHead =
+  /\b(?:KERNEL|__global__)(?:\s+__launch_bounds__\s*\([^)]*\))?\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(([^)]*)\)/g
+
 /** Read anew each time: users edit their templates. */
 export function contractOf(template: string): Contract {
   const whole = emitSource({ template, defines: {} })
   const text = isOwnTemplate(template) ? ownTextOf(template) : templateText(template)
   const plain = text.replace(/\/\/.*$|\/\*[\s\S]*?\*\//gm, ' ')
-  const entries = [...plain.matchAll(/\bKERNEL\s+void\s+(\w+)\s*\(([^)]*)\)/g)].map(
-    ([, name, list]) => [name!, parametersOf(list!)] as const,
-  )
+  const entries = [...plain.matchAll(kernelHead)].map(([, name, list]) => [name!, parametersOf(list!)] as const)
   return { template, knobs: knobsIn(text), allKnobs: knobsIn(whole), entries: new Map(entries) }
 }
 

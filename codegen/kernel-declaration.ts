@@ -27,8 +27,11 @@ export interface OwnKernelDeclaration<I extends Named, O extends Named, A, R ext
   readonly implements: Op<I, O, A, R>
   /** the .hip file: an absolute path, or `new URL('./clamp.hip', import.meta.url)`; or the name of one in hip-templates/ */
   readonly template: string | { readonly href: string }
-  /** what the tuner may try, per parameter of the template; the first value is the best guess. P_BLOCK: threads of a block */
-  readonly space: (
+  /**
+   * what the tuner may try, per parameter of the template; the first value is the best guess. P_BLOCK: threads of a block;
+   * default: those that `launch` gives, alone
+   */
+  readonly space?: (
     target: Target,
     site: SiteOf<NoInfer<I>, NoInfer<O>, NoInfer<A>, NoInfer<R>>,
   ) => { readonly [name in P]: readonly number[] }

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { callerOf, checkFields, hintFor, inUserCode } from '../ir/declaration.ts'
 import { type Fact, fail } from '../ir/diagnostic.ts'
 import { findOp, type OpDefinition } from '../ir/op.ts'
+import type { Target } from '../ir/target.ts'
 import { byteSize, isQuant } from '../ir/type.ts'
 import { plus } from './extent.ts'
 import { defineKernel, type KernelDeclaration, type KernelSpec, type Site } from './kernel.ts'
@@ -14,10 +15,10 @@ import { bytesOf, sizeOf } from './kernels/layout.ts'
 import { isOwnTemplate, listTemplates } from './source.ts'
 
 const fields = {
-  required: ['implements', 'template', 'space', 'tolerance'],
+  required: ['implements', 'template', 'tolerance'],
   optional: [
-    ...['name', 'entry', 'args', 'launch', 'stages', 'strided', 'serves', 'fixed', 'valid', 'scratch', 'counters'],
-    ...['scalars', 'cost'],
+    ...['name', 'entry', 'args', 'launch', 'stages', 'strided', 'serves', 'fixed', 'space', 'valid', 'scratch'],
+    ...['counters', 'scalars', 'cost'],
   ],
 }
 const stageFields = { required: ['entry', 'args', 'launch'], optional: [] }
@@ -83,7 +84,7 @@ export function defineOwnKernel<
   const cost = declared.cost ?? ((site: Site) => onceThrough(op, site))
   const spec = defineKernel({ ...declared, cost, name, template })
   compareEntries(spec, op, contractOf(template), bad)
-  const checked = withChecks(spec)
+  const checked = withChecks(withBlock(spec))
   own.add(checked)
   return checked
 }
@@ -98,6 +99,28 @@ function templatePath(given: string | { readonly href: string }, bad: Bad): stri
     `there is no template ${path} among ours, and it is no absolute path`,
     "give the file beside yours as new URL('./name.hip', import.meta.url)",
   )
+}
+
+/** A spec that says nothing of P_BLOCK is compiled for the blocks that it is launched with. */
+function withBlock(spec: KernelSpec): KernelSpec {
+  const blockOf = (site: Site, target: Target, space: ReturnType<KernelSpec['space']>): number | undefined => {
+    if (space['P_BLOCK'] || spec.fixed(site, target)['P_BLOCK'] !== undefined) return undefined
+    const first = Object.fromEntries(Object.entries(space).map(([name, values]) => [name, values[0]!]))
+    return spec.stages[0]!.launch(first, site, target)?.block
+  }
+  return {
+    ...spec,
+    space(target, site) {
+      const space = spec.space(target, site)
+      const block = blockOf(site, target, space)
+      return block === undefined ? space : { ...space, P_BLOCK: [block] }
+    },
+    valid(params, target, site) {
+      const block = blockOf(site, target, spec.space(target, site))
+      if (block !== undefined && params['P_BLOCK'] !== block) return `runs in blocks of ${block} threads alone`
+      return spec.valid(params, target, site)
+    },
+  }
 }
 
 /** Operands read once, results written once. */

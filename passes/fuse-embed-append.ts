@@ -2,7 +2,8 @@ import { isMatching, match, P } from 'ts-pattern'
 import { embedAppend } from '../ir/ops/index.ts'
 import type { FloatType } from '../ir/type.ts'
 import type { Value } from '../ir/value.ts'
-import { editPass, type Rewriter } from './rewrite.ts'
+import { editPass } from './rewrite.ts'
+import type { Rewriter } from './rewriter.ts'
 
 /**
  * y = embed(ids, table); history' = kv_append(history, reshape(ids))  ⇒  y, history' = embed_append(ids, table, history)

@@ -1,7 +1,8 @@
 import { match, P } from 'ts-pattern'
 import { penalisedPublish } from '../ir/ops/index.ts'
 import type { Value } from '../ir/value.ts'
-import { editPass, type Rewriter } from './rewrite.ts'
+import { editPass } from './rewrite.ts'
+import type { Rewriter } from './rewriter.ts'
 
 /**
  * token = penalised_sample(logits, …, positions, …); ring', positions', step' = publish(ring, token, positions, step)

@@ -3,7 +3,8 @@ import type { RopeAttrs } from '../ir/ops/attributes.ts'
 import { ropeAttention } from '../ir/ops/index.ts'
 import type { FloatType } from '../ir/type.ts'
 import type { Value } from '../ir/value.ts'
-import { editPass, type Rewriter } from './rewrite.ts'
+import { editPass } from './rewrite.ts'
+import type { Rewriter } from './rewriter.ts'
 
 /**
  * q', k_cache', v_cache' = rope_kv_append(q, k, v, k_cache, v_cache); y = attention(q', k_cache', v_cache')

@@ -2,7 +2,8 @@ import { match, P } from 'ts-pattern'
 import type { RopeAttrs } from '../ir/ops/attributes.ts'
 import { ropeKvAppend } from '../ir/ops/index.ts'
 import type { Value } from '../ir/value.ts'
-import { editPass, type Rewriter } from './rewrite.ts'
+import { editPass } from './rewrite.ts'
+import type { Rewriter } from './rewriter.ts'
 
 /**
  * q' = rope(q), k_cache' = kv_append(k_cache, rope(k)), v_cache' = kv_append(v_cache, v)

@@ -5,7 +5,8 @@ import type { Node } from '../ir/graph.ts'
 import { staticDim } from '../ir/op.ts'
 import { concatRows, matmul, slice } from '../ir/ops/index.ts'
 import type { Value } from '../ir/value.ts'
-import { isLoaded, type Rewriter } from './rewrite.ts'
+import { isLoaded } from './rewrite.ts'
+import type { Rewriter } from './rewriter.ts'
 
 /** The matmuls that read `x`, in order. */
 export const matmulsOf = (rewriter: Rewriter, x: Value): Node[] =>

@@ -1,6 +1,7 @@
 import type { Value } from '../ir/value.ts'
 import { canMerge, matmulsOf, mergeMatmuls } from './merge-matmuls.ts'
-import { editPass, type Rewriter } from './rewrite.ts'
+import { editPass } from './rewrite.ts'
+import type { Rewriter } from './rewriter.ts'
 
 /**
  * q = matmul(x, wq), k = matmul(x, wk), v = matmul(x, wv)  ⇒  slices of matmul(x, concat_rows(wq, wk, wv))

@@ -245,6 +245,19 @@ describe('a kernel of one’s own', () => {
     await expect(compileGraph(g.build(), { device, kernels: [own], selfCheck: true })).rejects.toThrow('own_silu')
   })
 
+  test('may leave P_BLOCK to its launch, and write out what KERNEL stands for', async () => {
+    const written = template().replace('KERNEL void', 'extern "C" __global__ __launch_bounds__(BLOCK) void')
+    const kernel = bendKernel({
+      template: file(written),
+      space: undefined as never,
+      launch: (_, { types: { x } }, { wave }) => ({ grid: ceilDiv(sizeOf(x.shape), wave), block: wave }),
+    })
+    for (const device of ['host', 'host-wave32']) {
+      await using graph = await compileGraph(bent(), { device, kernels: [kernel], limits: { B: 3 } })
+      expect([...(await graph.run({ x })).y!.data]).toEqual(expected)
+    }
+  })
+
   test('whose file is edited is compiled anew, and so where a header of its folder is', async () => {
     const path = file()
     const kernels = [bendKernel({ template: path })]
@@ -288,7 +301,6 @@ describe('a kernel of one’s own', () => {
     ],
     ['P_* that nothing sets', { fixed: () => ({ P_ELEM: 'f32_t' }) }, 'nothing sets P_FACTOR'],
     ['P_* that are no number', { fixed: () => ({ P_ELEM: 'f32_t', P_FACTOR: Number.NaN }) }, 'P_FACTOR of kernel'],
-    ['no P_BLOCK', { space: () => ({}) as never }, 'nothing sets P_BLOCK'],
     ['a scalar of another name', { scalars: () => ({ M: 4 }) }, 'argument N of bend is neither an operand nor'],
     ['a scalar that is no number', { scalars: () => ({ N: Number.NaN }) }, 'scalar N of'],
     ['a symbol from elsewhere', { scalars: () => ({ N: 'Q' }) }, 'depends on Q'],
@@ -427,11 +439,24 @@ describe('a pass of one’s own', () => {
     ['other outputs', { name: 'drop', run: (g: object) => ({ ...g, outputs: [] }) }, 'its outputs are others'],
     ['no pass', {}, 'lacks `name`'],
     ['a name of ours', { name: 'fuse-swiglu', run: (g: object) => g }, 'a pass of the compiler is called fuse-swiglu'],
+    [
+      'an op that there is not',
+      rewritePass({ name: 'p', doc: '', numerics: 'exact', root: 'sillu', rule: () => null }),
+      'did you mean `silu`?',
+    ],
     ['a field of another name', { name: 'p', run: (g: object) => g, root: 'add' }, 'a field `root`'],
   ])('%s is refused', async (_, given, message) => {
     const compiling = compileGraph(graph(), { device: 'reference', passes: [given as never] })
     await expect(compiling).rejects.toThrow(message)
     await expect(compiling).rejects.toMatchObject({ code: 'bad-pass' })
+  })
+
+  test('names its op as such, too; a field of another name is refused', async () => {
+    const about = { name: 'fuse-square-add', doc: 'Saves a kernel.', numerics: 'rounding' } as const
+    const one = rewritePass({ ...about, root: ops.add, rule: ({ in: { a, b } }) => squaredSum({ a: a!.in.a!, b: b! }) })
+    await using compiled = await compileGraph(graph(), { device: 'reference', passes: [one], checkPasses: true })
+    expect(compiled.graph.order.length).toBe(1)
+    expect(() => rewritePass({ ...about, root: ops.add, rules: () => null } as never)).toThrow('a field `rules`')
   })
 
   test('an editPass is as good', async () => {
