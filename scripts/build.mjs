@@ -13,6 +13,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const entries = {
   index: 'src/index.ts',
   cli: 'src/cli/main.ts',
+  'check-worker': 'runtime/inspect/check-worker.ts',
   'compile-worker': 'runtime/compile/worker.ts',
   'device-probe': 'runtime/platform/device-probe.ts',
   'template-worker': 'src/tokenizer/template-worker.ts',

@@ -81,8 +81,8 @@ export interface KernelCache {
   verify(options?: { readonly remove?: boolean }): VerifiedRow[]
   /** removes leftovers of crashes and, longest unused first, what exceeds `maxBytes` */
   prune(maxBytes?: number): { removed: number; bytes: number }
-  /** removes every entry of the writable folder, or those of one target */
-  clear(targetId?: string): { removed: number; bytes: number }
+  /** removes every entry of the writable folder, those of one target, or those whose last self-check failed */
+  clear(which?: { readonly target?: string | undefined; readonly failed?: boolean }): { removed: number; bytes: number }
 }
 
 const suffix = '.kernel'
@@ -319,9 +319,12 @@ export function openKernelCache(options: KernelCacheOptions = {}): KernelCache {
     }
   }
 
-  function clear(targetId?: string): { removed: number; bytes: number } {
-    const rows = quietly(() => rowsOf(root)) ?? []
-    return removeRows(targetId === undefined ? rows : rows.filter((row) => row.folder === targetFolder(targetId)))
+  function clear({ target, failed = false }: { readonly target?: string | undefined; readonly failed?: boolean } = {}) {
+    const rows = (failed ? verify() : list()).filter(
+      (row) => row.writable && (target === undefined || row.folder === targetFolder(target)),
+    )
+    const isFailed = (row: CacheRow | VerifiedRow) => 'entry' in row && row.entry.selfCheck?.outcome === 'failed'
+    return removeRows(failed ? rows.filter(isFailed) : rows)
   }
 
   return { root, readOnly, maxBytes, get, findSource, put, getOrBuild, setSelfCheck, list, verify, prune, clear }

@@ -29,7 +29,8 @@ export function kernelCompiler(
   service: CompileService,
   options: {
     readonly onProgress?: (progress: CompileProgress) => void
-    readonly onCompiled?: (kernels: readonly CompiledKernel[]) => void
+    /** waited for: what it throws ends the call */
+    readonly onCompiled?: (kernels: readonly CompiledKernel[]) => void | Promise<void>
   } = {},
 ): KernelCompiler {
   return {
@@ -39,7 +40,7 @@ export function kernelCompiler(
         ...(signal ? { signal } : {}),
         ...(options.onProgress ? { onProgress: options.onProgress } : {}),
       })
-      options.onCompiled?.(compiled)
+      await options.onCompiled?.(compiled)
       return new Map(sources.map(({ id }, i) => [id, compiled[i]!.image]))
     },
   }

@@ -24,10 +24,11 @@ export function checkBindings({ types }: Site): Required<Bindings> {
   const own = new Set(
     Object.values(types).flatMap(({ shape }) => shape.filter((dim): dim is string => typeof dim === 'string')),
   )
-  const R = requests
   const cache = Object.values(types).find(({ state, shape }) => state && shape.length === 4)
   const page = cache?.shape[2]
-  const table = types.page_table?.shape[1]
+  const [rows, table] = types.page_table?.shape ?? []
+  // the rows of a batch are a number, those of a prompt's chunk a symbol
+  const R = typeof rows === 'number' ? rows : requests
   const most = Math.max(
     tokens,
     ...Object.values(types).map(({ shape }) => (typeof shape[0] === 'number' ? shape[0] : 0)),

@@ -7,7 +7,7 @@ import type { KernelSite } from '../../codegen/program.ts'
 import { GraphBuilder } from '../../ir/builder.ts'
 import { Diagnostic, type Fact } from '../../ir/diagnostic.ts'
 import type { HostTensor } from '../../ir/host-tensor.ts'
-import { opNamed } from '../../ir/op.ts'
+import { findOp, opNamed } from '../../ir/op.ts'
 import { executeReference } from '../../ir/reference.ts'
 import { type Target, targetId } from '../../ir/target.ts'
 import { decodeTensor } from '../../ir/tensor-bytes.ts'
@@ -16,10 +16,13 @@ import type { Value } from '../../ir/value.ts'
 import { fromBlocks, weightLayout } from '../../ir/weight-layout.ts'
 import type { KernelCache, KeyInput, SelfCheck } from '../cache/kernel-cache.ts'
 import type { Driver } from '../platform/driver.ts'
-import type { KernelArg } from '../platform/launch.ts'
+import type { JobRunner } from './check-process.ts'
+import type { JobArg, JobBuffer, JobLaunch, LaunchJob } from './launch-job.ts'
 import { type CheckOperand, checkBindings, checkOperand } from './self-check-values.ts'
 
 export interface CheckedKernel {
+  /** of the cache entry, where it is known */
+  readonly key?: string
   /** template: `norm/rms_norm.hip` */
   readonly label: string
   /** name of the spec: `gemv_swiglu` */
@@ -34,17 +37,48 @@ export interface CheckedKernel {
 /** Elements of the largest weight that the reference executor is asked to decode. */
 const maxElements = 2 ** 27
 
-/** Runs one kernel on the device and on the reference. `image` is what its source compiled to, `specs` where its spec is found. */
-export function checkKernel(
-  driver: Driver,
+/** A check that is ready to run: the launches, and what to say of their results. */
+interface PreparedCheck {
+  readonly job: LaunchJob
+  judge(results: readonly Uint8Array[]): Outcome
+}
+type Outcome = Pick<CheckedKernel, 'outcome' | 'detail'>
+
+/**
+ * Runs one kernel on the device and on the reference. `image` is what its source compiled to, `specs` where its spec is found.
+ */
+export async function checkKernel(
+  runner: JobRunner,
+  target: Target,
+  image: Uint8Array,
+  site: KernelSite,
+  specs: readonly KernelSpec[] = kernelSpecs,
+): Promise<Outcome> {
+  const check = prepareCheck(target, image, site, specs)
+  if ('outcome' in check) return check
+  const ran = await runner.run(check.job)
+  switch (ran.kind) {
+    case 'done':
+      return check.judge(ran.results)
+    case 'no-memory':
+      return { outcome: 'skipped', detail: `the device has no memory for a check: ${ran.message}` }
+    case 'error':
+      return { outcome: 'failed', detail: `it does not run: ${ran.message}` }
+    case 'crashed':
+      return { outcome: 'failed', detail: `it crashes: ${ran.message}` }
+  }
+}
+
+function prepareCheck(
   target: Target,
   image: Uint8Array,
   { kernel, params, site }: KernelSite,
-  specs: readonly KernelSpec[] = kernelSpecs,
-): Pick<CheckedKernel, 'outcome' | 'detail'> {
+  specs: readonly KernelSpec[],
+): PreparedCheck | Outcome {
   const spec = specs.find(({ name }) => name === kernel)
   if (!spec) return { outcome: 'skipped', detail: `this release has no kernel ${kernel}` }
-  const op = opNamed(site.op)
+  const op = findOp(site.op)
+  if (!op) return { outcome: 'skipped', detail: `this release has no op ${site.op}` }
   const bindings = checkBindings(site)
   const names = Object.keys(site.types).filter((name) => name in op.operands || name in op.optional)
   const largest = Math.max(...names.map((name) => elementCount(site.types[name]!, bindings)))
@@ -56,71 +90,48 @@ export function checkKernel(
     // a state result is its operand; another with an operand's name has a name of its own
     memory: op.aliases[name] ?? (operands.has(name) ? `${name}_out` : name),
   }))
-  const scratch = Object.entries(spec.scratch(params, site, target))
   const scalars = spec.scalars(site)
-  const stack: Disposable[] = []
-  const own = <T extends Disposable>(resource: T): T => {
-    stack.push(resource)
-    return resource
+  const buffers = new Map<string, JobBuffer>()
+  // 0xff: a NaN in every float type: what is not written shows
+  const place = (name: string, bytes: number, content?: Uint8Array, fill = 0xff) =>
+    buffers.set(name, { name, bytes, fill, ...(content ? { content } : {}) })
+  for (const [name, { bytes, tensor: held }] of operands) {
+    const type = { ...site.types[name]!, shape: held.shape }
+    place(name, bytes.length, fromBlocks(type, weightLayout(type, target), bytes))
   }
-  try {
-    const stream = own(driver.createStream())
-    const addresses = new Map<string, bigint>()
-    const place = (name: string, size: number, bytes?: Uint8Array, fill = 0xff) => {
-      const { address } = own(driver.alloc(Math.max(16, size)))
-      driver.fill(address, fill, Math.max(16, size)) // 0xff: a NaN in every float type: what is not written shows
-      if (bytes?.length) driver.copyToDevice(address, bytes)
-      addresses.set(name, address)
-    }
-    for (const [
-      name,
-      {
-        bytes,
-        tensor: { shape },
-      },
-    ] of operands) {
-      const type = { ...site.types[name]!, shape }
-      place(name, bytes.length, fromBlocks(type, weightLayout(type, target), bytes))
-    }
-    for (const { memory } of results) if (!addresses.has(memory)) place(memory, byteSize(site.types[memory]!, bindings))
-    for (const [name, bytes] of scratch) place(name, evaluate(bytes, bindings))
-    for (const [name, bytes] of Object.entries(spec.counters(params, site, target)))
-      place(name, evaluate(bytes, bindings), undefined, 0)
-    driver.synchronize()
-    const module = own(driver.loadModule(image))
-    for (const { entry, args, launch } of spec.stages) {
-      const { grid, block, ldsBytes = 0 } = launch(params, site, target)
-      driver
-        .prepareLaunch({
-          fn: module.kernel(entry),
-          grid: [evaluate(grid, bindings)],
-          block: [block],
-          ldsBytes,
-          args: args.map((name): KernelArg => {
-            const address = addresses.get(name)
-            if (address !== undefined) return { kind: 'pointer', address }
-            const scalar = scalars[name]
-            return name in site.types || scalar === undefined
-              ? { kind: 'pointer', address: 0n } // an optional operand that is not there
-              : { kind: 'i32', value: evaluate(scalar, bindings) }
-          }),
-          label: `self-check of ${kernel}`,
-        })
-        .enqueue(stream)
-    }
-    stream.synchronize()
-    const wanted = expected(site, operands, bindings)
-    for (const { name, memory } of results) {
-      const type = site.types[memory]!
-      const bytes = new Uint8Array(byteSize(type, bindings))
-      if (bytes.length) driver.copyToHost(bytes, addresses.get(memory)!)
-      const got = decodeTensor(type.dtype, bindShape(type.shape, bindings), bytes)
-      const detail = disagreement(name, wanted[name]!, got, spec.tolerance(site))
-      if (detail) return { outcome: 'failed', detail }
-    }
-    return { outcome: 'passed' }
-  } finally {
-    for (const resource of stack.reverse()) resource[Symbol.dispose]()
+  for (const { memory } of results) if (!buffers.has(memory)) place(memory, byteSize(site.types[memory]!, bindings))
+  for (const [name, bytes] of Object.entries(spec.scratch(params, site, target))) place(name, evaluate(bytes, bindings))
+  for (const [name, bytes] of Object.entries(spec.counters(params, site, target)))
+    place(name, evaluate(bytes, bindings), undefined, 0)
+
+  const argument = (name: string): JobArg => {
+    if (buffers.has(name)) return { buffer: name }
+    const scalar = scalars[name]
+    // an optional operand that is not there
+    return name in site.types || scalar === undefined ? { absent: true } : { i32: evaluate(scalar, bindings) }
+  }
+  const launches = spec.stages.map(({ entry, args, launch }): JobLaunch => {
+    const { grid, block, ldsBytes = 0 } = launch(params, site, target)
+    return { entry, grid: evaluate(grid, bindings), block, ldsBytes, args: args.map(argument) }
+  })
+  return {
+    job: {
+      label: `self-check of ${kernel}`,
+      image,
+      buffers: [...buffers.values()],
+      launches,
+      results: results.map(({ memory }) => ({ buffer: memory, bytes: byteSize(site.types[memory]!, bindings) })),
+    },
+    judge(written) {
+      const wanted = expected(site, operands, bindings)
+      for (const [i, { name, memory }] of results.entries()) {
+        const { dtype, shape } = site.types[memory]!
+        const got = decodeTensor(dtype, bindShape(shape, bindings), written[i]!)
+        const detail = disagreement(name, wanted[name]!, got, spec.tolerance(site))
+        if (detail) return { outcome: 'failed', detail }
+      }
+      return { outcome: 'passed' }
+    },
   }
 }
 
@@ -178,6 +189,12 @@ function disagreement(name: string, wanted: HostTensor, got: HostTensor, toleran
   return undefined
 }
 
+/** What kernels are checked for: outcomes are remembered under `id`. */
+export interface CheckDevice {
+  readonly id: string
+  readonly target: Target
+}
+
 /** Names a device and its driver: an outcome counts for exactly these. */
 export const checkedOn = (driver: Driver, target: Target): string =>
   `${targetId(target)}, ${driver.properties.name}, driver ${driver.version.driver}`
@@ -191,6 +208,7 @@ export interface SelfCheckOptions {
 
 /** A kernel of the cache. */
 export interface Checkable {
+  readonly key?: string
   readonly label: string
   readonly keyInput: KeyInput
   readonly site?: KernelSite | undefined
@@ -199,39 +217,50 @@ export interface Checkable {
 }
 
 /** Checks compiled kernels once on this device; outcomes are remembered in the cache, and only missing ones are run. */
-export function checkKernels(
-  driver: Driver,
-  target: Target,
+export async function checkKernels(
+  runner: JobRunner,
+  device: CheckDevice,
   kernels: readonly Checkable[],
+  options: SelfCheckOptions,
+): Promise<CheckedKernel[]> {
+  const checked: CheckedKernel[] = []
+  for (const kernel of kernels) checked.push(await checkOnce(runner, device, kernel, options))
+  return checked
+}
+
+async function checkOnce(
+  runner: JobRunner,
+  { id: device, target }: CheckDevice,
+  { key, label, keyInput, site, image, selfCheck }: Checkable,
   { cache, again = false, onChecked }: SelfCheckOptions,
-): CheckedKernel[] {
-  const device = checkedOn(driver, target)
-  return kernels.map(({ label, keyInput, site, image, selfCheck }) => {
-    const names = { label, kernel: site?.kernel ?? label }
-    const known = !again && selfCheck?.device === device ? selfCheck : undefined
-    const found: CheckedKernel = known
-      ? { ...names, outcome: known.outcome, ...(known.detail ? { detail: known.detail } : {}), remembered: true }
-      : { ...names, ...run(site), remembered: false }
+): Promise<CheckedKernel> {
+  const names = { ...(key ? { key } : {}), label, kernel: site?.kernel ?? label }
+  const told = (outcome: Outcome, remembered: boolean): CheckedKernel => {
+    const found = { ...names, ...outcome, remembered }
     onChecked?.(found)
     return found
-
-    function run(use: KernelSite | undefined): Pick<CheckedKernel, 'outcome' | 'detail'> {
-      if (!use) return { outcome: 'skipped', detail: 'its cache entry does not say what it computes' }
-      const { outcome, detail } = checkKernel(driver, target, image, use)
-      if (outcome !== 'skipped') remember({ outcome, device, ...(detail ? { detail } : {}) })
-      return { outcome, ...(detail ? { detail } : {}) }
-    }
-    function remember(outcome: SelfCheck): void {
-      cache.setSelfCheck(keyInput, outcome)
-    }
-  })
+  }
+  if (!again && selfCheck?.device === device) {
+    const { outcome, detail } = selfCheck
+    return told({ outcome, ...(detail ? { detail } : {}) }, true)
+  }
+  if (!site) return told({ outcome: 'skipped', detail: 'its cache entry does not say what it computes' }, false)
+  // an entry may come from any release: what it says of itself need not make sense to this one
+  const { outcome, detail } = await checkKernel(runner, target, image, site).catch(
+    (error: unknown): Outcome => ({ outcome: 'skipped', detail: `it cannot be checked: ${textOf(error)}` }),
+  )
+  if (outcome !== 'skipped') cache.setSelfCheck(keyInput, { outcome, device, ...(detail ? { detail } : {}) })
+  return told({ outcome, ...(detail ? { detail } : {}) }, false)
 }
+
+const textOf = (error: unknown): string =>
+  error instanceof Diagnostic ? error.summary : error instanceof Error ? error.message : String(error)
 
 /** Refuses to go on with a kernel that disagreed with its reference. Diagnostic `self-check-failed`. */
 export function requirePassed(
   checked: readonly CheckedKernel[],
   device: string,
-  help = 'the driver or the compiler may be at fault: try another release of either, or --device host meanwhile; please report it',
+  help = 'the driver or the compiler may be at fault: try another release of either, or --device host meanwhile; `rocmforge cache clear --failed` forgets what failed; please report it',
 ): void {
   const failed = checked.filter(({ outcome }) => outcome === 'failed')
   if (failed.length === 0) return

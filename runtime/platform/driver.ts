@@ -39,8 +39,17 @@ export type HostMemory = NodeJS.TypedArray | bigint
 const bytesOf = (memory: NodeJS.TypedArray): Uint8Array =>
   new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength)
 
+/** What opens the same device again, in another process too. */
+export interface DriverOrigin {
+  readonly platform: PlatformName
+  /** of the runtime library */
+  readonly path: string
+  readonly ordinal: number
+}
+
 export class Driver implements Disposable {
   readonly platform: PlatformName
+  readonly origin: DriverOrigin
   readonly properties: DeviceProperties
   readonly #core: DriverCore
   readonly #device: number
@@ -55,6 +64,7 @@ export class Driver implements Disposable {
     if (code === status.noDevice || code === status.invalidDevice) noDevice(platform, path)
     start.check(code, 'init')
     this.platform = platform
+    this.origin = { platform, path, ordinal }
     this.properties =
       platform === 'host'
         ? hostProperties(hostThreads(start))

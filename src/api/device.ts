@@ -117,8 +117,8 @@ async function openChecked(spec: string, options: OpenDeviceOptions): Promise<De
     service,
     compiler: kernelCompiler(service, {
       ...options,
-      onCompiled(kernels) {
-        check(kernels)
+      async onCompiled(kernels) {
+        await check(kernels)
         options.onCompiled?.(kernels)
       },
     }),

@@ -13,7 +13,8 @@ import { compileJob } from '../../runtime/compile/kernel-compiler.ts'
 import { type CompileService, createCompileService } from '../../runtime/compile/service.ts'
 import { findToolchains } from '../../runtime/compile/toolchains.ts'
 import { findHostCompiler } from '../../runtime/host/compiler.ts'
-import { checkKernels } from '../../runtime/inspect/self-check.ts'
+import { CheckProcess } from '../../runtime/inspect/check-process.ts'
+import { checkedOn, checkKernels } from '../../runtime/inspect/self-check.ts'
 import { type DeviceReport, type DeviceSurvey, openDriver, surveyDevices } from '../../runtime/platform/devices.ts'
 import { type Check, platformChecks } from '../../runtime/platform/doctor.ts'
 import type { Driver } from '../../runtime/platform/driver.ts'
@@ -82,8 +83,14 @@ export async function examine(options: DoctorOptions = {}): Promise<DoctorReport
         add({ id: `launch-${device.id}`, status: 'fail', detail: device.reason, fix })
       }
       if (!target) continue
-      const check = add(await launchProbe(device, target, service, cache, options.selfCheck ?? true))
+      const { check, driver, probed } = await launchProbe(device, target, service, cache)
+      using _ = driver
+      add(check)
       if (check.status !== 'ok') failed.add(device.id)
+      else if (driver && (options.selfCheck ?? true)) {
+        const cached = await cachedKernels(device, driver, target, cache, probed)
+        if (cached) add(cached)
+      }
     }
   } finally {
     service[Symbol.dispose]()
@@ -184,14 +191,22 @@ const jobsFor = (target: Target, names: readonly string[]) =>
     .flatMap(({ graph }) => compileProgram(graph, { target, limits: catalogLimits }).kernels)
     .map((source) => compileJob(source, target))
 
-/** Compiles for a device itself, launches, and compares; then what the cache holds for it. */
+interface Probe {
+  readonly check: Check
+  /** open, where the device could be opened */
+  readonly driver?: Driver | undefined
+  /** keys of the kernels that it ran */
+  readonly probed: ReadonlySet<string>
+}
+
+/** Compiles for a device itself, launches, and compares. */
 async function launchProbe(
   report: DeviceReport,
   target: Target,
   service: CompileService,
   cache: KernelCache,
-  selfCheck: boolean,
-): Promise<Check> {
+): Promise<Probe> {
+  const probed = new Set<string>()
   const id = `launch-${report.id}`
   let driver: Driver | undefined
   try {
@@ -199,30 +214,69 @@ async function launchProbe(
     const start = performance.now()
     const kernels = await service.compileAll(jobsFor(target, probes))
     const compileMs = performance.now() - start
-    const checked = checkKernels(driver, target, kernels.map(checkable), { cache, again: true })
-    const others = selfCheck ? checkEntries(driver, target, cache, await entriesFor(cache, target)) : undefined
-    const bad = [...checked, ...(others?.checked ?? [])].filter(({ outcome }) => outcome === 'failed')
+    for (const { key } of kernels) probed.add(key)
+    using runner = new CheckProcess(driver)
+    const device = { id: checkedOn(driver, target), target }
+    const checked = await checkKernels(runner, device, kernels.map(checkable), { cache, again: true })
+    const bad = checked.filter(({ outcome }) => outcome === 'failed')
     if (bad.length > 0) {
-      return {
+      const check: Check = {
         id,
         status: 'fail',
-        detail: `${bad.length} kernels compute something else than their references: ${bad[0]!.kernel}: ${bad[0]!.detail}`,
-        fix: 'try another release of the driver or of the compiler (ROCMFORGE_HIPRTC); please report it',
+        detail: `${bad.length} of ${checked.length} kernels do not agree with their references: ${bad[0]!.kernel}: ${bad[0]!.detail}`,
+        fix: `rocmforge cache clear --target ${target.name}, should an entry be at fault; else another release of the driver or of the compiler (ROCMFORGE_HIPRTC); please report it`,
       }
+      return { check, driver, probed }
     }
-    const cached = others ? `, ${others.checked.length} of the cache looked at` : ''
-    const detail = `${checked.length} kernels compile for ${targetId(target)} (${(compileMs / 1000).toFixed(1)} s) and agree with their references${cached}`
-    return { id, status: 'ok', detail }
+    const detail = `${checked.length} kernels compile for ${targetId(target)} (${(compileMs / 1000).toFixed(1)} s) and agree with their references`
+    return { check: { id, status: 'ok', detail }, driver, probed }
   } catch (error) {
+    driver?.[Symbol.dispose]()
     if (!(error instanceof Diagnostic)) throw error
     const [first] = error.facts
-    return {
+    const check: Check = {
       id,
       status: 'fail',
       detail: `${error.summary}${first ? ` (${first.join(' ')})` : ''}`,
       ...(error.help ? { fix: error.help } : {}),
     }
-  } finally {
-    driver?.[Symbol.dispose]()
+    return { check, probed }
+  }
+}
+
+/**
+ * What else the cache holds for a device. A wrong kernel there is someone's experiment, or of a compiler that is gone: it is
+ * named, and says nothing of the device.
+ */
+async function cachedKernels(
+  report: DeviceReport,
+  driver: Driver,
+  target: Target,
+  cache: KernelCache,
+  probed: ReadonlySet<string>,
+): Promise<Check | undefined> {
+  const id = `cached-${report.id}`
+  const entries = (await entriesFor(cache, target)).filter(({ key }) => !probed.has(key))
+  if (entries.length === 0) return undefined
+  const { checked, left } = await checkEntries(driver, target, cache, entries)
+  const bad = checked.filter(({ outcome }) => outcome === 'failed')
+  const skipped = checked.filter(({ outcome }) => outcome === 'skipped').length
+  const more = [
+    ...(skipped > 0 ? [`${skipped} could not be checked`] : []),
+    ...(left > 0 ? [`${left} left for the next time`] : []),
+  ].map((text) => `, ${text}`)
+  if (bad.length === 0) {
+    const passed = checked.length - skipped
+    return { id, status: 'ok', detail: `${passed} kernels of the cache agree with their references${more.join('')}` }
+  }
+  const names = bad
+    .slice(0, 4)
+    .map(({ key, label, kernel, detail }) => `${key?.slice(0, 12)} (${label}, ${kernel}): ${detail}`)
+  const shown = [...names, ...(bad.length > 4 ? [`${bad.length - 4} more`] : [])].join('; ')
+  return {
+    id,
+    status: 'warn',
+    detail: `${bad.length} of ${checked.length} kernels of the cache do not agree with their references${more.join('')}: ${shown}`,
+    fix: 'rocmforge cache clear --failed',
   }
 }

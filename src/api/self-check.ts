@@ -9,6 +9,7 @@ import type { Entry, KernelCache } from '../../runtime/cache/kernel-cache.ts'
 import type { KernelCompiler } from '../../runtime/compile/kernel-compiler.ts'
 import type { CompiledKernel } from '../../runtime/compile/service.ts'
 import { findHostCompiler } from '../../runtime/host/compiler.ts'
+import { CheckProcess } from '../../runtime/inspect/check-process.ts'
 import {
   type Checkable,
   type CheckedKernel,
@@ -21,7 +22,8 @@ import { type DeviceReport, openDriver, surveyDevices } from '../../runtime/plat
 import type { Driver } from '../../runtime/platform/driver.ts'
 import type { ComputeDevice } from './device.ts'
 
-export const checkable = ({ job, keyInput, site, image, selfCheck }: CompiledKernel): Checkable => ({
+export const checkable = ({ job, key, keyInput, site, image, selfCheck }: CompiledKernel): Checkable => ({
+  key,
   label: job.label,
   keyInput,
   site,
@@ -38,15 +40,17 @@ export function checkBeforeLoad(
   target: Target,
   cache: KernelCache,
   { selfCheck }: { readonly selfCheck: boolean },
-): (kernels: readonly CompiledKernel[]) => void {
+): (kernels: readonly CompiledKernel[]) => Promise<void> {
   let device: string | undefined
-  return (kernels) => {
+  return async (kernels) => {
     if (!selfCheck && kernels.every((kernel) => kernel.selfCheck?.outcome !== 'failed')) return
     device ??= checkedOn(driver, target)
     const failedBefore = (kernel: CompiledKernel) =>
       kernel.selfCheck?.outcome === 'failed' && kernel.selfCheck.device === device
     const chosen = selfCheck ? kernels : kernels.filter(failedBefore)
-    requirePassed(checkKernels(driver, target, chosen.map(checkable), { cache }), driver.properties.name)
+    using runner = new CheckProcess(driver)
+    const checked = await checkKernels(runner, { id: device, target }, chosen.map(checkable), { cache })
+    requirePassed(checked, driver.properties.name)
   }
 }
 
@@ -65,11 +69,13 @@ export function checkingCompiler(
   return {
     async compile(sources, on, signal) {
       const images = await compiler.compile(sources, on, signal)
-      const checked = sources.flatMap(({ id, template, site }): CheckedKernel[] => {
-        if (!site || (which === 'own' && !isOwn(site.kernel))) return []
-        const outcome = checkKernel(driver, target, images.get(id)!, site, specs)
-        return [{ label: template, kernel: site.kernel, ...outcome, remembered: false }]
-      })
+      const checked: CheckedKernel[] = []
+      using runner = new CheckProcess(driver)
+      for (const { id, template, site } of sources) {
+        if (!site || (which === 'own' && !isOwn(site.kernel))) continue
+        const outcome = await checkKernel(runner, target, images.get(id)!, site, specs)
+        checked.push({ label: template, kernel: site.kernel, ...outcome, remembered: false })
+      }
       const own = checked.filter(({ kernel }) => isOwn(kernel))
       requirePassed(own, driver.properties.name, 'compare the template with the reference of its op')
       requirePassed(checked, driver.properties.name)
@@ -97,20 +103,23 @@ export async function entriesFor(cache: KernelCache, target: Target): Promise<En
 }
 
 /** Checks entries on an open device until `timeMs` is over; those checked there before cost nothing. */
-export function checkEntries(
+export async function checkEntries(
   driver: Driver,
   target: Target,
   cache: KernelCache,
   entries: readonly Entry[],
   { timeMs = 20_000 }: { readonly timeMs?: number } = {},
-): Omit<DeviceChecks, 'device'> {
+): Promise<Omit<DeviceChecks, 'device'>> {
   const start = performance.now()
   const checked: CheckedKernel[] = []
-  for (const { label, parts, site, image, selfCheck } of entries) {
+  using runner = new CheckProcess(driver)
+  const device = { id: checkedOn(driver, target), target }
+  for (const { key, label, parts, site, image, selfCheck } of entries) {
     if (performance.now() - start > timeMs) break
     const { schema: _, ...keyInput } = parts
     const use = site as KernelSite | undefined
-    checked.push(...checkKernels(driver, target, [{ label, keyInput, site: use, image, selfCheck }], { cache }))
+    const kernel: Checkable = { key, label, keyInput, site: use, image, selfCheck }
+    checked.push(...(await checkKernels(runner, device, [kernel], { cache })))
   }
   return { checked, left: entries.length - checked.length }
 }
@@ -125,7 +134,7 @@ export async function checkOnDevices(cache: KernelCache, keys: ReadonlySet<strin
     const entries = (await entriesFor(cache, target)).filter(({ key }) => keys.has(key))
     if (entries.length === 0) continue
     using driver = await openDriver(report)
-    results.push({ device: report.id, ...checkEntries(driver, target, cache, entries) })
+    results.push({ device: report.id, ...(await checkEntries(driver, target, cache, entries)) })
   }
   return results
 }

@@ -75,10 +75,14 @@ export function prune({ json, maxMib }: JsonFlag & { readonly maxMib?: number })
   report(gone, cache.root, json)
 }
 
-/** `cache clear`: everything, or one target. */
-export function clear({ json, target }: JsonFlag & { readonly target?: string }): void {
+/** `cache clear`: everything, one target, or what failed its self-check. */
+export function clear({
+  json,
+  target,
+  failed = false,
+}: JsonFlag & { readonly target?: string; readonly failed?: boolean }): void {
   const cache = openKernelCache()
-  const gone = cache.clear(target === undefined ? undefined : targetId(findTarget(target)))
+  const gone = cache.clear({ failed, ...(target === undefined ? {} : { target: targetId(findTarget(target)) }) })
   report(gone, cache.root, json)
 }
 
@@ -132,6 +136,7 @@ export function describeChecks({ device, checked, left }: DeviceChecks): string[
       `self-check on ${device}: ${count('passed')} of ${checked.length} kernels agree with their references`,
       ...more,
     ].join(', '),
-    ...bad.map(({ kernel, detail }) => `  ${kernel}: ${detail}`),
+    ...bad.map(({ key, kernel, detail }) => `  ${key ? `${key.slice(0, 12)} ` : ''}${kernel}: ${detail}`),
+    ...(bad.length > 0 ? ['  rocmforge cache clear --failed removes them'] : []),
   ]
 }

@@ -241,8 +241,9 @@ function addCacheCommands(cache: Command): void {
     .action(async (options) => (await import('./cache.ts')).prune(options))
   cache
     .command('clear')
-    .description('remove every kernel')
+    .description('remove every kernel, or some')
     .option(...target)
+    .option('--failed', 'only those whose last self-check failed')
     .addOption(shared.json())
     .action(async (options) => (await import('./cache.ts')).clear(options))
   cache

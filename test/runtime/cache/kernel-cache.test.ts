@@ -289,7 +289,7 @@ describe('housekeeping', () => {
     mkdirSync(join(root, 'toolchains', 'gfx'), { recursive: true })
     writeFileSync(join(root, 'toolchains', 'keep'), '')
     expect(cache.list().map((row) => row.folder)).toEqual(['gfx1100', 'gfx90a.sramecc+.xnack-'])
-    expect(cache.clear('gfx90a:sramecc+:xnack-').removed).toBe(1)
+    expect(cache.clear({ target: 'gfx90a:sramecc+:xnack-' }).removed).toBe(1)
     expect(cache.clear().removed).toBe(1)
     expect(existsSync(join(root, 'toolchains', 'keep'))).toBe(true)
   })
@@ -303,7 +303,7 @@ describe('processes', () => {
       stdin: {
         contents: `
           import { appendFileSync, writeFileSync } from 'node:fs'
-          import { openKernelCache } from './runtime/kernel-cache.ts'
+          import { openKernelCache } from './runtime/cache/kernel-cache.ts'
           const [root, log, parts, ms] = process.argv.slice(2)
           const cache = openKernelCache({ root, readOnly: [] })
           const built = (letter) =>

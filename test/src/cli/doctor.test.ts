@@ -3,7 +3,13 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { compileProgram } from '../../../codegen/compile.ts'
+import { catalogLimits, kernelCatalog, smallShape } from '../../../codegen/kernels/catalog.ts'
+import { findTarget } from '../../../codegen/targets.ts'
 import { packageRoot } from '../../../ir/package-root.ts'
+import { openKernelCache } from '../../../runtime/cache/kernel-cache.ts'
+import { compileJob } from '../../../runtime/compile/kernel-compiler.ts'
+import { createCompileService } from '../../../runtime/compile/service.ts'
 import type { Check } from '../../../src/api/doctor.ts'
 import { rocmforge } from './spawn.ts'
 
@@ -72,6 +78,34 @@ test('a compiler that fails makes the default device fail, with exit code 1', as
   expect({ code, healthy }).toEqual({ code: 1, healthy: false })
   expect(byId(checks)['launch-host']!.status).toBe('fail')
   expect(byId(checks)['default-device']).toMatchObject({ status: 'fail', fix: expect.any(String) })
+})
+
+test('an experiment in the cache that is wrong or crashes fails nothing: it is named, with what clears it', async () => {
+  const root = join(folder, 'experiment')
+  const cache = openKernelCache({ root, readOnly: [] })
+  const target = findTarget('host')
+  const { graph } = kernelCatalog(smallShape).find(({ name }) => name === 'add f32')!
+  const job = compileJob(compileProgram(graph, { target, limits: catalogLimits }).kernels[0]!, target)
+  const made = (statement: string) => job.source.replace(/(KERNEL void binary\([^)]*\) \{)/, `$1 ${statement}`)
+  const sources = [made('*(volatile int*)8 = 1;'), made('if (cols > 0) return;')]
+  using service = createCompileService({ cache })
+  const bad = await service.compileAll(sources.map((source) => ({ ...job, source })))
+
+  // probes come from the cache of the other tests, behind this one
+  const env = { ...noGpu, ROCMFORGE_CACHE_DIR: root, ROCMFORGE_CACHE_DIRS: kept.ROCMFORGE_CACHE_DIR }
+  for (const run of ['first', 'remembered']) {
+    const { code, stdout } = await rocmforge(['doctor', '--json'], { env })
+    const found = byId(JSON.parse(stdout).checks)
+    expect([code, found['launch-host']!.status, found['cached-host']!.status], run).toEqual([0, 'ok', 'warn'])
+    for (const { key } of bad)
+      expect(found['cached-host']!.detail).toContain(`${key.slice(0, 12)} (elementwise/binary.hip, add): `)
+    expect(found['cached-host']!.detail).toContain('it crashes: its process ended with SIGSEGV')
+    expect(found['cached-host']!.fix).toBe('rocmforge cache clear --failed')
+  }
+  expect(JSON.parse((await rocmforge(['cache', 'clear', '--failed', '--json'], { env })).stdout).removed).toBe(2)
+  expect(
+    byId(JSON.parse((await rocmforge(['doctor', '--json'], { env })).stdout).checks)['cached-host']?.status,
+  ).not.toBe('warn')
 })
 
 test('a cache folder that cannot be written is told with its cure', async () => {
