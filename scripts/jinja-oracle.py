@@ -66,7 +66,7 @@ def render(job):
         now = datetime.fromtimestamp(job["now"] / 1000)
     try:
         text = environment.from_string(job["template"]).render(**job.get("variables", {}))
-        return {"text": re.sub(r"0x[0-9a-f]{12}", "0x7f0000000000", text)}
+        return {"text": re.sub(r"0x[0-9a-f]{5,16}", "0x7f0000000000", text)}
     except Exception as error:
         message = error.message if isinstance(error, jinja2.TemplateSyntaxError) else str(error)
         return {"error": [type(error).__name__, message, line_of(error)]}

@@ -4,6 +4,7 @@ import { raise, TooLarge, typeError } from './errors.ts'
 import { escapeHtml } from './markup.ts'
 import { boundedInt, divideInts, intToFloat, powInt } from './numbers.ts'
 import { percentFormat } from './percent-format.ts'
+import { accuratePower } from './power.ts'
 import {
   Bytes,
   isInt,
@@ -162,7 +163,8 @@ function power(a: number, b: number): number {
   if (a < 0 && Number.isFinite(a) && Number.isFinite(b) && !Number.isInteger(b)) {
     return raise('TypeError', 'a negative number to a fraction is complex: templates have no complex numbers here')
   }
-  const result = a ** b
+  const exact = Number.isFinite(a) && Number.isFinite(b) && a !== 0
+  const result = exact ? accuratePower(Math.abs(a), b) * (a < 0 && b % 2 !== 0 ? -1 : 1) : a ** b
   if (!Number.isFinite(result) && Number.isFinite(a) && Number.isFinite(b)) {
     return raise('OverflowError', "(34, 'Numerical result out of range')")
   }

@@ -104,7 +104,8 @@ function bindStatement(statement: Statement, place: Place): void {
   const { scope } = place
   switch (statement.kind) {
     case 'output':
-      statement.escape = place.escape
+      // jinja2 folds constants where it does not know yet whether to escape
+      statement.escape = place.escape === 'volatile' && isConstant(statement.node) ? false : place.escape
       bindExpr(statement.node, place)
       return
     case 'for':
@@ -171,6 +172,15 @@ function bindStatement(statement: Statement, place: Place): void {
         raise('SyntaxError', message, statement.line)
       }
   }
+}
+
+function isConstant(expr: Expr): boolean {
+  if (['name', 'nsref', 'call', 'filter', 'test'].includes(expr.kind)) return false
+  let constant = true
+  eachChild(expr, (child) => {
+    constant &&= isConstant(child)
+  })
+  return constant
 }
 
 function bindFor(statement: ForStatement, place: Place): void {

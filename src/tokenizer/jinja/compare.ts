@@ -1,5 +1,5 @@
 // Equality, order and membership, and iteration.
-import { raise, typeError } from './errors.ts'
+import { raise, TemplateError, typeError, valueError } from './errors.ts'
 import { codePoints, lengthOf } from './text.ts'
 import {
   Bytes,
@@ -154,6 +154,24 @@ export function toList(value: Value): Value[] {
   const iterator = iterate(value)
   const items: Value[] = []
   for (let next = iterator.next(); !next.done; next = iterator.next()) items.push(next.value)
+  return items
+}
+
+/** Exactly so many items, as assignments to several names want. */
+export function unpack(value: Value, count: number): Value[] {
+  let items: Value[]
+  try {
+    items = toList(value)
+  } catch (error) {
+    if (error instanceof TemplateError && error.type === 'TypeError' && !isString(value)) {
+      return typeError(`cannot unpack non-iterable ${typeName(value)} object`)
+    }
+    throw error
+  }
+  if (items.length > count) return valueError(`too many values to unpack (expected ${count})`)
+  if (items.length < count) {
+    return valueError(`not enough values to unpack (expected ${count}, got ${items.length})`)
+  }
   return items
 }
 

@@ -78,15 +78,16 @@ function formatInt(value: bigint, spec: Spec, name: string): string {
     case 'd':
     case 'n':
       if (spec.type === 'n' && spec.grouping !== '') valueError(`Cannot specify '${spec.grouping}' with 'n'.`)
-      return pad(sign, group(intToString(size), spec, 3), spec)
+      return pad(sign, group(intToString(size), spec, 3, sign), spec)
     case 'b':
     case 'o':
     case 'x':
     case 'X': {
       if (spec.grouping === ',') valueError(`Cannot specify ',' with '${spec.type}'.`)
       const digits = size.toString({ b: 2, o: 8, x: 16, X: 16 }[spec.type])
-      const text = group(spec.type === 'X' ? digits.toUpperCase() : digits, spec, 4)
-      return pad(sign + (spec.alternate ? `0${spec.type}` : ''), text, spec)
+      const prefix = sign + (spec.alternate ? `0${spec.type}` : '')
+      const text = group(spec.type === 'X' ? digits.toUpperCase() : digits, spec, 4, prefix)
+      return pad(prefix, text, spec)
     }
     case 'c':
       if (spec.sign !== '') valueError("Sign not allowed with integer format specifier 'c'")
@@ -104,7 +105,8 @@ function formatFloat(value: number, spec: Spec): string {
   let text: string
   if (spec.type === '' && spec.precision === undefined) text = floatRepr(Math.abs(value))
   else text = floatText(Math.abs(value), spec.type, spec.precision, spec.alternate)
-  return pad(signOf(negative, spec.sign), group(text, spec, 3), spec)
+  const sign = signOf(negative, spec.sign)
+  return pad(sign, group(text, spec, 3, sign), spec)
 }
 
 /** |value| by one of the forms e, f, g, % (or Python's own, '') with a precision. */
@@ -153,14 +155,14 @@ function general(value: number, precision: number, isPlain: boolean, alternate: 
 }
 
 /** Separators of thousands, counted from the point; a fill of zeros with them fills the width. */
-function group(text: string, spec: Spec, every: number): string {
+function group(text: string, spec: Spec, every: number, sign: string): string {
   if (spec.grouping === '') return text
   const [, whole = '', tail = ''] = /^([\da-fA-F]*)(.*)$/s.exec(every === 3 ? text.replace(/e/, '\ue000') : text) ?? []
   const separated = (digits: string) =>
     digits.replace(new RegExp(`\\B(?=(?:[\\da-fA-F]{${every}})+$)`, 'g'), spec.grouping)
   let digits = whole
   if (spec.fill === '0' && spec.align === '=') {
-    while (lengthOf(separated(`0${digits}`) + tail) <= spec.width - (spec.sign === '' ? 0 : 1)) digits = `0${digits}`
+    while (lengthOf(separated(digits) + tail) < spec.width - lengthOf(sign)) digits = `0${digits}`
   }
   return separated(digits) + tail.replace('\ue000', 'e')
 }

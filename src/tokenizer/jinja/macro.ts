@@ -33,7 +33,7 @@ export function makeMacro(
       ...{ typeName: 'Macro', module: 'jinja2.runtime.' },
       attributes: {
         name: () => name ?? null,
-        arguments: () => [...params],
+        arguments: () => new Tuple(params),
         caller: () => takesCaller,
         catch_kwargs: () => takesKwargs,
         catch_varargs: () => takesVarargs,

@@ -5,12 +5,14 @@ import { isDecimal, strip } from './text.ts'
 /** bits of an int beyond which arithmetic would take seconds */
 const MAX_BITS = 4_000_000
 const MAX_INT = 1n << BigInt(MAX_BITS)
+const MIN_INT = -MAX_INT
 /** digits that Python turns an int into, or reads one from */
 const MAX_DIGITS = 4300
 const MAX_PRINTED = 10n ** BigInt(MAX_DIGITS)
+const MIN_PRINTED = -MAX_PRINTED
 
 export function boundedInt(value: bigint): bigint {
-  if (value > MAX_INT || value < -MAX_INT) throw new TooLarge(`an int of more than ${MAX_BITS} bits`)
+  if (value > MAX_INT || value < MIN_INT) throw new TooLarge(`an int of more than ${MAX_BITS} bits`)
   return value
 }
 
@@ -24,7 +26,7 @@ export function powInt(base: bigint, exponent: bigint): bigint {
 }
 
 export function intToString(value: bigint): string {
-  if (value >= MAX_PRINTED || value <= -MAX_PRINTED) {
+  if (value >= MAX_PRINTED || value <= MIN_PRINTED) {
     return valueError(
       `Exceeds the limit (${MAX_DIGITS} digits) for integer string conversion; use sys.set_int_max_str_digits() to increase the limit`,
     )
@@ -124,7 +126,7 @@ export function divideInts(a: bigint, b: bigint): number {
   if (b === 0n) return raise('ZeroDivisionError', 'division by zero')
   const safe = BigInt(Number.MAX_SAFE_INTEGER)
   const small = (value: bigint) => value <= safe && value >= -safe
-  if (small(a) && small(b)) return Number(a) / Number(b) === 0 && a !== 0n ? 0 : fixZero(Number(a) / Number(b))
+  if (small(a) && small(b)) return Number(a) / Number(b)
   const negative = a < 0n !== b < 0n
   const [top, bottom] = [a < 0n ? -a : a, b < 0n ? -b : b]
   const shift = bottom.toString(2).length - top.toString(2).length + 66
@@ -135,8 +137,6 @@ export function divideInts(a: bigint, b: bigint): number {
   if (!Number.isFinite(quotient)) raise('OverflowError', 'integer division result too large for a float')
   return negative ? -quotient : quotient
 }
-
-const fixZero = (value: number) => (Object.is(value, -0) ? 0 : value)
 
 /** Digits of any script to ASCII; what is no digit stays. */
 function asciiDigits(text: string): string {

@@ -32,8 +32,8 @@ class Parser extends ExpressionParser {
       const token = stream.next()
       if (token.type === 'data') body.push({ kind: 'data', line: token.line, text: token.text })
       else if (token.type === 'variable_begin') {
-        const { line } = stream
-        body.push({ kind: 'output', line, node: this.tuple(), escape: false })
+        const node = this.tuple()
+        body.push({ kind: 'output', line: node.line, node, escape: false })
         stream.expect('variable_end')
       } else {
         if (ends && stream.isName(...ends)) {
@@ -109,8 +109,8 @@ class Parser extends ExpressionParser {
     const nodes: Statement[] = []
     while (!this.stream.is('block_end')) {
       if (nodes.length > 0) this.stream.expect('operator', ',')
-      const { line } = this.stream
-      nodes.push({ kind: 'output', line, node: this.expression(), escape: false })
+      const node = this.expression()
+      nodes.push({ kind: 'output', line: node.line, node, escape: false })
     }
     return nodes
   }

@@ -73,7 +73,7 @@ function* pick([value, args, kwargs]: Bound, services: Services, keep: boolean, 
 const picking = (name: string, keep: boolean, byAttribute: boolean): Filter => [
   name,
   'value * **',
-  (args, services) => new Generator(pick(args, services, keep, byAttribute), 'generator', name),
+  (args, services) => new Generator(pick(args, services, keep, byAttribute), 'generator', 'select_or_reject'),
 ]
 
 export const pickFilters: Filters = {

@@ -1,10 +1,10 @@
 // Renders a template: `renderTemplate` is all that the rest of the program knows of this folder.
 
-import type { BlockStatement, Escape, ForStatement, MacroBody, Statement, Target } from './ast.ts'
+import type { BlockStatement, Escape, ForStatement, IfStatement, MacroBody, Statement, Target } from './ast.ts'
 import { type BoundTemplate, bindTemplate } from './bind.ts'
-import { iterate, toList } from './compare.ts'
+import { iterate, unpack } from './compare.ts'
 import { toValue } from './convert.ts'
-import { raise, TemplateError, TooDeep, TooLarge, typeError, valueError } from './errors.ts'
+import { raise, TemplateError, TooDeep, TooLarge, typeError } from './errors.ts'
 import { call, evaluate, evaluateArguments } from './evaluate.ts'
 import { globalsAt, Refusal } from './globals.ts'
 import { LoopContext } from './loop.ts'
@@ -56,6 +56,8 @@ class Renderer {
   readonly #state: State
   readonly #maxOutput: number
   #buffer = ''
+  /** output that is no text: an error once the output is put together */
+  #notText: TemplateError | undefined
 
   constructor(template: BoundTemplate, state: State, maxOutput: number) {
     this.#template = template
@@ -68,6 +70,7 @@ class Renderer {
     const root = new Frame(scope, undefined, this.#state)
     if (root.values.has('self')) root.values.set('self', this.#self())
     this.#runAll(body, root, true)
+    if (this.#notText) throw this.#notText
     return this.#buffer
   }
 
@@ -76,18 +79,24 @@ class Renderer {
     if (this.#buffer.length > this.#maxOutput) throw new TooLarge(`${this.#buffer.length} characters`)
   }
 
-  /** What a call or a filter gives for output, which is text or an error. */
+  /** What a call or a filter of a block gives for output. */
   #writeText(value: Value): void {
-    if (!isString(value)) typeError(`sequence item 0: expected str instance, ${typeName(value)} found`)
-    this.#write(textOf(value as string | Markup))
+    if (isString(value)) this.#write(textOf(value))
+    else {
+      const message = `sequence item 0: expected str instance, ${typeName(value)} found`
+      this.#notText ??= new TemplateError('TypeError', message)
+    }
   }
 
   #captured(run: () => void): string {
-    const before = this.#buffer
+    const [before, notText] = [this.#buffer, this.#notText]
     this.#buffer = ''
+    this.#notText = undefined
     run()
+    if (this.#notText) throw this.#notText
     const text = this.#buffer
     this.#buffer = before // an error ends the rendering: nothing to restore then
+    this.#notText = notText
     return text
   }
 
@@ -105,15 +114,10 @@ class Renderer {
       this.#write(statement.text)
       return 'normal'
     }
-    try {
-      return this.#runUnguarded(statement, frame, root)
-    } catch (error) {
-      if (isOfTemplate(error)) error.line ??= statement.line
-      throw error
-    }
+    return located(statement.line, () => this.#runTag(statement, frame, root))
   }
 
-  #runUnguarded(statement: Exclude<Statement, { kind: 'data' }>, frame: Frame, root: boolean): Completion {
+  #runTag(statement: Exclude<Statement, { kind: 'data' }>, frame: Frame, root: boolean): Completion {
     const state = this.#state
     switch (statement.kind) {
       case 'output': {
@@ -122,7 +126,8 @@ class Renderer {
         return 'normal'
       }
       case 'if': {
-        const branch = [statement, ...statement.elifs].find(({ test }) => truthy(evaluate(test, frame, state)))
+        const holds = ({ test, line }: IfStatement) => located(line, () => truthy(evaluate(test, frame, state)))
+        const branch = [statement, ...statement.elifs].find(holds)
         return this.#runAll(branch?.body ?? statement.otherwise, frame, root)
       }
       case 'for':
@@ -330,25 +335,18 @@ class Renderer {
   }
 }
 
-const isOfTemplate = (error: unknown): error is TemplateError | TooLarge | TooDeep | Refusal =>
-  error instanceof TemplateError || error instanceof TooLarge || error instanceof TooDeep || error instanceof Refusal
-
-function unpack(value: Value, count: number): Value[] {
-  let items: Value[]
+/** Errors of what runs get the line, unless they have one of further inside. */
+function located<T>(line: number, run: () => T): T {
   try {
-    items = toList(value)
+    return run()
   } catch (error) {
-    if (error instanceof TemplateError && error.type === 'TypeError' && !isString(value)) {
-      return typeError(`cannot unpack non-iterable ${typeName(value)} object`)
-    }
+    if (isOfTemplate(error)) error.line ??= line
     throw error
   }
-  if (items.length > count) return valueError(`too many values to unpack (expected ${count})`)
-  if (items.length < count) {
-    return valueError(`not enough values to unpack (expected ${count}, got ${items.length})`)
-  }
-  return items
 }
+
+const isOfTemplate = (error: unknown): error is TemplateError | TooLarge | TooDeep | Refusal =>
+  error instanceof TemplateError || error instanceof TooLarge || error instanceof TooDeep || error instanceof Refusal
 
 /** The value of a target that was assigned. */
 function repacked(target: Target, frame: Frame): Value {

@@ -2,9 +2,10 @@
 import { findTest } from './builtin-tests.ts'
 import { raise, TooDeep } from './errors.ts'
 import { findFilter, type Services } from './filters.ts'
+import { repr } from './repr.ts'
 import type { Load, Scope } from './scope.ts'
 import { bind } from './signature.ts'
-import { isString, type Kwargs, textOf, typeName, Undefined, type Value } from './values.ts'
+import { isString, type Kwargs, textOf, Undefined, type Value } from './values.ts'
 
 /** calls of macros and recursive loops inside of each other */
 const MAX_CALLS = 200
@@ -110,6 +111,6 @@ export class State implements Services {
 
 function unknown(kind: 'filter' | 'test', name: Value): never {
   if (name instanceof Undefined) return raise(name.exception, name.message)
-  const shown = isString(name) ? `'${textOf(name)}'` : typeName(name)
+  const shown = repr(name)
   return raise('TemplateRuntimeError', `No ${kind} named ${shown}.`)
 }

@@ -2,7 +2,7 @@
 
 import { binary } from './arithmetic.ts'
 import { getAttribute, getSlice } from './attributes.ts'
-import { isIterable, len, toList } from './compare.ts'
+import { isIterable, len, toList, unpack } from './compare.ts'
 import { raise, typeError } from './errors.ts'
 import type { Filters, Services } from './filters.ts'
 import { escapeHtml, escapeText, stripTags } from './markup.ts'
@@ -15,6 +15,7 @@ import { codePoints, lengthOf, splitLines } from './text.ts'
 import { wrapLine } from './text-wrap.ts'
 import {
   Dict,
+  isList,
   isString,
   type Kwargs,
   Markup,
@@ -69,7 +70,7 @@ function indent([value, width = 4n, first = false, blank = false]: Bound): Value
   const by = isString(width) ? textOf(width) : ' '.repeat(Math.max(0, asIndex(width)))
   if (!isString(value!)) {
     // The filter adds a line end to the value, whatever it is.
-    binary('+', value!, '\n')
+    if (!isList(value!)) binary('+', value!, '\n')
     return raise('AttributeError', `'${typeName(value!)}' object has no attribute 'splitlines'`)
   }
   const lines = splitLines(`${textOf(value)}\n`)
@@ -119,8 +120,8 @@ function format([value, args, kwargs]: Bound): Value {
 
 function urlEncode([value = null]: Bound): string {
   if (isString(value) || !isIterable(value)) return quoteUrl(value, false)
-  const items = value instanceof Dict ? value.entries() : toList(value).map((item) => toList(item))
-  return items.map(([key = null, item = null]) => `${quoteUrl(key, true)}=${quoteUrl(item, true)}`).join('&')
+  const items = value instanceof Dict ? value.entries() : toList(value).map((item) => unpack(item, 2))
+  return items.map(([key, item]) => `${quoteUrl(key!, true)}=${quoteUrl(item!, true)}`).join('&')
 }
 
 function quoteUrl(value: Value, query: boolean): string {
@@ -168,7 +169,7 @@ export const textFilters: Filters = {
   e: ['escape', '/ s', ([value]) => escapeHtml(value!)],
   forceescape: ['do_forceescape', 'value', ([value]) => escapeText(str(value!))],
   safe: ['do_mark_safe', 'value', ([value]) => new Markup(str(value!))],
-  striptags: ['do_striptags', 'value', ([value]) => new Markup(stripTags(str(value!)))],
+  striptags: ['do_striptags', 'value', ([value]) => stripTags(str(value!))],
   urlencode: ['do_urlencode', 'value', urlEncode],
   urlize: [
     'do_urlize',

@@ -16,30 +16,41 @@ const TYPE_NAMES: Readonly<Partial<Record<TokenType, string>>> = {
 }
 
 export class TokenStream {
-  readonly #tokens: readonly Token[]
-  #at = 0
+  readonly #tokens: Iterator<Token>
+  #current: Token
+  /** looked at ahead of its turn */
+  #after: Token | undefined
   #nesting = 0
 
-  constructor(tokens: readonly Token[]) {
+  constructor(tokens: Iterator<Token>) {
     this.#tokens = tokens
+    this.#current = { type: 'eof', text: '', line: 1 }
+    this.#current = this.#read()
+  }
+
+  #read(): Token {
+    const next = this.#tokens.next()
+    return next.done ? { type: 'eof', text: '', line: this.#current.line } : next.value
   }
 
   get current(): Token {
-    return this.#tokens[this.#at]!
+    return this.#current
   }
 
   get after(): Token {
-    return this.#tokens[Math.min(this.#at + 1, this.#tokens.length - 1)]!
+    this.#after ??= this.#read()
+    return this.#after
   }
 
   get line(): number {
-    return this.current.line
+    return this.#current.line
   }
 
   /** The current token; goes on to the next. */
   next(): Token {
-    const token = this.current
-    if (this.#at < this.#tokens.length - 1) this.#at++
+    const token = this.#current
+    this.#current = this.#after ?? this.#read()
+    this.#after = undefined
     return token
   }
 
