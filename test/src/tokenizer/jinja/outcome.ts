@@ -38,9 +38,10 @@ export function agree({ template }: Job, ours: Outcome, right: Outcome): boolean
   const [rightType, rightMessage, rightLine] = right.error
   if (type !== rightType && !(LIMITS.includes(type) && LIMITS.includes(rightType))) return false
   if (!OF_JINJA.test(type)) return true
-  // jinja2 keeps no line of the values of `with`: it names an earlier one.
-  const ofWith = (template.split(/\r\n|\r|\n/)[(line ?? 0) - 1] ?? '').includes('with ')
-  return message === rightMessage && (rightLine === null || line === rightLine || ofWith)
+  // jinja2 keeps no line of the values of `with`, nor of where it checks a namespace: it names an earlier one.
+  const source = template.split(/\r\n|\r|\n/)[(line ?? 0) - 1] ?? ''
+  const withoutLine = source.includes('with ') || message.startsWith('cannot assign attribute')
+  return message === rightMessage && (rightLine === null || line === rightLine || withoutLine)
 }
 
 /** A template that asks for too much ends in one or another of these. */
