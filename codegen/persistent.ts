@@ -1,6 +1,6 @@
 // Program → the same program as one launch: its kernels become stages that resident blocks run one after the other. A
 // graph of kernels pays for each boundary by starting and emptying the device; here blocks only pass a barrier, and while they wait
-// the weights of the next matmul are already on their way.
+// the weights of the next matmul are being prefetched.
 import { opNamed } from '../ir/op.ts'
 import type { Target } from '../ir/target.ts'
 import type { Bindings } from '../ir/type.ts'

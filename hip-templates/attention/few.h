@@ -45,7 +45,7 @@ constexpr int HELD = min_int(SHARES, power_from(max_int(1, 4096 / (BLOCK_HEADS *
 /** Numbers of 16 bits that a query, or a weight, is the sum of, where the stream wants them; apart by rows of so many. */
 constexpr int TERMS = !MATRIX ? 0 : same_type<kv_t, f16_t>::value ? 2 : 3, TERM_PITCH = C + 32;
 
-/** Results lie apart by this: lanes that write several heads meet different banks. */
+/** Results lie apart by this: lanes that write several heads use different LDS banks. */
 constexpr int OUT_PITCH = C + 8;
 
 constexpr int LDS_OUT = 0, LDS_MAXIMUM = LDS_OUT + SLOTS_HELD * BLOCK_HEADS * OUT_PITCH, LDS_SUM = LDS_MAXIMUM + SLOTS_HELD * BLOCK_HEADS;
@@ -127,7 +127,7 @@ DEVICE joint join_slot(float* lds, int slot, int g, float maximum, float sum, bo
   if (!add) return {maximum, sum, 0.f, 1.f};
   const float held_maximum = maximum_of(lds, slot, g), held_sum = sum_of(lds, slot, g), highest = max_f32(held_maximum, maximum);
   const float before = fast_exp(held_maximum - origin_of(highest)), now = fast_exp(maximum - origin_of(highest));
-  return {highest, wave_shfl(held_sum, lane_id()) * before + sum * now, before, now};  // lanes meet: then one may write
+  return {highest, wave_shfl(held_sum, lane_id()) * before + sum * now, before, now};  // every lane has read: then one may write
 }
 
 #if P_MATRIX

@@ -1,7 +1,7 @@
 // few_matrix.h: flash decoding with online softmax on matrix instructions of 16 × 8 × 16, for caches of f16 or bf16. A wave
 // takes TILE positions at a time; keys and values are loaded from memory straight into the instructions' fragments. With
 // P_AHEAD the loop is software pipelined: the next tile is prefetched while this one is multiplied.
-//   scores    S[TILE, 8] = K · Qᵀ: lane 4g + p has, of rows g and g + 8, 8 neighbours of each 32 channels; which channels meet
+//   scores    S[TILE, 8] = K · Qᵀ: lane 4g + p has, of rows g and g + 8, 8 neighbours of each 32 channels; which channels are multiplied
 //             in one instruction does not matter as long as K and Q agree
 //   results   O[C, 8] = Vᵀ · Pᵀ: the lane has 8 neighbouring channels of positions 2p, 2p + 1, 2p + 8, 2p + 9; halves of two
 //             positions' words make its pairs; Pᵀ is S transposed
@@ -50,7 +50,7 @@ struct stream {
   const kv_t *k_cache, *v_cache;
   const i32* pages;
   int kv, from, to, tile;  // positions; the first position of the wave's tile
-  int page;                // of the tile that is asked for next
+  int page;                // of the tile that is prefetched next
   words<4> k[2][KEY_STEPS], v[4][VALUE_PARTS];
   float maximum[2], sum[2];  // of columns 2p and 2p + 1
   float out[VALUE_PARTS * 4][4];

@@ -97,7 +97,7 @@ struct stream {
 
   /** All of the wave's positions. */
   DEVICE void attend(float*) {
-    KEEP_LOOP for (int first = from; first < to; first += SPAN) {  // as often for every thread: lanes meet in sums
+    KEEP_LOOP for (int first = from; first < to; first += SPAN) {  // as often for every thread: all lanes take part in sums
       float scores[ROWS * HEAD_SUMS];  // of row i and head g: number i · HEAD_SUMS + g
       UNROLL for (int i = 0; i < ROWS; i++) {
         const row_part row = k[i].value();

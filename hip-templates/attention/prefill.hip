@@ -143,7 +143,7 @@ DEVICE vec<float, ROW_WIDTH> seen_scores(const attention_lds& s, int row, int l,
 DEVICE void make_weights(const attention_lds& s, int first) {
   constexpr int AT_ONCE = BLOCK / ROW_LANES;
   const int lane = ROW_LANES == 1 ? 0 : thread_id() % ROW_LANES;
-  for (int base = 0; base < ROWS; base += AT_ONCE) {  // as often for every thread: lanes meet in group_reduce
+  for (int base = 0; base < ROWS; base += AT_ONCE) {  // as often for every thread: all lanes take part in group_reduce
     const int mine = base + thread_id() / ROW_LANES, row = min_int(mine, ROWS - 1);
     vec<float, ROW_WIDTH> most = splat<ROW_WIDTH>(-INF), total = splat<ROW_WIDTH>(0.f);
     for (int l = lane * ROW_WIDTH; l < TILE; l += ROW_LANES * ROW_WIDTH) most = max(seen_scores(s, row, l, first), most);

@@ -29,7 +29,7 @@ DEVICE void qk_matmul_tile(int tile, float* y, const q_t* q, const k_t* k, const
   const int parts = ceil_div(L, TILE), row = tile / parts, first = tile % parts * TILE, end = min_int(first + TILE, L);
   const int t = row / HEADS, h = row % HEADS;
   const row_part query = load_row(q + size_t(row) * C);
-  for (int base = first; base < end; base += SLOTS) {  // as often for every thread: lanes meet in dot
+  for (int base = first; base < end; base += SLOTS) {  // as often for every thread: all lanes take part in dot
     const int l = base + row_slot();
     const size_t key = (size_t(seq[t]) * L + min_int(l, end - 1)) * (HEADS / GROUP) + h / GROUP;
     const float value = dot(query, load_row(k + key * C));

@@ -48,7 +48,7 @@ template <int N> DEVICE vec<float, N> load_cached(const f8_t* row, int c) { retu
 template <int N> DEVICE vec<float, N> load_cached(const q8_0_t* row, int c) { return q8_0_w::load<N>((const u8*)row, c); }
 
 /**
- * N elements on their way: as they come from memory, so that what is in flight takes few registers; value() makes floats. Where
+ * N elements in flight: as they come from memory, so that what is in flight takes few registers; value() makes floats. Where
  * a wave is one lane, or elements are no whole words, they are floats at once.
  */
 template <class T, int N, bool PACKED = (WAVE > 1 && (kept<T>::elems > 1 || (sizeof(T) < 4 && N * sizeof(T) % 4 == 0)))> struct packed_chunk {

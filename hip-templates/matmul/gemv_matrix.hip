@@ -11,7 +11,7 @@
 //             buffer: the next pass while this one is multiplied. It lies there as fragments, 16 bytes a lane.
 //             With SLICES > 1 a block has a share of the columns and one slice of K: sums of slices go to `partial`, and the
 //             block that comes last adds them, always in the same order.
-//             Which elements meet in one instruction does not matter as long as w and x agree
+//             Which elements one instruction multiplies does not matter as long as w and x agree
 //   numerics  x' is rounded to w's type where x has 16 bits, as an rms_norm of its own would; else it is split into SPLITS
 //             numbers of w's type. Products are exact, sums are in f32, in an order that the grid does not change. The norm's
 //             factor multiplies finished sums

@@ -1,5 +1,5 @@
 // lane_unit.h: what a lane takes of a row of w at a time: 8 to 64 elements, as raw words that stay untouched while they are
-// on their way from memory, and how they become numbers.
+// in flight from memory, and how they become numbers.
 //   U::ELEMS                elements of a unit; the units of a row are dealt to lanes
 //   U::PIECES, U::PIECE     its elements are so many runs of so many neighbours; U::first(unit, p) is where a run begins
 //   U::GROUPS               pieces come in so many groups of one scale; 0 where elements are their own values

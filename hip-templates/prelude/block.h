@@ -1,12 +1,12 @@
 // block.h: a block's threads together, and LDS. Includes what most templates need: numbers, math, vectors, weights,
 // waves.
-//   block_sync()              all threads of the block meet; LDS and global writes before it are seen after it
+//   block_sync()              barrier of the block; LDS and global writes before it are seen after it
 //   block_reduce(v, Op{})     over the block, to all threads, the same bits in each; vanishes at BLOCK == 1
 //   await_earlier_launches()  what the launches before this one wrote is there; a kernel that calls it is started early
 //                             where devices can do that: until then it may read weights, inputs of the step and state of
 //                             earlier steps, and write nothing. Every thread must call it, also one without work
 //   LDS(T, name, n);          declares the static LDS array T name[n], aligned to 16 bytes; not initialised
-//   dyn_lds<T>()              the LDS bytes that the launch asked for, aligned to 16 bytes
+//   dyn_lds<T>()              the LDS bytes that the launch requests, aligned to 16 bytes
 #pragma once
 #include "prelude/quant.h"
 #include "prelude/wave.h"

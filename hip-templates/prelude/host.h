@@ -22,7 +22,7 @@ struct hiphost_dim3 {
 struct hiphost_block {
   hiphost_dim3 grid_dim, block_dim, block_id;
   hiphost_dim3 thread_id;            // of the fiber that runs now
-  void* dynamic_lds;                 // as many bytes as the launch asked for
+  void* dynamic_lds;                 // as many bytes as the launch requests
   unsigned long long serial;         // grows with each block that this OS thread runs: says when static LDS is stale
   const struct hiphost_services* services;
   void* library;                     // the library's own view of this block
@@ -32,10 +32,10 @@ struct hiphost_block {
 struct hiphost_services {
   /** runs `thread(params)` once for every thread of the block; waves have `wave` lanes */
   void (*run_block)(hiphost_block*, void (*thread)(void** params), void** params, unsigned wave);
-  /** every live thread of the block meets here */
+  /** barrier of the block's live threads */
   void (*barrier)(hiphost_block*);
-  /** every live lane of the wave meets here with a value; gives all their values by lane, and who took part */
-  const unsigned long long* (*meet)(hiphost_block*, unsigned operation, unsigned long long value,
+  /** exchange among the wave's live lanes: gives their values by lane, and who took part */
+  const unsigned long long* (*exchange)(hiphost_block*, unsigned operation, unsigned long long value,
                                     unsigned long long* participants);
   /** LDS of this block, aligned to 64 bytes, filled with NaN patterns */
   void* (*lds)(hiphost_block*, unsigned long long bytes);
@@ -112,7 +112,7 @@ inline T hiphost_shfl(T v, int lane) {
     const unsigned n = sizeof(T) - at < 8 ? sizeof(T) - at : 8;
     unsigned long long word = 0, participants;
     __builtin_memcpy(&word, reinterpret_cast<const char*>(&v) + at, n);
-    const unsigned long long* words = hiphost_self->services->meet(hiphost_self, HIPHOST_SHFL, word, &participants);
+    const unsigned long long* words = hiphost_self->services->exchange(hiphost_self, HIPHOST_SHFL, word, &participants);
     if (!(participants >> from & 1)) hiphost_self->services->fault(hiphost_self, "a shuffle reads a lane that is not there");
     __builtin_memcpy(reinterpret_cast<char*>(&out) + at, &words[from], n);
   }
@@ -125,7 +125,7 @@ inline T hiphost_shfl_xor(T v, int mask) {
 /** bit n: lane n is there and its predicate holds */
 inline unsigned long long hiphost_ballot(bool predicate) {
   unsigned long long participants, bits = 0;
-  const unsigned long long* words = hiphost_self->services->meet(hiphost_self, HIPHOST_BALLOT, predicate, &participants);
+  const unsigned long long* words = hiphost_self->services->exchange(hiphost_self, HIPHOST_BALLOT, predicate, &participants);
   for (unsigned lane = 0; lane < P_WAVE; lane++)
     if (participants >> lane & 1) bits |= words[lane] << lane;
   return bits;

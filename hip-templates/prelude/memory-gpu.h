@@ -177,7 +177,7 @@ template <int N, class T> DEVICE void store(T* p, const vec<float, N>& v) {
 }
 
 /**
- * Brings `bytes` from `p`, both multiples of 16, to L2 and does not wait: the calling thread asks for all of them. Targets
+ * Brings `bytes` from `p`, both multiples of 16, to L2 and does not wait: the calling thread prefetches all of them. Targets
  * that have no such instruction do nothing.
  */
 DEVICE void prefetch_l2(const void* p, int bytes) {

@@ -19,7 +19,7 @@ template <class F> DEVICE void each_logit(F f) {
   }
 }
 
-/** The first becomes the last: by going round, a loop meets every register in the same place. */
+/** The first becomes the last: rotated, a loop finds every register in the same place. */
 template <class T> DEVICE void go_round(T (&v)[PER_LANE]) {
   const T first = v[0];
   UNROLL for (int i = 1; i < PER_LANE; i++) v[i - 1] = v[i];

@@ -65,7 +65,7 @@ KERNEL void publish_decide(i32* token, i32* ring, i32* next_positions, i32* next
                           by_lane(positions), by_lane(step)};
   const float* const logits = by_lane(changed);
   for (int r = block_id(); r < R; r += grid_size()) {
-    const int now = *to.step, position = to.positions[r];  // on their way while the block decides
+    const int now = *to.step, position = to.positions[r];  // in flight while the block decides
     const i32 drawn = decide(logits + size_t(r) * COLUMNS, {(u32*)survey + size_t(r) * SURVEY});
     if (thread_id() == 0) {
       to.token[r] = drawn;

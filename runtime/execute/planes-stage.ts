@@ -27,7 +27,7 @@ export class PlanesStage implements Disposable {
     this.#stream = stream
     this.#target = target
     this.#kernel = kernel
-    this.#memory = driver.during('weights on their way into planes', () => driver.alloc(bytes))
+    this.#memory = driver.during('staging of weights for planes', () => driver.alloc(bytes))
   }
 
   /** Where blocks are to be put, in the order of the stream. */

@@ -1,4 +1,4 @@
-// Weights on their way into device memory: several reads at once, each into a pinned buffer of its own, copied to the
+// Loading weights into device memory: several reads at once, each into a pinned buffer of its own, copied to the
 // device as soon as it is there (where the device's memory is the host's, reads go straight to their place). Weights that a
 // device keeps in planes go by way of device memory, where a kernel puts their rows in order. Memory beyond the weights
 // stays at those buffers.
@@ -23,7 +23,7 @@ export interface LoadProgress {
 /** libuv's pool, which does the reading, has four threads unless the environment says otherwise. */
 const threads = Math.min(16, Math.max(1, Number(process.env['UV_THREADPOOL_SIZE']) || 4))
 
-/** Reads under way at once: one a thread, while the bytes of two more are being copied. */
+/** Reads in flight at once: one a thread, while the bytes of two more are being copied. */
 const lanes = threads + 2
 
 /** 8 MiB keep a thread busy for a millisecond or more; larger reads would only take longer to begin and to end. */
@@ -177,7 +177,7 @@ class Upload implements Disposable {
     }
   }
 
-  /** All reads, in any order; on return the device has them. After a failure, no read is under way. */
+  /** All reads, in any order; on return the device has them. After a failure, no read is in flight. */
   async all(signal: AbortSignal | undefined, onRead: (read: WeightRead) => void): Promise<void> {
     const ended = await Promise.allSettled(this.#lanes.map((lane) => this.#work(lane, signal, onRead)))
     const failed = ended.find((end) => end.status === 'rejected')

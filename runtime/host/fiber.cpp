@@ -165,11 +165,11 @@ class Block {
     leave(at_barrier);
   }
 
-  const unsigned long long* meet(unsigned operation, u64 value, unsigned long long* participants) {
+  const unsigned long long* exchange(unsigned operation, u64 value, unsigned long long* participants) {
     Wave& w = waves_[current_ / wave_];
     const unsigned lane = current_ % wave_, phase = w.phase;
     if (w.arrived == 0) w.participants[phase] = 0, w.operation = operation;
-    if (w.operation != operation) fail("lanes of one wave meet in different wave operations");
+    if (w.operation != operation) fail("lanes of one wave wait in different wave operations");
     w.values[phase][lane] = value;
     w.participants[phase] |= u64(1) << lane;
     if (w.arrived + 1 == w.live) {
@@ -419,7 +419,7 @@ const hiphost_services services = {
     [](hiphost_block* b, void (*thread)(void**), void** params, unsigned wave) { of(b).run(thread, params, wave); },
     [](hiphost_block* b) { of(b).barrier(); },
     [](hiphost_block* b, unsigned operation, unsigned long long value, unsigned long long* participants) {
-      return of(b).meet(operation, value, participants);
+      return of(b).exchange(operation, value, participants);
     },
     [](hiphost_block* b, unsigned long long bytes) { return of(b).lds(bytes); },
     [](hiphost_block* b) { of(b).yield(); },

@@ -31,7 +31,7 @@ DEVICE f32x4_t mfma(const u32 (&a)[2], const u32 (&b)[2], f32x4_t c, f16_t) {
   return __builtin_amdgcn_mfma_f32_16x16x16f16(bit_cast<f16x4_t>(a), bit_cast<f16x4_t>(b), c, 0, 0, 0);
 }
 DEVICE f32x4_t mfma([[maybe_unused]] const u32 (&a)[2], [[maybe_unused]] const u32 (&b)[2], f32x4_t c, bf16_t) {
-#if defined(__gfx908__)  // its instruction takes half as many k: no kernel asks for it
+#if defined(__gfx908__)  // its instruction takes half as many k: no kernel uses it
   return c;
 #else
   return __builtin_amdgcn_mfma_f32_16x16x16bf16_1k(bit_cast<i16x4_t>(a), bit_cast<i16x4_t>(b), c, 0, 0, 0);

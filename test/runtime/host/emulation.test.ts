@@ -163,7 +163,7 @@ describe.each([32, 64])('waves of %i', (wave) => {
 
   test.each([
     ['half_barrier', /threads of block 0 wait for each other: 64 at a barrier \(the first is thread 1\), 64 at a wave/],
-    ['half_shuffle', /thread \d+ of block 0: lanes of one wave meet in different wave operations/],
+    ['half_shuffle', /thread \d+ of block 0: lanes of one wave wait in different wave operations/],
     ['reads_a_lane_that_left', /thread \d+ of block 0: a shuffle reads a lane that is not there/],
   ])('%s is an error, and the next launch works', (name, message) => {
     const out = host.upload(new Int32Array(256))
