@@ -43,9 +43,8 @@ function fuse(rewriter: Rewriter, y: Value, appended: { q: Value; k_cache: Value
   const place = rewriter.placeFor([y, k_cache, v_cache, q], Object.values(operands))
   if (!place) return
   rewriter.standBefore(place)
-  const { theta, dims, style } = append.attrs as RopeAttrs
   const { scale, window, dtype } = y.attrs as { scale: number; window?: number; dtype: FloatType }
-  const fused = ropeAttention(operands as never, { theta, dims, style, scale, window, dtype, eps }, y.label)
+  const fused = ropeAttention(operands as never, { ...(append.attrs as RopeAttrs), scale, window, dtype, eps }, y.label)
   rewriter.replace(k_cache, fused.k_cache)
   rewriter.replace(v_cache, fused.v_cache)
   rewriter.replace(y, fused.y)

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from '../ir/half.ts'
 import { type QuantType, quantFormats } from '../ir/quant.ts'
-import { freqFactors } from '../src/loader/rope-order.ts'
+import { scaleRope } from '../src/loader/rope-scaling.ts'
 import { quantize } from './quantize.ts'
 
 const valueIds = {
@@ -148,7 +148,7 @@ export interface HfConfig {
   readonly head_dim?: number
   readonly max_position_embeddings?: number
   readonly rope_theta?: number
-  readonly rope_scaling?: Readonly<Record<string, number | string>> | null
+  readonly rope_scaling?: Readonly<Record<string, number | string | boolean | readonly number[]>> | null
   readonly partial_rotary_factor?: number
   readonly rms_norm_eps?: number
   readonly hidden_act?: string
@@ -179,9 +179,14 @@ export type GgufFileType = keyof typeof fileTypes
 /**
  * Converts a Hugging Face folder (llama, mistral, qwen2 or qwen3; any safetensors of F32, F16, BF16 in one file) into a
  * GGUF file, as llama.cpp's converter would: short names, rows of Wq and Wk in rotary pairs for the llama kind, vectors
- * in f32, some matrices of mixed kinds in a finer type.
+ * in f32, some matrices of mixed kinds in a finer type. `more` metadata replaces what would be there.
  */
-export function writeGgufFrom(folder: string, outFile: string, type: GgufFileType): void {
+export function writeGgufFrom(
+  folder: string,
+  outFile: string,
+  type: GgufFileType,
+  more: Readonly<Record<string, Field>> = {},
+): void {
   const config: HfConfig = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'))
   const tensors = [...convertedTensors(readFloats(join(folder, 'model.safetensors')), config)].map(
     ({ name, shape, values }) => {
@@ -189,7 +194,7 @@ export function writeGgufFrom(folder: string, outFile: string, type: GgufFileTyp
       return { name, shape, type: stored, data: encode(stored, values) }
     },
   )
-  writeFileSync(outFile, ggufBytes({ metadata: metadataOf(folder, config, type), tensors }))
+  writeFileSync(outFile, ggufBytes({ metadata: { ...metadataOf(folder, config, type), ...more }, tensors }))
 }
 
 /** `writeGgufFrom`, named after what most tests convert: models/story-3m or models/story-15m. */
@@ -255,7 +260,7 @@ function* convertedTensors(
   yield* one('model.embed_tokens.weight', 'token_embd.weight')
   yield* one('model.norm.weight', 'output_norm.weight')
   if (!config.tie_word_embeddings) yield* one('lm_head.weight', 'output.weight')
-  if (config.rope_scaling) yield ropeDivisors(config)
+  if (config.rope_scaling?.['rope_type'] === 'llama3') yield ropeDivisors(config)
   for (let n = 0; n < config.num_hidden_layers; n++) {
     for (const [long, short] of Object.entries(layerNames)) {
       for (const part of ['weight', 'bias']) {
@@ -278,7 +283,7 @@ function ropeDivisors(config: HfConfig): FloatTensor & { name: string } {
     highFreqFactor: Number(scaling['high_freq_factor']),
     originalContext: Number(scaling['original_max_position_embeddings']),
   } as const
-  const values = freqFactors(rule, config.rope_theta ?? 10000, dims)
+  const values = scaleRope(rule, config.rope_theta ?? 10000, dims, 0).divisors!
   return { name: 'rope_freqs.weight', shape: [values.length], values }
 }
 

@@ -1,4 +1,5 @@
-// angles.h: the angles position · theta^(−2i/dims) / factors[i] by which channel pairs are rotated.
+// angles.h: the angles position · theta^(−2i/dims) / factors[i] by which channel pairs are rotated, and the factor of their
+// cosine and sine.
 // Angles are kept as turns in 64-bit fixed point: position · turns wraps exactly, so that sine and cosine are as good at
 // position 100000 as at 1. (An f32 angle of 1e5 radians has an error of 4e-3.)
 #pragma once
@@ -14,9 +15,13 @@
 #ifndef P_FACTORS
 #define P_FACTORS 0  // 1: there are divisors of the frequencies
 #endif
+#ifndef P_MAGNITUDE
+#define P_MAGNITUDE 1.f  // factor of cosine and sine
+#endif
 #include "prelude/block.h"
 
 constexpr int DIMS = P_DIMS, PAIRS = DIMS / 2;
+constexpr float MAGNITUDE = P_MAGNITUDE;
 constexpr bool INTERLEAVED = P_INTERLEAVED != 0, HAS_FACTORS = P_FACTORS != 0;
 
 /** theta^(−2 · 2^n / dims): what 2^n pairs further on multiplies an angle by. */
@@ -48,6 +53,7 @@ DEVICE u64 step_of_pair(int i, const float* factors) {
 DEVICE void make_angle(float& cosine, float& sine, u64 step, int position) {
   const u64 turns = step * u64(i64(position));
   sincos_f32(float(i32(turns >> 32)) * 1.46291808e-9f, sine, cosine);  // 2π / 2^32
+  if constexpr (MAGNITUDE != 1.f) cosine *= MAGNITUDE, sine *= MAGNITUDE;
 }
 
 /** Those of each pair's angle, into LDS; a block barrier must precede that they are read. */

@@ -1,4 +1,4 @@
-// rope: rotates channel pair i of x[t,h,:] by positions[t] · theta^(−2i/dims) / factors[i]
+// rope: rotates channel pair i of x[t,h,:] by positions[t] · theta^(−2i/dims) / factors[i], stretched by MAGNITUDE
 //   layout    y: y_t[T, H, C] row-major; x: x_t, tokens X_STRIDE apart from X_OFFSET; positions: i32[T]; factors: f32[dims/2]
 //   launch    grid = T · ⌈H / TILE_HEADS⌉, block = BLOCK; one block per TILE_HEADS heads of a token
 //   aliasing  y may not be x

@@ -14,6 +14,7 @@ export const ropeAttrs = z.strictObject({
   theta: z.number().positive().describe('base of the frequencies'),
   dims: z.int().positive().multipleOf(2).describe('channels that are rotated, from the first; the rest pass'),
   style: z.enum(['half-split', 'interleaved']).describe('pairs are (i, i + dims/2), or (2i, 2i + 1)'),
+  magnitude: z.number().positive().optional().describe('factor of cosine and sine (YaRN); absent: 1'),
 })
 export type RopeAttrs = z.output<typeof ropeAttrs>
 

@@ -112,7 +112,7 @@ async function buildModel(path: string, options: BuildOptions): Promise<BuildRep
   const targets = findTargets(typeof given === 'string' ? given : given.join(','))
   const described = await Promise.all(targets.map(describe)) // all missing compilers show at once
   onTargets?.(described)
-  await using checkpoint = await openCheckpoint(path, { architectures: knownArchitectures })
+  await using checkpoint = await openCheckpoint(path, { architectures: knownArchitectures, context: settings.context })
   const jobs = targets.flatMap((target) => jobsOf(new ModelPlan(checkpoint, settings, target), target))
   const cache = openKernelCache()
   const service = createCompileService({ cache, ...(saveTemps ? { saveTemps } : {}) })

@@ -54,7 +54,7 @@ export async function compileParts(path: string, options: CompileOptions = {}): 
   const awake = found?.then(wakeDevice, () => undefined)
   const owned: (Disposable | AsyncDisposable)[] = []
   try {
-    const checkpoint = await openCheckpoint(path, { architectures: knownArchitectures })
+    const checkpoint = await openCheckpoint(path, { architectures: knownArchitectures, context: settings.context })
     owned.push(checkpoint)
     const info = describeModel(checkpoint)
     events.onModel?.(info)

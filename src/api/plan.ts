@@ -14,6 +14,7 @@ import { type Target, targetId } from '../../ir/target.ts'
 import type { Bindings } from '../../ir/type.ts'
 import { batchFor, batchSizes, type StepGraph, type StepKind, stepKinds } from '../engine/programs.ts'
 import type { ModelSource } from '../loader/checkpoint.ts'
+import { defaultContext } from '../loader/model-config.ts'
 import { type CompileSettings, readOptions } from '../options.ts'
 import { StepGraphs } from './step-graphs.ts'
 
@@ -21,8 +22,6 @@ import { StepGraphs } from './step-graphs.ts'
 export interface PlanSettings extends CompileSettings {
   readonly stepTrace?: boolean
 }
-
-const largestDefaultContext = 8192
 
 const printOptions = z.strictObject({
   kind: z.enum(stepKinds).optional().describe('which step'),
@@ -75,7 +74,7 @@ export class ModelPlan {
     this.#graphs = graphs
     this.#specs = withOwnKernels(settings.kernels)
     this.target = target
-    this.context = settings.context ?? Math.min(checkpoint.config.contextLength, largestDefaultContext)
+    this.context = settings.context ?? defaultContext(checkpoint.config.contextLength)
     this.chunk = Math.min(settings.chunk, this.context)
     this.pageSize = settings.pageSize
     this.maxBatch = settings.maxBatch

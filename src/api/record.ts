@@ -66,7 +66,7 @@ export async function recordBundle(path: string, options: RecordOptions): Promis
       facts: [['folder', out]],
       help: 'name another one, or remove it',
     })
-  await using checkpoint = await openCheckpoint(path, { architectures: knownArchitectures })
+  await using checkpoint = await openCheckpoint(path, { architectures: knownArchitectures, context: rest.context })
   const tokenizer = createTokenizer(checkpoint.tokenizer)
   const promptIds = tokenizer.encode(prompt)
   checkRows(promptIds, checkpoint.config.vocabSize, tokenizer)

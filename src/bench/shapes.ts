@@ -3,11 +3,12 @@ import { fail } from '../../ir/diagnostic.ts'
 import { nearest } from '../../ir/near-match.ts'
 import type { Dtype } from '../../ir/type.ts'
 import { type ConfigFindings, defineModelConfig, type ModelConfig } from '../loader/model-config.ts'
+import { type facts, factsOf } from '../models/facts.ts'
 
 export interface ModelShape {
   /** the model that has it */
   readonly like: string
-  readonly architecture: 'llama' | 'qwen2' | 'qwen3'
+  readonly architecture: keyof typeof facts
   /** D */
   readonly hidden: number
   readonly layers: number
@@ -71,8 +72,8 @@ export function configOf(name: string, weightDtype: Dtype): ModelConfig {
     contextLength: context,
     ropeTheta: theta,
     tiedEmbeddings: tied,
-    attentionBias: shape.architecture === 'qwen2',
-    qkNorm: shape.architecture === 'qwen3',
+    attentionBias: factsOf(shape.architecture).qkvBias,
+    qkNorm: factsOf(shape.architecture).qkNorm,
     hiddenAct: 'silu',
     eos: [],
     ...(ropeFactor

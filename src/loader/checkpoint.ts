@@ -4,12 +4,13 @@ import { dirname, join } from 'node:path'
 import { fail } from '../../ir/diagnostic.ts'
 import type { TokenizerSource } from '../tokenizer/source.ts'
 import type { CheckpointParts, GenerationDefaults, OpenOptions } from './checkpoint-parts.ts'
+import { firstBytes, refuseForeignFormat } from './foreign-formats.ts'
 import { openGguf } from './gguf-checkpoint.ts'
+import { firstOfOneModel } from './gguf-parts.ts'
 import { openHuggingFace } from './hugging-face-folder.ts'
 import type { ModelConfig } from './model-config.ts'
 import { locateModel } from './model-path.ts'
 import { isRegularFile, kindOfPath, namesIn, openSourceFile } from './source-file.ts'
-import { firstBytes, refuseStranger } from './stranger-files.ts'
 import type { WeightIndex } from './weight-index.ts'
 
 export type { GenerationDefaults, OpenOptions } from './checkpoint-parts.ts'
@@ -31,31 +32,33 @@ export interface Checkpoint extends AsyncDisposable {
 export type ModelSource = Pick<Checkpoint, 'path' | 'config' | 'weights'>
 
 /**
- * Opens a Hugging Face folder, a .safetensors file beside its config.json, a .gguf file, or a folder with one .gguf
- * file. Throws a Diagnostic that names file, key or tensor, and the rule that is broken.
+ * Opens a Hugging Face folder, a .safetensors file beside its config.json, a .gguf file (the first part, of a
+ * model in several), or a folder with one .gguf model. Throws a Diagnostic that names file, key or tensor, and the rule that is broken.
  */
 export async function openCheckpoint(path: string, options: OpenOptions = {}): Promise<Checkpoint> {
-  const { files, ...parts } = openParts(locateModel(path), options)
+  const { files, ...parts } = openModel(locateModel(path), options)
   return {
     path,
     ...parts,
+    notes: [...parts.notes, ...unusedLayers({ files, ...parts })],
     async [Symbol.asyncDispose]() {
       for (const file of files) file.close()
     },
   }
 }
 
-function openParts(path: string, options: OpenOptions): CheckpointParts {
+function openModel(path: string, options: OpenOptions): CheckpointParts {
   if (kindOfPath(path) === 'file') return openFile(path, options)
   if (isRegularFile(join(path, 'config.json'))) return openHuggingFace(path, undefined, options)
   const ggufs = namesIn(path).filter((name) => name.endsWith('.gguf'))
-  if (ggufs.length === 1) return openFile(join(path, ggufs[0]!), options)
+  const only = ggufs.length === 1 ? ggufs[0] : firstOfOneModel(path, ggufs)
+  if (only !== undefined) return openFile(join(path, only), options)
   return fail({
     code: 'not-a-checkpoint',
     message: ggufs.length ? 'the folder holds several models' : 'the folder holds no model',
     facts: [
       ['folder', path],
-      ['expected', 'config.json, or one .gguf file'],
+      ['expected', 'config.json, or one .gguf model'],
       ['got', ggufs.slice(0, 8).join(', ') || 'neither'],
     ],
     help: ggufs.length ? 'name one of the files' : 'give a Hugging Face folder, or a .gguf file',
@@ -67,13 +70,15 @@ function openFile(path: string, options: OpenOptions): CheckpointParts {
   let start: string
   try {
     start = firstBytes(file)
-    refuseStranger(file)
-  } finally {
+    refuseForeignFormat(file)
+  } catch (error) {
     file.close()
+    throw error
   }
-  if (start.startsWith('GGUF')) return openGguf(path, options)
-  if (path.endsWith('.safetensors') || start[8] === '{') return openHuggingFace(dirname(path), path, options)
-  if (path.endsWith('.gguf')) return openGguf(path, options) // says what is wrong with it
+  const isSafetensors = path.endsWith('.safetensors') || start[8] === '{'
+  if (start.startsWith('GGUF') || (path.endsWith('.gguf') && !isSafetensors)) return openGguf(file, options) // says what is wrong with it
+  file.close()
+  if (isSafetensors) return openHuggingFace(dirname(path), path, options)
   return fail({
     code: 'not-a-checkpoint',
     message: 'this is no model file',
@@ -83,4 +88,13 @@ function openFile(path: string, options: OpenOptions): CheckpointParts {
       ['got', start ? `a file that starts with ${JSON.stringify(start.slice(0, 16))}` : 'an empty file'],
     ],
   })
+}
+
+/** Layers that the weights have beyond those of the configuration are passed over, which may be meant. */
+function unusedLayers({ weights, config }: CheckpointParts): string[] {
+  let layers = 0
+  for (const { name } of weights) layers = Math.max(layers, Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1) + 1)
+  return layers > config.layers
+    ? [`the weights have ${layers} layers, the configuration says ${config.layers}: the others are not used`]
+    : []
 }

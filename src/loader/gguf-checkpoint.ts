@@ -1,30 +1,36 @@
 // A GGUF file as a checkpoint: weights under their own names, configuration and tokenizer from its metadata.
 import { fail } from '../../ir/diagnostic.ts'
+import { factsOf } from '../models/facts.ts'
 import type { GgufTokenizerSource } from '../tokenizer/source.ts'
 import { type CheckpointParts, dominantDtype, type OpenOptions, refuseUnknownArchitecture } from './checkpoint-parts.ts'
-import { readGgufHeader } from './gguf-header.ts'
 import { type GgufMetadata, ggufMetadata } from './gguf-metadata.ts'
+import { openParts } from './gguf-parts.ts'
 import { type ConfigFindings, defineModelConfig, type ModelConfig } from './model-config.ts'
 import { ropeStyle } from './rope-order.ts'
-import { openSourceFile } from './source-file.ts'
+import { yarnMagnitude } from './rope-scaling.ts'
+import type { SourceFile } from './source-file.ts'
 import { type WeightIndex, weightIndex } from './weight-index.ts'
 
-export function openGguf(path: string, options: OpenOptions): CheckpointParts {
-  const file = openSourceFile(path)
+/** Takes over `first`, an open file, and the files of the other parts: they are closed with the checkpoint, or after a failure. */
+export function openGguf(first: SourceFile, options: OpenOptions): CheckpointParts {
+  const { path } = first
+  const files = [first]
   try {
-    const header = readGgufHeader(file)
-    const metadata = ggufMetadata(path, header.metadata)
-    const entries = header.tensors.map((tensor) => ({ ...tensor, originalName: tensor.name, file: path }))
-    const weights = weightIndex(path, entries, [], new Map([[path, file]]))
+    const parts = openParts(first, files)
+    const metadata = ggufMetadata(path, parts[0]!.header.metadata)
+    const entries = parts.flatMap(({ file, header }) =>
+      header.tensors.map((tensor) => ({ ...tensor, originalName: tensor.name, file: file.path })),
+    )
+    const weights = weightIndex(path, entries, [], new Map(files.map((file) => [file.path, file])))
 
     const architecture = metadata.string('general.architecture')
     if (!architecture) return lacks(path, 'general.architecture')
     refuseUnknownArchitecture(path, architecture, options)
     const tokenizer = readTokenizer(path, metadata)
-    const config = readConfig(path, architecture, metadata, tokenizer, weights)
-    return { format: 'gguf', config, weights, tokenizer, generation: { eos: config.eos }, notes: [], files: [file] }
+    const config = readConfig({ path, architecture, metadata, tokenizer, weights, context: options.context })
+    return { format: 'gguf', config, weights, tokenizer, generation: { eos: config.eos }, notes: [], files }
   } catch (error) {
-    file.close()
+    for (const file of files) file.close()
     throw error
   }
 }
@@ -52,15 +58,21 @@ const keys = {
   addBos: 'tokenizer.ggml.add_bos_token',
 } as const
 
-function readConfig(
-  path: string,
-  architecture: string,
-  metadata: GgufMetadata,
-  tokenizer: GgufTokenizerSource,
-  weights: WeightIndex,
-): ModelConfig {
+interface Found {
+  readonly path: string
+  readonly architecture: string
+  readonly metadata: GgufMetadata
+  readonly tokenizer: GgufTokenizerSource
+  readonly weights: WeightIndex
+  /** tokens of the longest text, where the caller knows */
+  readonly context: number | undefined
+}
+
+function readConfig({ path, architecture, metadata, tokenizer, weights, context }: Found): ModelConfig {
   const keyOf = (name: keyof typeof keys): string => keys[name].replace(/^A\./, `${architecture}.`)
-  const number = (name: keyof typeof keys) => metadata.perLayer(keyOf(name))
+  const layers = metadata.number(keyOf('layers'))
+  const number = (name: keyof typeof keys) => metadata.perLayer(keyOf(name), layers)
+  const { qkvBias, qkNorm } = factsOf(architecture)
   const heads = number('heads')
   const window = number('slidingWindow')
   const findings: ConfigFindings = {
@@ -68,7 +80,7 @@ function readConfig(
     name: metadata.string('general.name') ?? '',
     vocabSize: tokenizer.tokens.length,
     hidden: number('hidden'),
-    layers: number('layers'),
+    layers,
     ffn: number('ffn'),
     heads,
     kvHeads: number('kvHeads') ?? heads,
@@ -77,11 +89,11 @@ function readConfig(
     normEps: number('normEps'),
     ropeTheta: number('ropeTheta') ?? 10_000,
     ropeDims: number('ropeDims'),
-    ropeScaling: readScaling(path, architecture, metadata),
+    ropeScaling: readScaling({ path, architecture, metadata, weights }),
     slidingWindow: window === 0 ? undefined : window,
     tiedEmbeddings: !weights.get('output.weight'),
-    attentionBias: !!weights.get('blk.0.attn_q.bias'),
-    qkNorm: architecture === 'qwen3' || !!weights.get('blk.0.attn_q_norm.weight'),
+    attentionBias: qkvBias || !!weights.get('blk.0.attn_q.bias'),
+    qkNorm: qkNorm || !!weights.get('blk.0.attn_q_norm.weight'),
     hiddenAct: 'silu',
     bos: tokenizer.bos,
     eos: [...new Set([...(tokenizer.eos === undefined ? [] : [tokenizer.eos]), ...(tokenizer.eot ?? [])])],
@@ -92,7 +104,8 @@ function readConfig(
     keys: Object.fromEntries(Object.keys(keys).map((name) => [name, keyOf(name as keyof typeof keys)])),
     style: ropeStyle('gguf', architecture),
     weightDtype: dominantDtype(weights),
-    freqFactors: readFreqFactors(path, weights),
+    freqFactors: readFactors(path, weights, 'rope_freqs.weight'),
+    context,
   })
   refuseUnequalHeads(path, metadata, config)
   return config
@@ -114,28 +127,66 @@ function refuseUnequalHeads(path: string, metadata: GgufMetadata, { architecture
   })
 }
 
-function readScaling(path: string, architecture: string, metadata: GgufMetadata): Record<string, unknown> | undefined {
+function readScaling({
+  path,
+  architecture,
+  metadata,
+  weights,
+}: Pick<Found, 'path' | 'architecture' | 'metadata' | 'weights'>) {
+  const number = (key: string): number | undefined => {
+    const found = metadata.number(`${architecture}.${key}`)
+    return found === undefined ? undefined : Number(found)
+  }
+  const of = (key: string) => number(`rope.scaling.${key}`)
   const kind = metadata.string(`${architecture}.rope.scaling.type`)
-  const factor =
-    metadata.number(`${architecture}.rope.scaling.factor`) ?? metadata.number(`${architecture}.rope.scale_linear`)
-  if (kind === undefined || kind === 'linear')
-    return factor === undefined || factor === 1 ? undefined : { kind: 'linear', factor }
-  if (kind === 'none') return undefined
-  return fail({
-    code: 'unsupported-rope-scaling',
-    message: `rope scaling of kind ${kind} is not supported`,
-    facts: [
-      ['file', path],
-      ['key', `${architecture}.rope.scaling.type`],
-      ['expected', 'none, linear, or the tensor rope_freqs.weight'],
-      ['got', kind],
-    ],
-  })
+  const factor = of('factor') || number('rope.scale_linear') // 0: not set
+  const originalContext = of('original_context_length') || number('context_length')
+  const attention = of('attn_factor') ?? 1
+  const long = readFactors(path, weights, 'rope_factors_long.weight')
+  const short = readFactors(path, weights, 'rope_factors_short.weight')
+  if (long && short)
+    return { kind: 'longrope', short: Array.from(short), long: Array.from(long), originalContext, magnitude: attention }
+  switch (kind) {
+    case 'none':
+      return undefined
+    case undefined:
+    case 'linear':
+      return factor === undefined || factor === 1 ? undefined : { kind: 'linear', factor }
+    case 'dynamic':
+      return { kind, factor, originalContext: number('context_length') }
+    case 'yarn': {
+      const given = of('yarn_ext_factor') ?? -1
+      const extrapolation = given < 0 ? 1 : given // negative: not set
+      const weight = of('yarn_log_multiplier') || undefined
+      return {
+        kind,
+        factor: factor ?? 1,
+        originalContext,
+        betaFast: of('yarn_beta_fast') || undefined,
+        betaSlow: of('yarn_beta_slow') || undefined,
+        extrapolation,
+        magnitude:
+          attention *
+          (extrapolation === 0 ? 1 : yarnMagnitude(factor ?? 1) / (weight ? yarnMagnitude(factor ?? 1, weight) : 1)),
+      }
+    }
+    default:
+      return fail({
+        code: 'unsupported-rope-scaling',
+        message: `rope scaling of kind ${kind} is not supported`,
+        facts: [
+          ['file', path],
+          ['key', `${architecture}.rope.scaling.type`],
+          ['expected', 'none, linear, dynamic, yarn or longrope'],
+          ['got', kind],
+        ],
+      })
+  }
 }
 
-/** Llama 3 files hold the divisors of the rope frequencies as an f32 tensor. */
-function readFreqFactors(path: string, weights: WeightIndex): Float32Array | undefined {
-  const entry = weights.get('rope_freqs.weight')
+/** Llama 3 files hold the divisors of the rope frequencies as an f32 tensor, LongRoPE's two of them. */
+function readFactors(path: string, weights: WeightIndex, name: string): Float32Array | undefined {
+  const entry = weights.get(name)
   if (!entry) return undefined
   if (entry.dtype !== 'f32' || entry.shape.length !== 1 || entry.bytes > 2 ** 18) {
     fail({

@@ -54,7 +54,6 @@ export function readGgufHeader(file: SourceFile): GgufHeader {
     metadata.set(key, readGgufValue(reader, file, key))
   }
   const alignment = readAlignment(metadata, file)
-  refuseSplit(metadata, file)
 
   const seen = new Set<string>()
   const placed: { name: string; dtype: Dtype; shape: number[]; place: number; bytes: number }[] = []
@@ -164,20 +163,6 @@ function readAlignment(metadata: ReadonlyMap<string, GgufValue>, file: SourceFil
     )
   }
   return whole
-}
-
-function refuseSplit(metadata: ReadonlyMap<string, GgufValue>, file: SourceFile): void {
-  const parts = metadata.get('split.count')
-  if (!parts || Number(parts.value) <= 1) return
-  fail({
-    code: 'split-gguf',
-    message: 'this file is one part of a model that was split into several',
-    facts: [
-      ['file', file.path],
-      ['key', `split.count = ${parts.value}`],
-    ],
-    help: 'join the parts first: llama-gguf-split --merge FIRST_PART WHOLE.gguf',
-  })
 }
 
 function readTensor(reader: HeaderReader, file: SourceFile) {

@@ -13,8 +13,8 @@ export interface GgufMetadata {
   strings(key: string): readonly string[] | undefined
   floats(key: string): Float32Array | undefined
   ints(key: string): Int32Array | undefined
-  /** a number, or an array of the same number for every layer */
-  perLayer(key: string): number | bigint | undefined
+  /** a number, or an array of the same number for each of `layers` */
+  perLayer(key: string, layers: number | bigint | undefined): number | bigint | undefined
 }
 
 export function ggufMetadata(file: string, metadata: ReadonlyMap<string, GgufValue>): GgufMetadata {
@@ -57,10 +57,21 @@ export function ggufMetadata(file: string, metadata: ReadonlyMap<string, GgufVal
       const found = list(key, ['i32', 'u32']) as Int32Array | Uint32Array | undefined
       return found && Int32Array.from(found)
     },
-    perLayer(key) {
+    perLayer(key, layers) {
       if (metadata.get(key)?.type !== 'array') return self.number(key)
       const found = list(key, ['u32', 'i32']) as Int32Array | Uint32Array
-      if (found.length && found.every((one) => one === found[0])) return found[0]
+      if (found.length !== Number(layers))
+        fail({
+          code: 'bad-metadata',
+          message: 'a list does not have one element for each layer',
+          facts: [
+            ['file', file],
+            ['key', key],
+            ['expected', `one for each of the ${layers} layers`],
+            ['got', `${found.length} elements`],
+          ],
+        })
+      if (found.every((one) => one === found[0])) return found[0]
       return refuse(
         key,
         'the same number for every layer',

@@ -1,9 +1,11 @@
 // config.json of a Hugging Face folder → ModelConfig. Defaults are those of the transformers library for the
 // architecture, for keys that older checkpoints leave out.
 import { fail } from '../../ir/diagnostic.ts'
+import { factsOf } from '../models/facts.ts'
 import { dominantDtype } from './checkpoint-parts.ts'
 import { type ConfigFindings, defineModelConfig, type ModelConfig } from './model-config.ts'
 import { ropeStyle } from './rope-order.ts'
+import { yarnMagnitude } from './rope-scaling.ts'
 import type { JsonObject } from './strict-json.ts'
 import type { WeightIndex } from './weight-index.ts'
 
@@ -16,6 +18,8 @@ export interface ConfigContext {
   /** end tokens that generation_config.json adds */
   readonly extraEos: readonly number[]
   readonly addBos: boolean | undefined
+  /** tokens of the longest text, where the caller knows */
+  readonly context: number | undefined
 }
 
 /** Our name → the key in config.json. */
@@ -59,6 +63,7 @@ export function readHuggingFaceConfig(config: JsonObject, context: ConfigContext
   const part = given('partial_rotary_factor') ?? rope?.['partial_rotary_factor']
   const theta = given(keys.ropeTheta) ?? rope?.['rope_theta'] ?? 10_000
   const eos = given(keys.eos)
+  const { qkvBias, qkNorm } = factsOf(architecture)
 
   const findings: ConfigFindings = {
     architecture,
@@ -77,8 +82,9 @@ export function readHuggingFaceConfig(config: JsonObject, context: ConfigContext
     ropeScaling: readScaling(rope, file, config),
     slidingWindow: slidingWindow(config, file),
     tiedEmbeddings: given(keys.tiedEmbeddings) ?? (!weights.get('output.weight') && !weights.unusable('output.weight')),
-    attentionBias: given(keys.attentionBias) === true || architecture === 'qwen2' || !!weights.get('blk.0.attn_q.bias'),
-    qkNorm: architecture === 'qwen3' || !!weights.get('blk.0.attn_q_norm.weight'),
+    attentionBias: given(keys.attentionBias) === true || qkvBias || !!weights.get('blk.0.attn_q.bias'),
+    mlpBias: given('mlp_bias') === true ? true : undefined,
+    qkNorm: qkNorm || !!weights.get('blk.0.attn_q_norm.weight'),
     hiddenAct: given(keys.hiddenAct) ?? 'silu',
     bos: given(keys.bos),
     eos: [...new Set([...(eos === undefined ? [] : Array.isArray(eos) ? eos : [eos]), ...extraEos])],
@@ -88,6 +94,7 @@ export function readHuggingFaceConfig(config: JsonObject, context: ConfigContext
     file,
     keys,
     style: ropeStyle('safetensors', architecture),
+    context: context.context,
     weightDtype: dominantDtype(weights),
   })
 }
@@ -106,19 +113,63 @@ function readScaling(rope: unknown, file: string, config: JsonObject): Record<st
       ],
     })
   if (rope === null || typeof rope !== 'object' || Array.isArray(rope)) return refuse('an object', rope)
-  const { rope_type, type, factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } =
-    rope as JsonObject
-  const kind = rope_type ?? type ?? 'default'
-  if (kind === 'default') return undefined
-  if (kind === 'linear') return { kind, factor }
-  if (kind !== 'llama3') return refuse('default, linear or llama3', kind)
-  return {
-    kind,
-    factor,
-    lowFreqFactor: low_freq_factor,
-    highFreqFactor: high_freq_factor,
-    originalContext: original_max_position_embeddings ?? config['original_max_position_embeddings'],
+  const of = (key: string): unknown => (rope as JsonObject)[key] ?? undefined
+  const kind = of('rope_type') ?? of('type') ?? 'default'
+  const longest = config['max_position_embeddings'] ?? undefined
+  const originalContext =
+    of('original_max_position_embeddings') ?? config['original_max_position_embeddings'] ?? undefined
+  const ratio = Number(longest) / Number(originalContext)
+  const factor =
+    of('factor') ?? (ratio > 0 && (kind === 'yarn' || kind === 'longrope' || kind === 'su') ? ratio : undefined)
+  switch (kind) {
+    case 'default':
+      return undefined
+    case 'linear':
+      return { kind, factor }
+    case 'dynamic':
+      return { kind, factor, originalContext: longest ?? 2048 }
+    case 'llama3':
+      return {
+        kind,
+        factor,
+        lowFreqFactor: of('low_freq_factor'),
+        highFreqFactor: of('high_freq_factor'),
+        originalContext,
+      }
+    case 'yarn':
+      return {
+        kind,
+        factor,
+        originalContext: originalContext ?? longest ?? 2048,
+        betaFast: of('beta_fast') || undefined, // 0 is the default too
+        betaSlow: of('beta_slow') || undefined,
+        truncate: of('truncate'),
+        magnitude: of('attention_factor') ?? magnitudeOf(Number(factor), of('mscale'), of('mscale_all_dim')),
+      }
+    case 'longrope':
+    case 'su': {
+      const context = Number(originalContext ?? longest)
+      return {
+        kind: 'longrope',
+        short: of('short_factor'),
+        long: of('long_factor'),
+        originalContext: context,
+        // Ding et al., LongRoPE, 2024, as Phi-3 has it
+        magnitude:
+          of('attention_factor') ??
+          (Number(factor) > 1 ? Math.sqrt(1 + Math.log(Number(factor)) / Math.log(context)) : 1),
+      }
+    }
+    default:
+      return refuse('default, linear, dynamic, yarn, longrope or llama3', kind)
   }
+}
+
+/** DeepSeek-V2's two weights, where both are given; else what the paper suggests. */
+function magnitudeOf(factor: number, mscale: unknown, mscaleAllDim: unknown): number {
+  if (typeof mscale === 'number' && typeof mscaleAllDim === 'number' && mscale && mscaleAllDim)
+    return yarnMagnitude(factor, mscale) / yarnMagnitude(factor, mscaleAllDim)
+  return yarnMagnitude(factor)
 }
 
 /** The window where every layer has one; models that mix layers with and without are refused. */

@@ -48,7 +48,7 @@ export function openHuggingFace(folder: string, only: string | undefined, option
   const { tokenizer, addBos } = readTokenizer(folder, notes)
   const files: SourceFile[] = []
   try {
-    const weights = openSafetensors(folder, only && shardOrFile(only), files)
+    const weights = openSafetensors(folder, only && shardOrFile(only), files, notes)
     const model = readHuggingFaceConfig(config, {
       file: configFile,
       architecture,
@@ -56,6 +56,7 @@ export function openHuggingFace(folder: string, only: string | undefined, option
       weights,
       extraEos: generation.eos,
       addBos,
+      context: options.context,
     })
     return {
       format: 'safetensors',

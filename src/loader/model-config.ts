@@ -3,10 +3,11 @@
 import { z } from 'zod'
 import { fail } from '../../ir/diagnostic.ts'
 import type { Dtype } from '../../ir/type.ts'
-import { freqFactors, type RopeScaling, type RopeStyle } from './rope-order.ts'
+import type { RopeStyle } from './rope-order.ts'
+import { type RopeScaling, ropeScalingSchema, type ScaledRope, scaleRope } from './rope-scaling.ts'
 
 export interface RopeConfig {
-  /** base of the frequencies */
+  /** base of the frequencies, scaled where its rule says so */
   readonly theta: number
   /** elements of a head that rotate, from its first; even, at most headDim (fewer: partial rotary) */
   readonly dims: number
@@ -15,6 +16,8 @@ export interface RopeConfig {
   readonly scaling?: RopeScaling | undefined
   /** divisors of the dims/2 frequencies; absent when all are 1 */
   readonly freqFactors?: Float32Array | undefined
+  /** factor of cosine and sine; absent when 1 */
+  readonly magnitude?: number | undefined
 }
 
 export interface ModelConfig {
@@ -45,6 +48,8 @@ export interface ModelConfig {
   readonly tiedEmbeddings: boolean
   /** q, k and v projections add a bias */
   readonly attentionBias: boolean
+  /** the projections of the feed-forward add one; absent: as the weights say */
+  readonly mlpBias?: boolean | undefined
   /** q and k heads are normed before rope */
   readonly qkNorm: boolean
   /** `silu` in all known architectures */
@@ -88,23 +93,13 @@ const schema = z.object({
   slidingWindow: within(1, 2 ** 31 - 1).optional(),
   tiedEmbeddings: flag,
   attentionBias: flag,
+  mlpBias: flag.optional(),
   qkNorm: flag,
   hiddenAct: word,
   bos: token.optional(),
   eos: z.array(token),
   addBos: flag.optional(),
 })
-
-const scalingSchema = z.discriminatedUnion('kind', [
-  z.object({
-    kind: z.literal('llama3'),
-    factor: above0('a number above 0'),
-    lowFreqFactor: above0('a number above 0'),
-    highFreqFactor: above0('a number above 0'),
-    originalContext: above0('a number above 0'),
-  }),
-  z.object({ kind: z.literal('linear'), factor: above0('a number above 0') }),
-])
 
 /** What a loader found: values not yet checked, under our names. */
 export type ConfigFindings = Partial<Record<keyof z.input<typeof schema>, unknown>> & {
@@ -120,6 +115,8 @@ export interface ConfigSource {
   readonly weightDtype: Dtype
   /** divisors that the file itself holds */
   readonly freqFactors?: Float32Array | undefined
+  /** tokens of the longest text, for scalings that depend on it; default: what the model is loaded for */
+  readonly context?: number | undefined
 }
 
 export function defineModelConfig(findings: ConfigFindings, source: ConfigSource): ModelConfig {
@@ -151,7 +148,7 @@ export function defineModelConfig(findings: ConfigFindings, source: ConfigSource
 
   let scaling: RopeScaling | undefined
   if (ropeScaling) {
-    const checked = scalingSchema.safeParse(ropeScaling)
+    const checked = ropeScalingSchema.safeParse(ropeScaling)
     if (!checked.success) {
       const { path, message } = checked.error.issues[0]!
       return refuse('ropeScaling', [...path, message].join(': '), ropeScaling)
@@ -172,7 +169,10 @@ export function defineModelConfig(findings: ConfigFindings, source: ConfigSource
   if (bos !== undefined && bos >= vocabSize) refuse('bos', `a token of the vocabulary of ${vocabSize}`, bos)
   for (const id of eos) if (id >= vocabSize) refuse('eos', `a token of the vocabulary of ${vocabSize}`, id)
 
-  const factors = source.freqFactors ?? (scaling && freqFactors(scaling, theta, dims))
+  const context = source.context ?? defaultContext(found.contextLength)
+  const scaled: ScaledRope = scaling ? scaleRope(scaling, theta, dims, context) : { theta }
+  if (!Number.isFinite(scaled.theta)) refuse('ropeScaling', 'a finite base of the frequencies', ropeScaling)
+  const factors = timesEach(source.freqFactors, scaled.divisors)
   if (factors && factors.length !== dims / 2) refuse('freqFactors', `${dims / 2} divisors`, `${factors.length}`)
   if (factors?.some((factor) => !(factor > 0 && Number.isFinite(factor)))) {
     refuse(
@@ -188,9 +188,24 @@ export function defineModelConfig(findings: ConfigFindings, source: ConfigSource
     heads,
     kvHeads,
     headDim,
-    rope: { theta, dims, style: source.style, scaling, freqFactors: factors },
+    rope: {
+      theta: scaled.theta,
+      dims,
+      style: source.style,
+      scaling,
+      freqFactors: factors,
+      ...(scaled.magnitude === undefined ? {} : { magnitude: scaled.magnitude }),
+    },
     weightDtype: source.weightDtype,
   }
+}
+
+/** The tokens that a model is loaded for where nothing else was asked for: its own, but no cache for more than 8192. */
+export const defaultContext = (contextLength: number): number => Math.min(contextLength, 8192)
+
+/** Divisors of both, one that is absent counting as 1. */
+function timesEach(a: Float32Array | undefined, b: Float32Array | undefined): Float32Array | undefined {
+  return a && b && a.length === b.length ? a.map((divisor, i) => divisor * b[i]!) : (a ?? b)
 }
 
 const print = (value: unknown): string =>

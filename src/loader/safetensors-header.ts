@@ -2,8 +2,8 @@
 // cover without overlap or hole. Source of the rules: the README and the validating reader of huggingface/safetensors.
 import { type Fact, fail } from '../../ir/diagnostic.ts'
 import type { Dtype } from '../../ir/type.ts'
+import { refuseForeignFormat } from './foreign-formats.ts'
 import type { SourceFile } from './source-file.ts'
-import { refuseStranger } from './stranger-files.ts'
 import { type JsonObject, parseJsonObject } from './strict-json.ts'
 
 /** Bytes; a limit of the format itself. */
@@ -49,7 +49,7 @@ export interface StoredTensor {
 }
 
 export function readSafetensorsHeader(file: SourceFile): StoredTensor[] {
-  refuseStranger(file)
+  refuseForeignFormat(file)
   const length = readLength(file)
   const json = Buffer.alloc(length)
   file.readSync(json, 8)

@@ -5,17 +5,25 @@ import { readSafetensorsHeader, type StoredTensor } from './safetensors-header.t
 import { isRegularFile, namesIn, openSourceFile, readSmallFile, type SourceFile } from './source-file.ts'
 import { parseJsonObject } from './strict-json.ts'
 import { type UnusableWeight, type WeightEntry, type WeightIndex, weightIndex } from './weight-index.ts'
-import { canonicalName } from './weight-names.ts'
+import { basePrefix, canonicalName, withUsualPrefix } from './weight-names.ts'
 
 const indexName = 'model.safetensors.index.json'
 const indexBytes = 64 * 2 ** 20
 
-/** `only`: the one file to read; without it, what the folder holds. The caller closes `files`, also after a failure. */
-export function openSafetensors(folder: string, only: string | undefined, files: SourceFile[]): WeightIndex {
+/**
+ * `only`: the one file to read; without it, what the folder holds. The caller closes `files`, also after a failure; what was
+ * odd joins `notes`.
+ */
+export function openSafetensors(
+  folder: string,
+  only: string | undefined,
+  files: SourceFile[],
+  notes: string[] = [],
+): WeightIndex {
   const single = only ?? singleFile(folder)
-  if (single !== undefined) return indexOf(single, readShards([[single, undefined]], files))
+  if (single !== undefined) return indexOf(single, readShards([[single, undefined]], files), notes)
   const index = join(folder, indexName)
-  return indexOf(folder, readShards(shardsOf(folder, index), files, index))
+  return indexOf(folder, readShards(shardsOf(folder, index), files, index), notes)
 }
 
 /** The file that holds all weights, or undefined where an index lists several. */
@@ -85,8 +93,7 @@ function shardsOf(folder: string, index: string): [string, Set<string>][] {
 }
 
 interface FoundWeights {
-  readonly entries: WeightEntry[]
-  readonly unusable: UnusableWeight[]
+  readonly tensors: readonly (StoredTensor & { readonly file: string })[]
   readonly files: ReadonlyMap<string, SourceFile>
 }
 
@@ -95,8 +102,7 @@ function readShards(
   files: SourceFile[],
   index = '',
 ): FoundWeights {
-  const entries: WeightEntry[] = []
-  const unusable: UnusableWeight[] = []
+  const all: (StoredTensor & { file: string })[] = []
   const byPath = new Map<string, SourceFile>()
   for (const [path, expected] of shards) {
     const file = openSourceFile(path)
@@ -120,18 +126,22 @@ function readShards(
       })
     }
     for (const tensor of tensors) {
-      if (!expected || expected.has(tensor.name)) add(tensor, path, entries, unusable)
+      if (!expected || expected.has(tensor.name)) all.push({ ...tensor, file: path })
     }
   }
-  return { entries, unusable, files: byPath }
+  return { tensors: all, files: byPath }
 }
 
-function add(tensor: StoredTensor, file: string, entries: WeightEntry[], unusable: UnusableWeight[]): void {
-  const { name: originalName, dtype, storedAs, shape, offset, bytes } = tensor
-  const name = canonicalName(originalName)
-  if (dtype) entries.push({ name, originalName, dtype, shape, file, offset, bytes })
-  else unusable.push({ name, originalName, dtype: storedAs, file })
+function indexOf(path: string, { tensors, files }: FoundWeights, notes: string[]): WeightIndex {
+  const prefix = basePrefix(tensors.map(({ name }) => name)) ?? 'model.'
+  if (prefix !== 'model.' && prefix !== '')
+    notes.push(`the names of the weights begin with ${prefix}: they are taken for those of the model`)
+  const entries: WeightEntry[] = []
+  const unusable: UnusableWeight[] = []
+  for (const { name: originalName, dtype, storedAs, shape, offset, bytes, file } of tensors) {
+    const name = canonicalName(withUsualPrefix(originalName, prefix))
+    if (dtype) entries.push({ name, originalName, dtype, shape, file, offset, bytes })
+    else unusable.push({ name, originalName, dtype: storedAs, file })
+  }
+  return weightIndex(path, entries, unusable, files)
 }
-
-const indexOf = (path: string, { entries, unusable, files }: FoundWeights): WeightIndex =>
-  weightIndex(path, entries, unusable, files)

@@ -157,7 +157,7 @@ export function requireWeights(weights: WeightIndex, roles: readonly WeightRole[
   })
 }
 
-function failMissing(weights: WeightIndex, names: readonly string[]): never {
+export function failMissing(weights: WeightIndex, names: readonly string[]): never {
   const shown = names.slice(0, 12)
   const more = names.length - shown.length
   return fail({
@@ -167,10 +167,15 @@ function failMissing(weights: WeightIndex, names: readonly string[]): never {
     facts: [
       ['in', `${weights.path} (${weights.size} weights)`],
       ['missing', shown.join('\n') + (more ? `\nand ${more} more` : '')],
+      ['there', someOf([...weights].map(({ originalName }) => originalName))],
     ],
     help: 'the download may be incomplete, or the configuration is that of another model',
   })
 }
+
+/** The first few of what there is: a prefix or another way of naming shows. */
+const someOf = (names: readonly string[]): string =>
+  names.length ? `${names.slice(0, 4).join(', ')}${names.length > 4 ? ', …' : ''}` : 'nothing'
 
 const whereIs = (weight: WeightEntry | UnusableWeight): Fact[] => [
   ['weight', weight.name === weight.originalName ? weight.name : `${weight.name} (${weight.originalName})`],

@@ -33,6 +33,31 @@ export function canonicalName(huggingFaceName: string): string {
   return layer === undefined ? `${table[module]}.${kind}` : `blk.${Number(layer)}.${table[module]}.${kind}`
 }
 
+/** What stands before the names of the base model, most usual first: nothing where the base model was saved by itself. */
+const usualPrefixes = ['model.', '', 'language_model.model.', 'model.language_model.', 'transformer.', 'module.model.']
+
+/**
+ * The prefix of the base model in a checkpoint: `model.` of `model.embed_tokens.weight`. Wrappers put others there, and a model
+ * that was saved without its head has none. Undefined where no name, or more than one that is not usual, tells.
+ */
+export function basePrefix(names: Iterable<string>): string | undefined {
+  const ending = 'embed_tokens.weight'
+  const found = new Set<string>()
+  for (const name of names) {
+    if (name === ending || name.endsWith(`.${ending}`)) found.add(name.slice(0, -ending.length))
+  }
+  return usualPrefixes.find((prefix) => found.has(prefix)) ?? (found.size === 1 ? [...found][0] : undefined)
+}
+
+/** A name of a checkpoint with this prefix as transformers has it: `layers.0.…` → `model.layers.0.…`. */
+export function withUsualPrefix(name: string, prefix: string): string {
+  if (prefix === 'model.') return name
+  // the head stands beside the base model, or where that is
+  const head = /^(.*\.)?lm_head\.(?:weight|bias)$/.exec(name)
+  if (head && prefix.startsWith(head[1] ?? '')) return name.slice(head[1]?.length ?? 0)
+  return name.startsWith(prefix) ? `model.${name.slice(prefix.length)}` : name
+}
+
 const backWhole = Object.fromEntries(Object.entries(wholeModel).map(([long, short]) => [short, long]))
 const backLayer = Object.fromEntries(Object.entries(perLayer).map(([long, short]) => [short, long]))
 

@@ -2,7 +2,7 @@
 import { fail } from '../../ir/diagnostic.ts'
 import type { Graph } from '../../ir/graph.ts'
 import type { ModelConfig } from '../loader/model-config.ts'
-import type { WeightIndex } from '../loader/weight-index.ts'
+import { failMissing, type WeightIndex } from '../loader/weight-index.ts'
 import { llama } from './llama.ts'
 import { qwen2 } from './qwen2.ts'
 import { qwen3 } from './qwen3.ts'
@@ -36,5 +36,20 @@ export function lowerStep(config: ModelConfig, weights: WeightIndex, options: St
       help: 'the checkpoint is of another architecture than it says',
     })
   }
+  requireBiases(config, weights)
   return new Step(config, weights, options).build(architecture)
+}
+
+/** Biases are there for every layer or for none, and where the configuration promises them. */
+function requireBiases({ layers, attentionBias, mlpBias }: ModelConfig, weights: WeightIndex): void {
+  const promised: Record<string, boolean> = {
+    ...{ attn_q: attentionBias, attn_k: attentionBias, attn_v: attentionBias, attn_output: false },
+    ...{ ffn_gate: mlpBias ?? false, ffn_up: mlpBias ?? false, ffn_down: mlpBias ?? false },
+  }
+  const missing = Object.entries(promised).flatMap(([module, isPromised]) => {
+    const names = Array.from({ length: layers }, (_, layer) => `blk.${layer}.${module}.bias`)
+    const absent = names.filter((name) => !weights.get(name) && !weights.unusable(name))
+    return isPromised || absent.length < layers ? absent : []
+  })
+  if (missing.length) failMissing(weights, missing)
 }

@@ -1,9 +1,10 @@
 // Qwen3 (Yang et al., 2025): Llama's layer with q and k normed over each head before they are rotated, and no biases.
 import { attentionResidual, gatedFeedForward, projectHeads } from './blocks.ts'
+import { facts } from './facts.ts'
 import type { Architecture } from './step.ts'
 
 export const qwen3: Architecture = {
-  names: ['qwen3'],
+  ...facts.qwen3,
   layer(step, x, layer) {
     const h = step.norm(x, `blk.${layer}.attn_norm`) // [T, D]
     const { q, k, v } = projectHeads(step, h, layer)

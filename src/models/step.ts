@@ -28,6 +28,7 @@ import { type CacheType, type FloatType, isFloat, tensor } from '../../ir/type.t
 import type { Value } from '../../ir/value.ts'
 import type { ModelConfig } from '../loader/model-config.ts'
 import { requireWeight, type WeightIndex, type WeightKind } from '../loader/weight-index.ts'
+import type { ArchitectureFacts } from './facts.ts'
 
 /**
  * What a step returns besides the caches:
@@ -56,9 +57,7 @@ export interface StepOptions {
 }
 
 /** One architecture: how its layers turn the residual stream. */
-export interface Architecture {
-  /** as files name it */
-  readonly names: readonly string[]
+export interface Architecture extends ArchitectureFacts {
   /** x is the residual stream [T, D] before layer `layer`; returns it behind the layer */
   readonly layer: (step: Step, x: Value, layer: number) => Value
 }
@@ -116,9 +115,13 @@ export class Step {
   }
 
   rotate(x: Value, name: string): Value {
-    const { theta, dims, style, freqFactors } = this.config.rope
+    const { theta, dims, style, freqFactors, magnitude } = this.config.rope
     const factors = freqFactors && this.graph.weight(ropeFactorsWeight, 'f32', [dims / 2])
-    return rope({ x, positions: this.positions, factors }, { theta, dims, style }, name)
+    return rope(
+      { x, positions: this.positions, factors },
+      { theta, dims, style, ...(magnitude === undefined ? {} : { magnitude }) },
+      name,
+    )
   }
 
   /**

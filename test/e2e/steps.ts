@@ -25,7 +25,7 @@ export async function openSteps(
 ): Promise<Steps> {
   const { pages: chosen, ...rest } = options
   const settings = readOptions(compileOptions, rest)
-  const checkpoint = await openCheckpoint(path, { architectures: knownArchitectures })
+  const checkpoint = await openCheckpoint(path, { architectures: knownArchitectures, context: settings.context })
   const device = typeof settings.device === 'string' ? await openDevice(settings.device) : settings.device
   const plan = new ModelPlan(checkpoint, settings, device.kind === 'device' ? device.target : undefined)
   const pages = chosen ?? Array.from({ length: plan.pages }, (_, page) => page)

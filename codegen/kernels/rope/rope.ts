@@ -1,5 +1,6 @@
 // Rotary embedding, alone and with the append of keys and values to the cache.
 import { staticDim } from '../../../ir/op.ts'
+import type { RopeAttrs } from '../../../ir/ops/attributes.ts'
 import { rope, ropeKvAppend } from '../../../ir/ops/index.ts'
 import type { Target } from '../../../ir/target.ts'
 import { ceilDiv, type Extent, plus, times } from '../../extent.ts'
@@ -18,12 +19,13 @@ import {
 
 /** What angles.h needs; the ratio is text so that it stays f64. */
 export function angleDefines(site: Site): Defines {
-  const { theta, dims, style } = site.attrs as { theta: number; dims: number; style: string }
+  const { theta, dims, style, magnitude } = site.attrs as RopeAttrs
   return {
     P_DIMS: dims,
     P_ANGLE_RATIO: (theta ** (-2 / dims)).toPrecision(17),
     P_INTERLEAVED: style === 'interleaved' ? 1 : 0,
     P_FACTORS: site.types.factors ? 1 : 0,
+    ...(magnitude === undefined ? {} : { P_MAGNITUDE: `${magnitude.toExponential(9)}f` }),
   }
 }
 

@@ -31,12 +31,12 @@ export const ropeAttention = defineFusedOp('rope_attention', {
   }),
   results: ['y', 'k_cache', 'v_cache'],
   aliases: { k_cache: 'k_cache', v_cache: 'v_cache' },
-  expand({ q_norm, k_norm, ...operands }, { theta, dims, style, scale, window, dtype, eps }) {
+  expand({ q_norm, k_norm, ...operands }, { scale, window, dtype, eps, ...turn }) {
     const { positions, seq, page_table } = operands
     expect((q_norm ?? k_norm) === undefined || eps !== undefined, 'eps of the norms is not given')
     const normed = (x: Value, w: Value | undefined) => (w ? rmsNorm({ x, w }, { eps: eps! }) : x)
     const heads = { q: normed(operands.q, q_norm), k: normed(operands.k, k_norm) } // [T, H, C], [T, Hkv, C]
-    const appended = ropeKvAppend({ ...operands, ...heads }, { theta, dims, style }) // q: [T, H, C]
+    const appended = ropeKvAppend({ ...operands, ...heads }, turn) // q: [T, H, C]
     const y = attention({ ...appended, positions, seq, page_table }, { scale, window, dtype }) // [T, H, C]
     return { y, k_cache: appended.k_cache, v_cache: appended.v_cache }
   },

@@ -2,9 +2,9 @@ import type { HostTensor, ReferenceContext } from '../../host-tensor.ts'
 import { defineOp, expect, expectDtype, expectFloat, expectIndices, expectRank, sameDim, staticDim } from '../../op.ts'
 import { type RopeAttrs, ropeAttrs } from '../attributes.ts'
 
-/** Su et al., RoFormer, 2021. Llama-3 frequency scaling arrives as `factors`: pair i turns by its angle / factors[i]. */
+/** Su et al., RoFormer, 2021. Scaled frequencies (Llama 3, YaRN) arrive as `factors`: pair i turns by its angle / factors[i]. */
 export const rope = defineOp('rope', {
-  doc: 'rotates channel pair i of x[t,h,:] by positions[t] · theta^(−2i/dims) / factors[i]',
+  doc: 'rotates channel pair i of x[t,h,:] by positions[t] · theta^(−2i/dims) / factors[i], and stretches it by magnitude',
   operands: { x: 'float[T, H, C] queries or keys', positions: 'i32[T] position of each token in its request' },
   optional: { factors: 'f32[dims/2] divisors of the frequencies' },
   attrs: ropeAttrs,
@@ -34,7 +34,7 @@ function rotate(
   attrs: RopeAttrs,
   context: ReferenceContext,
 ): HostTensor {
-  const { theta, dims, style } = attrs
+  const { theta, dims, style, magnitude = 1 } = attrs
   const [T, H, C] = [x.shape[0]!, x.shape[1]!, x.shape[2]!]
   const data = context.floats(x.data.length)
   data.set(x.data)
@@ -42,7 +42,7 @@ function rotate(
   for (let t = 0; t < T; t++) {
     for (let i = 0; i < half; i++) {
       const angle = (positions.data[t]! * theta ** ((-2 * i) / dims)) / (factors?.data[i] ?? 1)
-      const [cos, sin] = [Math.cos(angle), Math.sin(angle)]
+      const [cos, sin] = [magnitude * Math.cos(angle), magnitude * Math.sin(angle)]
       const [first, second] = style === 'half-split' ? [i, i + half] : [2 * i, 2 * i + 1]
       for (let h = 0; h < H; h++) {
         const at = (t * H + h) * C

@@ -106,6 +106,7 @@ function ropeCase(
     merged = false,
     norms = [],
     grid = 0,
+    magnitude,
     kernel = ropeAttentionKernel,
   }: {
     readonly dims?: number
@@ -115,6 +116,7 @@ function ropeCase(
     /** dtypes of the weights that heads of q and k are normed with */
     readonly norms?: readonly [q?: FloatType | undefined, k?: FloatType | undefined]
     readonly grid?: number
+    readonly magnitude?: number
     readonly kernel?: KernelSpec
   } = {},
 ): KernelCase {
@@ -145,7 +147,10 @@ function ropeCase(
           q_norm: norms[0] && g.weight('q_norm', norms[0], [C]),
           k_norm: norms[1] && g.weight('k_norm', norms[1], [C]),
         },
-        { theta: 10000, dims, style, scale: 1 / Math.sqrt(C), window, dtype: y, eps: norms.length ? 0.01 : undefined },
+        {
+          ...{ theta: 10000, dims, style, magnitude, scale: 1 / Math.sqrt(C), window, dtype: y },
+          eps: norms.length ? 0.01 : undefined,
+        },
       )
       g.output('y', made.y)
       g.output('k', made.k_cache)
@@ -350,7 +355,7 @@ export const attentionCases: readonly KernelCase[] = [
   ...[1, 7, 16].map((group) => attentionCase(grouped(group), 2, 'split', [inBlocks(3, attentionSplitKernel)])),
   ...shapes.map((shape, i) => ropeCase(shape, { merged: i % 2 === 1 })),
   ropeCase(shapes[3]!, { dims: 40, style: 'interleaved', factors: true, grid: 5 }),
-  ropeCase(shapes[2]!, { dims: 16, factors: true, merged: true, grid: 1 }),
+  ropeCase(shapes[2]!, { dims: 16, factors: true, merged: true, grid: 1, magnitude: 1.25 }),
   ropeCase({
     ...shapes[1]!,
     name: 'tokens of one request',

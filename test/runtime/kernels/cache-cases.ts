@@ -10,8 +10,9 @@ const ropeCase = (
   style: 'half-split' | 'interleaved',
   theta: number,
   factors = false,
+  magnitude?: number,
 ): KernelCase => ({
-  name: `rope ${x} C=${C} dims=${dims} ${style}${factors ? ' factors' : ''}`,
+  name: `rope ${x} C=${C} dims=${dims} ${style}${factors ? ' factors' : ''}${magnitude ? ` times ${magnitude}` : ''}`,
   graph: (g) =>
     g.output(
       'y',
@@ -21,7 +22,7 @@ const ropeCase = (
           positions: g.input('positions', tensor('i32', ['T'])),
           factors: factors ? g.weight('factors', 'f32', [dims / 2]) : undefined,
         },
-        { theta, dims, style },
+        { theta, dims, style, magnitude },
       ),
     ),
   values: {
@@ -139,6 +140,7 @@ export const cacheCases: readonly KernelCase[] = [
   ropeCase('f16', 32, 32, 'interleaved', 500000, true),
   ropeCase('bf16', 80, 32, 'half-split', 10000, true),
   ropeCase('f32', 10, 6, 'interleaved', 100),
+  ropeCase('f32', 64, 48, 'half-split', 10000, true, 1.1386294361119891),
   ropeCase('f32', 128, 128, 'half-split', 1e6),
   appendCase(['f32', 'f16'], [2, 4, 32]),
   appendCase(['bf16', 'bf16'], [3, 4, 5]),

@@ -139,7 +139,11 @@ const cases: [name: string, bytes: () => Uint8Array | string][] = [
   ['rope base NaN', () => withKeys({ 'llama.rope.freq_base': f32(Number.NaN) })],
   ['rope of an odd number of elements', () => withKeys({ 'llama.rope.dimension_count': u32(3) })],
   ['rope of more than a head', () => withKeys({ 'llama.rope.dimension_count': u32(8) })],
-  ['yarn', () => withKeys({ 'llama.rope.scaling.type': text('yarn') })],
+  ['unknown rope scaling', () => withKeys({ 'llama.rope.scaling.type': text('ntk\u001b[31m') })],
+  [
+    'yarn of a factor below 0',
+    () => withKeys({ 'llama.rope.scaling.type': text('yarn'), 'llama.rope.scaling.factor': f32(-2) }),
+  ],
   ['epsilon of infinity', () => withKeys({ 'llama.attention.layer_norm_rms_epsilon': f32(Number.POSITIVE_INFINITY) })],
   ['no feed-forward length', () => withKeys({ 'llama.feed_forward_length': undefined })],
   [

@@ -68,6 +68,7 @@ test('everything that is missing is listed at once', async () => {
               blk.11.attn_q.weight
               blk.12.attn_q.weight
               and 1 more
+      there   token_embd.weight, output_norm.weight, blk.0.attn_q.weight
       help: the download may be incomplete, or the configuration is that of another model"
   `)
 })

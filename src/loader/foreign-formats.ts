@@ -3,7 +3,7 @@ import { fail } from '../../ir/diagnostic.ts'
 import type { SourceFile } from './source-file.ts'
 
 /** How they start (white space and case aside), what they are, what to do. */
-const strangers: readonly (readonly [starts: readonly string[], what: string, help: string])[] = [
+const formats: readonly (readonly [starts: readonly string[], what: string, help: string])[] = [
   [['version https://git-lfs'], 'a Git LFS pointer, not the file itself', 'fetch the file: git lfs pull'],
   [
     ['<!doctype', '<html', '<head', '<?xml'],
@@ -29,12 +29,12 @@ export function firstBytes(file: SourceFile): string {
 }
 
 /** Refuses a file that is plainly something else than a model, and says what. */
-export function refuseStranger(file: SourceFile): void {
+export function refuseForeignFormat(file: SourceFile): void {
   const start = firstBytes(file)
   if (start[8] === '{') return // safetensors: its first bytes are a length, and may look like anything
   const plain = start.trimStart().toLowerCase()
-  const stranger = strangers.find(([starts]) => starts.some((one) => plain.startsWith(one)))
-  if (!stranger) return
-  const [, what, help] = stranger
+  const found = formats.find(([starts]) => starts.some((one) => plain.startsWith(one)))
+  if (!found) return
+  const [, what, help] = found
   fail({ code: 'not-a-checkpoint', message: `this is ${what}`, facts: [['file', file.path]], help })
 }
