@@ -18,7 +18,6 @@ export interface DeviceModelOptions {
   /** states whose memory is the caller's: name → address */
   readonly states?: Readonly<Record<string, bigint>>
   readonly onWeights?: (progress: LoadProgress) => void
-  readonly signal?: AbortSignal
 }
 
 /** Device memory that programs need, in bytes. */
@@ -84,8 +83,9 @@ export class DeviceModel implements Disposable {
   /** Loads programs that will share weights, states and arena. Nothing of it may run yet while more are loaded. */
   async load(
     programs: readonly { readonly program: Program; readonly feedback?: Readonly<Record<string, string>> }[],
+    signal?: AbortSignal,
   ): Promise<Executable[]> {
-    const { driver, compiler, weights, signal, onWeights, bindings, states: given = {} } = this.#options
+    const { driver, compiler, weights, onWeights, bindings, states: given = {} } = this.#options
     const all = programs.map(({ program }) => program)
     const images = await this.#compile(all, compiler, signal)
     this.#loadModules(all, images)

@@ -120,7 +120,6 @@ async function compileChecked(source: Graph, options: CompileGraphOptions): Prom
       return new CompiledGraph({ graph, symbols, limits, weights, owned: own ? [device] : [] })
     const program = compileProgram(graph, { target: device.target, limits, specs })
     const model = new DeviceModel({
-      ...(signal ? { signal } : {}),
       driver: device.driver,
       compiler: settings.selfCheck ? checkingCompiler(device, kernels, 'all') : device.compiler,
       bindings: {},
@@ -129,7 +128,7 @@ async function compileChecked(source: Graph, options: CompileGraphOptions): Prom
       },
     })
     try {
-      const [executable] = await model.load([{ program }])
+      const [executable] = await model.load([{ program }], signal)
       const owned = own ? [model, device] : [model]
       return new CompiledGraph({ graph, symbols, limits, weights, loaded: { model, executable: executable! }, owned })
     } catch (error) {

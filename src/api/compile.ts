@@ -88,7 +88,7 @@ export async function compileParts(path: string, options: CompileOptions = {}): 
     const stepper =
       device.kind === 'reference'
         ? referenceStepper(checkpoint, plan)
-        : await deviceStepper(checkpoint, plan, device, settings, events)
+        : await deviceStepper(checkpoint, plan, device, { ...settings, batches: plan.largerBatches }, events)
     owned.push(stepper)
     const chatTemplate = settings.chatTemplate ?? info.chatTemplate
     return { checkpoint, device, tokenizer, chatTemplate, stepper, plan, owned }
@@ -150,13 +150,20 @@ function referenceStepper(checkpoint: Checkpoint, plan: ModelPlan): Stepper {
   })
 }
 
+export interface StepperSettings
+  extends Pick<CompileSettings, 'replay'>,
+    Partial<Pick<CompileSettings, 'selfCheck' | 'kernels'>> {
+  /** sizes of batches whose programs are loaded at once; others are when they are first needed */
+  readonly batches?: readonly number[]
+}
+
 /** Compiles and loads what decoding takes; `weights` may come from elsewhere than the checkpoint's files. */
 export async function deviceStepper(
   checkpoint: ModelSource,
   plan: ModelPlan,
   device: ComputeDevice,
-  settings: Pick<CompileSettings, 'replay'> & Partial<Pick<CompileSettings, 'selfCheck' | 'kernels'>>,
-  events: Pick<CompileOptions, 'onWeights' | 'onNote' | 'onCompiled' | 'onKernels' | 'saveTemps' | 'signal'>,
+  settings: StepperSettings,
+  events: Pick<CompileOptions, 'onWeights' | 'onNote' | 'signal'>,
   weights: WeightSource = weightSource(checkpoint),
 ): Promise<DeviceStepper> {
   checkMemory(plan, device, checkpoint)
@@ -169,13 +176,12 @@ export async function deviceStepper(
     bindings: plan.bindings,
     states: { ring: ring.address },
     ...(events.onWeights ? { onWeights: events.onWeights } : {}),
-    ...(events.signal ? { signal: events.signal } : {}),
   })
+  const decoding = (batch: number) => ({ program: plan.program('decode', batch), feedback: decodeFeedback })
   try {
-    const [sample, decode] = await model.load([
-      { program: plan.program('sample') },
-      { program: plan.program('decode'), feedback: decodeFeedback },
-    ])
+    const sizes = settings.batches ?? []
+    const first = [{ program: plan.program('sample') }, decoding(1), ...sizes.map(decoding)]
+    const [sample, decode, ...batches] = await model.load(first, events.signal)
     const stepper = new DeviceStepper({
       driver: device.driver,
       model,
@@ -183,8 +189,7 @@ export async function deviceStepper(
       sample: sample!,
       decode: decode!,
       load: async (kind) => (await model.load([{ program: plan.program(kind) }]))[0]!,
-      loadBatch: async (batch) =>
-        (await model.load([{ program: plan.program('decode', batch), feedback: decodeFeedback }]))[0]!,
+      loadBatch: async (batch) => batches[sizes.indexOf(batch)] ?? (await model.load([decoding(batch)]))[0]!,
       chunk: plan.chunk,
       pageSize: plan.pageSize,
       pages: plan.pages,

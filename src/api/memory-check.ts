@@ -1,7 +1,6 @@
 // Before anything is loaded: does the model fit into the device's free memory? If not, say what would.
 import { fail } from '../../ir/diagnostic.ts'
 import { memoryNeeds } from '../../runtime/execute/device-model.ts'
-import { batchFor } from '../engine/programs.ts'
 import type { ModelSource } from '../loader/checkpoint.ts'
 import type { ComputeDevice } from './device.ts'
 import type { ModelPlan } from './plan.ts'
@@ -15,7 +14,7 @@ const reserve = 64 * 2 ** 20
 export function checkMemory(plan: ModelPlan, device: ComputeDevice, checkpoint: ModelSource): void {
   const { freeBytes, totalBytes } = device.driver.memoryInfo()
   const programs = [plan.program('sample'), plan.program('decode')]
-  if (plan.maxBatch > 1) programs.push(plan.program('decode', batchFor(plan.maxBatch)))
+  for (const size of plan.largerBatches) programs.push(plan.program('decode', size))
   const needs = memoryNeeds(programs)
   if (needs.total + reserve <= freeBytes) return
   const perToken = needs.states / plan.context // of every request of a batch

@@ -154,8 +154,15 @@ export class ModelPlan {
 
   /** Every program that serving the model may take. */
   get programs(): Program[] {
-    const larger = batchSizes.filter((size) => size > 1 && size <= batchFor(this.maxBatch))
-    return [...stepKinds.map((kind) => this.program(kind)), ...larger.map((size) => this.program('decode', size))]
+    return [
+      ...stepKinds.map((kind) => this.program(kind)),
+      ...this.largerBatches.map((size) => this.program('decode', size)),
+    ]
+  }
+
+  /** Sizes of decode steps for several requests. */
+  get largerBatches(): readonly number[] {
+    return batchSizes.filter((size) => size > 1 && size <= batchFor(this.maxBatch))
   }
 
   /** The text of a graph (default: the fused one of a decode step), or of its program. */

@@ -8,17 +8,16 @@ import type { GenerateOptions } from '../../src/options.ts'
 import { storyFolder, storyRuns } from '../models.ts'
 
 const runs = storyRuns['story-3m']
-const maxBatch = 5
 
 describe.each(['reference', 'host', 'host-wave32', 'host-wave64'])('%s', (device) => {
+  const sizes = device.startsWith('host-') ? [3] : [1, 2, 5] // emulated waves take a second a step
   let parts: Promise<ModelParts> | undefined
   const opened = () => {
-    parts ??= compileParts(storyFolder('story-3m'), { device, context: 64, maxBatch })
+    parts ??= compileParts(storyFolder('story-3m'), { device, context: 64, maxBatch: Math.max(...sizes) })
     return parts
   }
   afterAll(async () => parts && releaseAll((await parts).owned))
 
-  const sizes = device.startsWith('host-') ? [3] : [1, 2, 5] // emulated waves take a second a step
   test.each(sizes)('%i sequences', async (sequences) => {
     const { stepper, plan } = await opened()
     const tokens = device === 'host' ? 24 : 4
@@ -53,9 +52,15 @@ describe.each(['host', 'host-wave32'])('%s: generations at the same time', (devi
     ]
     const some =
       device === 'host' ? requests : requests.slice(1, 3).map(([p, o]) => [p, { ...o, maxTokens: 4 }] as const)
-    await using model = await compile(storyFolder('story-3m'), { device, context: 64, maxBatch: 3 })
+    const compiled = { total: 0 }
+    const onKernels = ({ total }: { readonly total: number }): void => {
+      compiled.total += total
+    }
+    await using model = await compile(storyFolder('story-3m'), { device, context: 64, maxBatch: 3, onKernels })
+    const before = compiled.total
     const together = await Promise.all(some.map(([prompt, options]) => model.generate(prompt, options).text()))
     for (const [i, [prompt, options]] of some.entries())
       expect(together[i]).toBe(await model.generate(prompt, options).text())
+    expect(compiled.total, 'nothing is compiled when a batch is first needed').toBe(before)
   })
 })
