@@ -6,8 +6,9 @@ import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { packageRoot } from '../ir/package-root.ts'
 import { toolchainRoot } from '../runtime/cache/root.ts'
+import { chooseQuickCompiler } from './test-compiler.ts'
 
-export default function setup(): void {
+export default async function setup(): Promise<void> {
   const root = packageRoot()
   const built = spawnSync(process.execPath, [join(root, 'scripts/build.mjs')], { cwd: root, encoding: 'utf8' })
   if (built.status !== 0) {
@@ -17,4 +18,5 @@ export default function setup(): void {
   process.env['ROCMFORGE_TOOLCHAINS'] = toolchainRoot() // the user's: they are large
   process.env['XDG_CACHE_HOME'] = join(tmpdir(), `rocmforge-test-cache-${userInfo().uid}`)
   for (const name of ['ROCMFORGE_CACHE_DIR', 'ROCMFORGE_CACHE_DIRS']) delete process.env[name]
+  await chooseQuickCompiler(process.env['XDG_CACHE_HOME'])
 }

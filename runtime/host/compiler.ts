@@ -129,7 +129,7 @@ export function kernelFlags(compiler: HostCompiler, request: Pick<HostKernelRequ
   const fast = request.mode === 'fast'
   const flags = [
     // threads of emulated waves spend their time in changing places: what optimising takes longer is not won back
-    ...(request.sanitize ? ['-O1', '-g1'] : [fast ? '-O3' : '-Og']),
+    ...(request.sanitize ? ['-O0', '-g1'] : [fast ? '-O3' : '-Og']),
     ...compiler.native,
     '-std=c++17',
     '-fPIC',

@@ -4,10 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { HfConfig } from '../gguf-writer.ts'
 import type { RandomHfOptions } from '../hf-writer.ts'
 import { randomHf } from '../models.ts'
-import { quickCompiler } from '../quick-compiler.ts'
 import { distance, openSteps, runSteps } from './steps.ts'
-
-Object.assign(process.env, await quickCompiler()) // 180 kernels
 
 interface Case {
   readonly name: string

@@ -4,10 +4,7 @@ import { afterAll, expect, test } from 'vitest'
 import { compile } from '../../src/api/compile.ts'
 import type { GgufFileType } from '../gguf-writer.ts'
 import { randomGguf, type StoryName, storyGguf, storyRuns } from '../models.ts'
-import { quickCompiler } from '../quick-compiler.ts'
 import { distance } from './steps.ts'
-
-Object.assign(process.env, await quickCompiler()) // 120 kernels
 
 /** rows of story-3m are no whole blocks of 256, which K types need; random weights have rows of 256 and 512 */
 const files: readonly (readonly [type: GgufFileType, name: StoryName | 'random weights'])[] = [

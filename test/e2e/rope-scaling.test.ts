@@ -6,10 +6,7 @@ import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { type Field, f32, type HfConfig, readFloats, text, u32, writeGgufFrom } from '../gguf-writer.ts'
 import { writeRandomHf } from '../hf-writer.ts'
-import { quickCompiler } from '../quick-compiler.ts'
 import { distance, openSteps } from './steps.ts'
-
-Object.assign(process.env, await quickCompiler())
 
 const scratch = mkdtempSync(join(tmpdir(), 'rocmforge-rope-'))
 afterAll(() => rmSync(scratch, { recursive: true, force: true }))

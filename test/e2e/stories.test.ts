@@ -4,6 +4,9 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { compile } from '../../src/api/compile.ts'
 import type { Model } from '../../src/api/model.ts'
 import { type StoryName, type StoryRun, storyFolder, storyGguf, storyNames, storyRuns } from '../models.ts'
+import { shippedCompiler } from '../test-compiler.ts'
+
+shippedCompiler()
 
 /** Logits of two implementations in float32 differ by about a thousandth: closer candidates may change places. */
 const nearTie = 2e-3

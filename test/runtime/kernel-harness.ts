@@ -26,6 +26,9 @@ import { compileHostKernel } from '../../runtime/host/compiler.ts'
 import { hostLibraryPath } from '../../runtime/host/library.ts'
 import { runSanitized, type SanitizedArg } from '../../runtime/host/sanitizer.ts'
 import { Driver } from '../../runtime/platform/driver.ts'
+import { shippedCompiler, type TestCompiler, testCompiler } from '../test-compiler.ts'
+
+shippedCompiler()
 
 export interface KernelCase {
   readonly name: string
@@ -153,16 +156,22 @@ export class KernelBench implements Disposable {
   readonly #service: CompileService
   readonly #images = new Map<string, Uint8Array>()
 
-  constructor(driver: Driver, target: Target) {
+  /** `compiler`: in place of the one that kernels ship by */
+  constructor(driver: Driver, target: Target, compiler?: TestCompiler) {
     this.#driver = driver
     this.target = target
     // kept between runs of the tests, apart from the user's
     const root = join(packageRoot(), 'node_modules', '.cache', 'rocmforge-test')
-    this.#service = createCompileService({ cache: openKernelCache({ root, readOnly: [] }) })
+    this.#service = createCompileService({
+      cache: openKernelCache({ root, readOnly: [] }),
+      env: { ...process.env, ...(compiler ? testCompiler(compiler) : {}) },
+    })
   }
 
-  static async host(mode: Exclude<HostMode, 'sanitized'>): Promise<KernelBench> {
-    return new KernelBench(new Driver('host', await hostLibraryPath(), 0), findTarget(mode))
+  /** In emulation a case takes a hundredth of the time that its code is compiled in: nothing there is optimised. */
+  static async host(mode: Exclude<HostMode, 'sanitized'>, compiler?: TestCompiler): Promise<KernelBench> {
+    const chosen = compiler ?? (mode === 'host' ? undefined : 'plain')
+    return new KernelBench(new Driver('host', await hostLibraryPath(), 0), findTarget(mode), chosen)
   }
 
   /** Compiles all kernels of the cases, several at once. */
@@ -344,24 +353,31 @@ const largest = (dtype: Dtype): number => (dtype === 'f16' ? 65504 : dtype === '
 
 /**
  * Tests of every case in the host's fast mode and in emulation, with waves of 32 and of 64 in turn; of some under the
- * sanitizers. ROCMFORGE_TEST_ALL=1 runs every case with both wave sizes.
+ * sanitizers. ROCMFORGE_TEST_ALL=1 runs every case with both wave sizes, and as kernels ship.
  */
 export function testKernels(
   title: string,
   cases: readonly KernelCase[],
-  options: { readonly sanitized?: readonly string[] } = {},
+  options: {
+    readonly sanitized?: readonly string[]
+    /** each so many of the cases is compiled as kernels ship, the others with little optimisation; default: all as they ship */
+    readonly shippedEach?: number
+  } = {},
 ): void {
   const all = process.env['ROCMFORGE_TEST_ALL'] === '1'
+  const each = all ? 1 : (options.shippedEach ?? 1)
   const modes = [
-    ['host', cases],
-    ['host-wave32', cases.filter((_, i) => all || i % 2 === 0)],
-    ['host-wave64', cases.filter((_, i) => all || i % 2 === 1)],
+    ['host', undefined, cases.filter((_, i) => i % each === 0)],
+    ['host', 'quick', cases.filter((_, i) => i % each > 0)],
+    ['host-wave32', undefined, cases.filter((_, i) => all || i % 2 === 0)],
+    ['host-wave64', undefined, cases.filter((_, i) => all || i % 2 === 1)],
   ] as const
-  for (const [mode, picked] of modes) {
-    describe(`${title}, ${mode}`, () => {
+  for (const [mode, compiler, picked] of modes) {
+    if (picked.length === 0) continue
+    describe(`${title}, ${mode}${compiler ? `, ${compiler}` : ''}`, () => {
       let bench: KernelBench
       beforeAll(async () => {
-        bench = await KernelBench.host(mode)
+        bench = await KernelBench.host(mode, compiler)
         await bench.compile(picked)
         return () => bench[Symbol.dispose]()
       })

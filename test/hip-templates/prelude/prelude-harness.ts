@@ -2,6 +2,9 @@
 import { emitSource } from '../../../codegen/source.ts'
 import { compileHostKernel, findHostCompiler, type HostMode } from '../../../runtime/host/compiler.ts'
 import { type Arg, type Host, loadHost } from '../../runtime/host/host-harness.ts'
+import { shippedCompiler } from '../../test-compiler.ts'
+
+shippedCompiler()
 
 export interface Build {
   readonly name: string

@@ -14,7 +14,10 @@ import {
   sharedObjectIn,
 } from '../../../runtime/host/compiler.ts'
 import { runSanitized } from '../../../runtime/host/sanitizer.ts'
+import { shippedCompiler } from '../../test-compiler.ts'
 import { compileText, loadHost } from './host-harness.ts'
+
+shippedCompiler()
 
 let folder: string
 beforeAll(() => {

@@ -5,6 +5,9 @@ import koffi from 'koffi'
 import { packageRoot } from '../../../ir/package-root.ts'
 import { compileHostKernel, type HostKernelRequest } from '../../../runtime/host/compiler.ts'
 import { hostLibraryPath } from '../../../runtime/host/library.ts'
+import { shippedCompiler } from '../../test-compiler.ts'
+
+shippedCompiler()
 
 export type Host = Awaited<ReturnType<typeof loadHost>>
 

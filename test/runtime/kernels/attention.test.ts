@@ -3,12 +3,13 @@ import { checkSanitized, KernelBench, testKernels } from '../kernel-harness.ts'
 import { attentionCases, farCases, idleCases, matrixCases, productCases } from './attention-cases.ts'
 
 testKernels('attention', attentionCases, {
+  shippedEach: 3,
   sanitized: ['decode groups of 8, C 80, window', 'split groups of 2, C 64, f16', 'prefill three requests'],
 })
 testKernels('attention products', productCases, { sanitized: ['qk_matmul odd', 'pv_matmul odd'] })
 
 describe('long contexts and idle rows', async () => {
-  const host = await KernelBench.host('host')
+  const host = await KernelBench.host('host', 'quick')
   const emulated = await KernelBench.host('host-wave32')
   afterAll(() => {
     for (const bench of [host, emulated]) bench[Symbol.dispose]()

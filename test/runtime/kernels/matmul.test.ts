@@ -1,11 +1,14 @@
 // Every kernel of the matmul family against the reference executor: in the host's fast mode, and as a GPU's blocks and
 // waves in emulation.
-import { describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { GraphBuilder } from '../../../ir/builder.ts'
 import { matmul } from '../../../ir/ops/index.ts'
 import { tensor } from '../../../ir/type.ts'
 import { compileGraph } from '../../../src/api/compile-graph.ts'
+import { shippedCompiler, testCompiler } from '../../test-compiler.ts'
 import { checkCases, epilogues, formats, onMatrixUnits } from './matmul-cases.ts'
+
+shippedCompiler()
 
 describe('host, fast', () => {
   test('few tokens: gemv for all weight formats', async () => {
@@ -35,7 +38,11 @@ describe('host, fast', () => {
     checkCases('host', [{ op: 'matmul', w: 'f32', x: 'f32', K: 5000, N: 9 }], 'T', [1, 2], 1e15))
 })
 
+/** Small cases in emulation: their code is compiled for much longer than it runs. */
+const withoutOptimising = () => beforeAll(() => void Object.assign(process.env, testCompiler('plain')))
+
 describe.each([32, 64])('waves of %i, emulated', (wave) => {
+  withoutOptimising()
   const device = `host-wave${wave}`
   const some = wave === 32 ? formats : formats.filter((_, i) => i % 3 === 1)
   test('gemv', () => checkCases(device, [...some, ...epilogues], 1, [1]))
@@ -56,6 +63,7 @@ describe.each([32, 64])('waves of %i, emulated', (wave) => {
 describe.each(['wave32-mma', 'wave64-mfma', 'wave64-mfma950', 'wave32-wmma11', 'wave32-wmma12'])(
   'matrix unit, %s',
   (unit) => {
+    withoutOptimising()
     test('gemm_matrix', async () => {
       const kernels = await checkCases(`host-${unit}`, onMatrixUnits, 'T', [1, 70])
       expect([...new Set(kernels)].sort()).toEqual(['gemm_matrix', 'gemm_matrix_add', 'gemm_matrix_swiglu'])

@@ -2,6 +2,7 @@ import { testKernels } from '../kernel-harness.ts'
 import { sampleCases } from './sample-cases.ts'
 
 testKernels('sampling', sampleCases, {
+  shippedEach: 3,
   sanitized: [
     'sample all',
     'topk f32 k=40 V=1003',

@@ -8,15 +8,13 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { packageRoot } from '../../../ir/package-root.ts'
 import { type BuildReport, build } from '../../../src/api/build.ts'
-import { quickCompiler } from '../../quick-compiler.ts'
 import { toolchainFor } from '../../toolchain.ts'
 import { rocmforge, story } from './spawn.ts'
 
 const hipRtc = toolchainFor('6.4', 'builds for gfx targets')
 
 let folder: string
-const quick = await quickCompiler()
-const env = () => ({ ...quick, ROCMFORGE_CACHE_DIR: join(folder, 'cache'), ROCMFORGE_HIPRTC: '6.4' })
+const env = () => ({ ROCMFORGE_CACHE_DIR: join(folder, 'cache'), ROCMFORGE_HIPRTC: '6.4' })
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'build-'))
 })
@@ -95,7 +93,7 @@ describe('for the host, through a bundle', () => {
   })
 
   test('an import checks each kernel on this machine, and remembers', async () => {
-    const other = { ...quick, ROCMFORGE_CACHE_DIR: join(folder, 'imported') }
+    const other = { ROCMFORGE_CACHE_DIR: join(folder, 'imported') }
     const { code, entries, selfChecks } = await json(['cache', 'import', bundle()], other)
     expect(code).toBe(0)
     expect(selfChecks).toHaveLength(1)
@@ -112,7 +110,7 @@ describe('for the host, through a bundle', () => {
   })
 
   test('verify finds a flipped byte, --remove deletes it, prune and clear empty the cache', async () => {
-    const other = { ...quick, ROCMFORGE_CACHE_DIR: join(folder, 'imported') }
+    const other = { ROCMFORGE_CACHE_DIR: join(folder, 'imported') }
     const host = join(folder, 'imported', 'host')
     const victim = join(host, readdirSync(host).find((name) => name.endsWith('.kernel'))!)
     const bytes = readFileSync(victim)

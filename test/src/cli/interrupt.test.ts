@@ -6,13 +6,12 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { findHostCompiler } from '../../../runtime/host/compiler.ts'
 import { storyRuns } from '../../models.ts'
-import { quickCompiler } from '../../quick-compiler.ts'
 import { rocmforge, signalGroup, story } from './spawn.ts'
 
 const cache = mkdtempSync(join(tmpdir(), 'rocmforge-interrupt-'))
 const opening = storyRuns['story-3m'][0]!
 const args = ['run', story, '-p', opening.prompt, '-n', '16', '--json', '--device', 'host']
-const env = { ...(await quickCompiler()), XDG_CACHE_HOME: cache }
+const env = { XDG_CACHE_HOME: cache }
 let compiler = true
 
 beforeAll(async () => {
