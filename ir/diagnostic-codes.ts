@@ -144,10 +144,10 @@ export const diagnosticTable = {
   },
 } as const
 
-type Groups = typeof diagnosticTable
+type Table = typeof diagnosticTable
 
 /** What a `Diagnostic` is about; docs/errors.md has a line for each. */
-export type DiagnosticCode = { [Group in keyof Groups]: keyof Groups[Group] }[keyof Groups]
+export type DiagnosticCode = { [Group in keyof Table]: keyof Table[Group] }[keyof Table]
 
 /** docs/errors.md: every code by group and name. */
 export function documentCodes(): string {

@@ -21,6 +21,7 @@ export interface GraphEditor {
 export class Value {
   readonly graph: GraphEditor
   readonly id: ValueId
+  /** @internal */
   constructor(graph: GraphEditor, id: ValueId) {
     this.graph = graph
     this.id = id

@@ -13,6 +13,7 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { type Dtype, isDtype, symbolPattern } from '../../ir/type.ts'
+import { kernelResources } from './kernel-resources.ts'
 
 export const entrySchemaVersion = 1
 const magic = Buffer.from('RFKERNEL')
@@ -22,30 +23,6 @@ const maxHeaderBytes = 16 << 20
 const maxPayloadBytes = 1 << 30
 
 const count = z.number().int().nonnegative()
-
-/** What a compiled kernel occupies; the fields that its platform does not have are absent. */
-export const kernelResources = z.object({
-  name: z.string(),
-  /** 32-bit vector registers a lane: with the accumulator registers where both share one file */
-  vgprs: count.optional(),
-  /** accumulator registers a lane (CDNA) */
-  agprs: count.optional(),
-  sgprs: count.optional(),
-  vgprSpills: count.optional(),
-  sgprSpills: count.optional(),
-  /** static LDS, bytes a block */
-  ldsBytes: count.optional(),
-  /** private memory, bytes a lane */
-  scratchBytes: count.optional(),
-  waveSize: count.optional(),
-  /** most threads a block may have, from the launch bounds */
-  maxBlock: count.optional(),
-  /** bytes of arguments, hidden ones included */
-  kernargBytes: count.optional(),
-  /** bytes of machine code */
-  codeBytes: count.optional(),
-})
-export type KernelResources = z.infer<typeof kernelResources>
 
 /** Everything that decides a compiled kernel's bytes; its hash is the entry's name. */
 export const keyParts = z.object({

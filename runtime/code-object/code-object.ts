@@ -2,7 +2,7 @@
 // metadata note, cubins by their attributes; and how many waves of it fit on a target.
 // Sources: LLVM's AMDGPU usage guide (code object V4 to V6, register allocation); cubin attributes by inspection.
 import type { Target } from '../../ir/target.ts'
-import type { KernelResources } from '../cache/entry.ts'
+import type { KernelResources } from '../cache/kernel-resources.ts'
 import { type Elf, readElf } from './elf.ts'
 import { type Packed, readMessagePack } from './message-pack.ts'
 

@@ -175,6 +175,7 @@ export class CompiledGraph implements Disposable, AsyncDisposable {
   #disposed = false
   #isReleased = false
 
+  /** @internal */
   constructor(parts: GraphParts) {
     this.#parts = parts
   }

@@ -33,9 +33,12 @@ export interface ComputeDevice extends Disposable {
   /** `amd:0`, `host` */
   readonly id: string
   readonly name: string
+  /** @internal */
   readonly driver: Driver
   readonly target: Target
+  /** @internal */
   readonly service: CompileService
+  /** @internal */
   readonly compiler: KernelCompiler
 }
 
@@ -47,9 +50,9 @@ export interface OpenDeviceOptions {
   readonly saveTemps?: string
   /** check each kernel once on the device against its reference before it is used */
   readonly selfCheck?: boolean
-  /** what `findDevice` gave for the same spec: its search goes on meanwhile */
+  /** @internal what `findDevice` gave for the same spec: its search goes on meanwhile */
   readonly found?: Promise<DeviceReport>
-  /** puts something between the driver and the runtime library: fault injection, a log */
+  /** @internal puts something between the driver and the runtime library: fault injection, a log */
   readonly wrapCalls?: DriverOptions['wrapCalls']
 }
 

@@ -17,7 +17,7 @@ export class Generation implements AsyncIterable<GeneratedPiece> {
 
   readonly #site: CallSite
 
-  /** `site`: who asked for it */
+  /** @internal site: who asked for it */
   constructor(site: CallSite, start: () => Promise<AsyncGenerator<GeneratedPiece, GenerationResult>>) {
     this.#site = site
     this.#start = start

@@ -64,6 +64,7 @@ export class Model implements AsyncDisposable {
   #tokenizer: Tokenizer | undefined
   #disposal: Promise<void> | undefined
 
+  /** @internal */
   constructor(parts: ModelParts) {
     this.#parts = parts
     this.graph = parts.plan

@@ -64,6 +64,7 @@ export class ModelPlan {
   readonly #specs: readonly KernelSpec[]
   readonly #programs = new Map<string, Program>()
 
+  /** @internal */
   constructor(
     checkpoint: ModelSource,
     settings: PlanSettings,

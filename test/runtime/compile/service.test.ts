@@ -9,13 +9,8 @@ import { Diagnostic, fail } from '../../../ir/diagnostic.ts'
 import { packageRoot } from '../../../ir/package-root.ts'
 import { openKernelCache } from '../../../runtime/cache/kernel-cache.ts'
 import { compilerEnvironment } from '../../../runtime/compile/pool.ts'
-import {
-  type CompileJob,
-  type CompileServiceOptions,
-  createCompileService,
-  defineList,
-  rtcOptions,
-} from '../../../runtime/compile/service.ts'
+import { defineList, rtcOptions } from '../../../runtime/compile/rtc-options.ts'
+import { type CompileJob, type CompileServiceOptions, createCompileService } from '../../../runtime/compile/service.ts'
 import { findToolchains, type Toolchain } from '../../../runtime/compile/toolchains.ts'
 import { ended } from '../../processes.ts'
 import { type Release, toolchainFor } from '../../toolchain.ts'
