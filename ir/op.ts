@@ -120,12 +120,16 @@ export function opNamed(name: string): OpDefinition {
   return op
 }
 
-const noAttrs = z.strictObject({})
+/** What an op without attributes takes: `{}`. */
+export interface NoAttrs extends AttrSchema {
+  readonly _zod: { readonly input: Record<string, never>; readonly output: Record<string, never> }
+}
+const noAttrs: NoAttrs = z.strictObject({})
 
 export function defineOp<
   const I extends Docs,
   const O extends Docs = Record<never, never>,
-  A extends AttrSchema = typeof noAttrs,
+  A extends AttrSchema = NoAttrs,
   const R extends string = never,
 >(name: string, spec: PlainOp<I, O, A, R>): Op<I, O, AttrInput<A>, R> {
   const list = (results: unknown): never[] =>
@@ -139,7 +143,7 @@ export function defineOp<
 export function defineFusedOp<
   const I extends Docs,
   const O extends Docs = Record<never, never>,
-  A extends AttrSchema = typeof noAttrs,
+  A extends AttrSchema = NoAttrs,
   const R extends string = never,
 >(name: string, spec: FusedOp<I, O, A, R>): Op<I, O, AttrInput<A>, R> {
   return register(name, spec, {

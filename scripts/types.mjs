@@ -3,7 +3,7 @@
 // The compiler declares every module, rollup keeps what src/index.ts exports and what that needs. What is left must mean the
 // same to every compiler from TypeScript 5.2 on, without @types/node, DOM or a newer `lib`: `portable` sees to it.
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rollup } from 'rollup'
@@ -32,22 +32,39 @@ const hideInternals = {
       .replace(/^ *\/\*\* @internal.*\*\/\n.*;\n/gm, ''),
 }
 
-function portable(text) {
-  const plain = text.replace(/\b((?:Big)?(?:Uint|Int|Float)\d+(?:Clamped)?Array)<ArrayBuffer(?:Like)?>/g, '$1')
-  // a type that a public signature names is public; classes and functions are only where src/index.ts exports them
-  const types = [...plain.matchAll(/^(?:declare )?(?:interface|type) ([\w$]+)/gm)].map(([, name]) => name)
-  const listed = new Set(
-    [...plain.matchAll(/^export (?:type )?\{(.*)\};$/gm)]
-      .flatMap(([, names]) => names.split(/, /))
-      .map((name) => name.trim().split(' ')[0]),
+/** `index`: the declarations of src/index.ts, which say what is exported as a type only. */
+function portable(text, index) {
+  const plain = namespacesNamed(text).replace(/\b(\w+Array)<ArrayBuffer(?:Like)?>/g, '$1') // generic since TypeScript 5.7
+  const [, listed] = /^export \{ (.*) \};$/m.exec(plain)
+  const typeOnly = new Set(
+    [...index.matchAll(/^export type \{([^}]*)\}|\btype (\w+)/gm)].flatMap(([, list, name]) =>
+      list ? list.split(',').map((one) => one.trim()) : [name],
+    ),
   )
-  const more = types.filter((name) => !listed.has(name))
+  const values = listed.split(', ').filter((name) => !typeOnly.has(name))
+  const [, listedTypes = ''] = /^export type \{ (.*) \};$/m.exec(plain) ?? []
+  const known = [...values, ...listedTypes.split(', ')].map((name) => name.split(' ')[0])
+  // a type that a public signature names is public
+  const declared = [...plain.matchAll(/^(?:declare )?(?:interface|type|class) ([\w$]+)/gm)].map(([, name]) => name)
+  const types = [...listedTypes.split(', '), ...declared.filter((name) => !known.includes(name))].sort()
   return [
     head,
     /\bNoInfer</.test(plain) ? noInfer : '',
-    plain,
-    more.length ? `export type { ${more.join(', ')} };\n` : '',
+    plain.replace(/^export (type )?\{.*\};\n/gm, ''),
+    `export { ${values.join(', ')} };\nexport type { ${types.join(', ')} };\n`,
   ].join('')
+}
+
+/** Namespaces under the names they are exported by, not under those of their files. */
+function namespacesNamed(text) {
+  const named = [...text.matchAll(/(index_d(?:\$\d+)?) as (\w+)/g)]
+  return named.reduce(
+    (result, [, local, name]) =>
+      result
+        .replaceAll(`${local} as ${name}`, name)
+        .replace(new RegExp(`(?<![\\w$])${local.replace('$', '\\$')}(?![$\\d])`, 'g'), name),
+    text,
+  )
 }
 
 export async function buildTypes(out = join(root, 'dist')) {
@@ -65,7 +82,7 @@ export async function buildTypes(out = join(root, 'dist')) {
     })
     const { output } = await bundle.generate({ format: 'es' })
     await bundle.close()
-    const text = portable(output[0].code)
+    const text = portable(output[0].code, readFileSync(join(modules, 'src/index.d.ts'), 'utf8'))
     for (const name of ['index.d.ts', 'index.d.cts']) writeFileSync(join(out, name), text)
     return text
   } finally {

@@ -12,7 +12,8 @@ import {
 import { PageAllocator } from '../engine/page-allocator.ts'
 import { score } from '../engine/score.ts'
 import type { Stepper } from '../engine/stepper.ts'
-import type { Checkpoint } from '../loader/checkpoint.ts'
+import type { Checkpoint, GenerationDefaults } from '../loader/checkpoint.ts'
+import type { ModelConfig } from '../loader/model-config.ts'
 import {
   type ChatOptions,
   chatOptions,
@@ -86,7 +87,7 @@ export class Model implements AsyncDisposable {
     this.#tokenizer ??= checkedTokenizer(this.#parts.tokenizer)
     return this.#tokenizer
   }
-  get config(): Checkpoint['config'] {
+  get config(): ModelConfig {
     return this.#parts.checkpoint.config
   }
   get path(): string {
@@ -97,7 +98,7 @@ export class Model implements AsyncDisposable {
     return this.#parts.plan.context
   }
   /** what the model's authors would sample with */
-  get generationDefaults(): Checkpoint['generation'] {
+  get generationDefaults(): GenerationDefaults {
     return this.#parts.checkpoint.generation
   }
 
