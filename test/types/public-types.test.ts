@@ -40,25 +40,34 @@ beforeAll(() => {
 afterAll(() => rmSync(scratch, { recursive: true, force: true }))
 
 const strict = { strict: true, noEmit: true, skipLibCheck: false, skipDefaultLibCheck: true, target: 'es2022' }
-const node16 = { ...strict, module: 'nodenext', moduleResolution: 'nodenext', types: [] }
-const settings: Record<
-  string,
-  { readonly files: readonly string[]; readonly options: object; readonly only?: string }
-> = {
-  'Node, imported and required': { files: ['app.mts', 'app.cts'], options: node16 },
-  'Node, with its types': { files: ['node.ts'], options: { ...node16, types: ['node'] } },
-  'a bundler, neither DOM nor Node': {
+interface Setting {
+  readonly files: readonly string[]
+  readonly options: object
+  readonly only?: string
+}
+const settings: Record<string, Setting> = {
+  'Node with its types, imported and required': {
+    files: ['app.mts', 'app.cts', 'node.ts'],
+    options: { ...strict, module: 'nodenext', moduleResolution: 'nodenext', lib: ['es2022'], types: ['node'] },
+  },
+  'a bundler, for browsers': {
     files: ['app.ts'],
     options: {
       ...strict,
       module: 'esnext',
       moduleResolution: 'bundler',
-      lib: ['es2022'],
+      lib: ['es2022', 'dom'],
       types: [],
       exactOptionalPropertyTypes: true,
     },
+    only: 'typescript',
   },
-  'CommonJS by main and types, ES2018': {
+  'a bundler, neither DOM nor Node': {
+    files: ['app.ts'],
+    options: { ...strict, module: 'esnext', moduleResolution: 'bundler', lib: ['es2022'], types: [] },
+    only: 'typescript',
+  },
+  'CommonJS by main and types, ES2018, neither DOM nor Node': {
     files: ['app.ts'],
     options: {
       ...strict,
