@@ -2,7 +2,7 @@
 import { raise, TemplateError, typeError, valueError } from './errors.ts'
 import { findMethod, isMutator } from './methods.ts'
 import { repr } from './repr.ts'
-import { codePoints } from './text.ts'
+import { hasAstral } from './text.ts'
 import {
   Bytes,
   Dict,
@@ -80,7 +80,8 @@ function itemIfAny(value: Value, key: Value): Value | undefined {
   if (isList(value)) return value.at(index)
   if (value instanceof Tuple) return value.items.at(index)
   if (isString(value)) {
-    const char = codePoints(textOf(value)).at(index)
+    const text = textOf(value)
+    const char = hasAstral(text) ? [...text].at(index) : text.at(index)
     return char !== undefined && value instanceof Markup ? new Markup(char) : char
   }
   if (value instanceof Range) {
@@ -98,8 +99,7 @@ function itemIfAny(value: Value, key: Value): Value | undefined {
 export function getSlice(value: Value, start: Value, stop: Value, step: Value): Value {
   if (value instanceof Undefined) return raise(value.exception, value.message)
   if (isString(value)) {
-    const points = codePoints(textOf(value))
-    const text = sliceItems(points, start, stop, step).join('')
+    const text = sliceText(textOf(value), start, stop, step)
     return value instanceof Markup ? new Markup(text) : text
   }
   if (isList(value)) return sliceItems(value, start, stop, step)
@@ -111,6 +111,12 @@ export function getSlice(value: Value, start: Value, stop: Value, step: Value): 
   if (value instanceof Bytes) return new Bytes(Uint8Array.from(sliceItems([...value.bytes], start, stop, step)))
   if (value instanceof Dict) return typeError("unhashable type: 'slice'")
   return typeError(`'${typeName(value)}' object is not subscriptable`)
+}
+
+function sliceText(text: string, start: Value, stop: Value, step: Value): string {
+  if (hasAstral(text)) return sliceItems([...text], start, stop, step).join('')
+  const [from, to, by] = sliceBounds(text.length, start, stop, step)
+  return by === 1 ? text.slice(from, Math.max(from, to)) : sliceItems(text.split(''), start, stop, step).join('')
 }
 
 function sliceItems<T>(items: readonly T[], start: Value, stop: Value, step: Value): T[] {

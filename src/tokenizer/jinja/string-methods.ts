@@ -105,23 +105,22 @@ function split(self: string, [separator, max]: Bound, fromEnd: boolean): Value {
   }
   const by = text(separator, 'must be str or None:')
   if (by === '') return valueError('empty separator')
-  const parts = fromEnd ? splitFromEnd(self, by) : self.split(by)
-  if (limit < 0 || parts.length <= limit + 1) return parts
-  return fromEnd
-    ? [parts.slice(0, parts.length - limit).join(by), ...parts.slice(parts.length - limit)]
-    : [...parts.slice(0, limit), parts.slice(limit).join(by)]
+  if (fromEnd) return splitFromEnd(self, by, limit)
+  const parts = self.split(by)
+  return limit < 0 || parts.length <= limit + 1 ? parts : [...parts.slice(0, limit), parts.slice(limit).join(by)]
 }
 
 /** Overlapping separators are taken from the end: 'aaa' by 'aa' is 'a', ''. */
-function splitFromEnd(self: string, by: string): string[] {
+function splitFromEnd(self: string, by: string, max: number): string[] {
   const parts: string[] = []
   let end = self.length
-  for (let at = self.lastIndexOf(by); at >= 0; at = at === 0 ? -1 : self.slice(0, at).lastIndexOf(by)) {
-    parts.unshift(self.slice(at + by.length, end))
+  while (max < 0 || parts.length < max) {
+    const at = end < by.length ? -1 : self.lastIndexOf(by, end - by.length)
+    if (at < 0) break
+    parts.push(self.slice(at + by.length, end))
     end = at
   }
-  parts.unshift(self.slice(0, end))
-  return parts
+  return [...parts, self.slice(0, end)].reverse()
 }
 
 function partition(self: string, [separator]: Bound, last: boolean): Value {

@@ -13,19 +13,16 @@ export const codePoints = (text: string): readonly string[] => (ASTRAL.test(text
 export const lengthOf = (text: string): number => (ASTRAL.test(text) ? [...text].length : text.length)
 export const hasAstral = (text: string): boolean => ASTRAL.test(text)
 
-/** position in code points of a position in 16-bit units */
-export const toCodePointIndex = (text: string, index: number): number =>
-  index < 0 ? index : lengthOf(text.slice(0, index))
-
 export function strip(text: string, chars?: string, side: 'both' | 'start' | 'end' = 'both'): string {
-  const points = codePoints(text)
+  // White space has no characters beyond 16 bits, and most sets of characters have none.
+  const units = chars === undefined || !ASTRAL.test(chars) ? text : [...text]
   const set = chars === undefined ? undefined : new Set(codePoints(chars))
   const goes = (char: string) => (set === undefined ? ALL_SPACE.test(char) : set.has(char))
   let start = 0
-  let end = points.length
-  if (side !== 'end') while (start < end && goes(points[start]!)) start++
-  if (side !== 'start') while (end > start && goes(points[end - 1]!)) end--
-  return points.slice(start, end).join('')
+  let end = units.length
+  if (side !== 'end') while (start < end && goes(units[start]!)) start++
+  if (side !== 'start') while (end > start && goes(units[end - 1]!)) end--
+  return typeof units === 'string' ? units.slice(start, end) : units.slice(start, end).join('')
 }
 
 /** `split()` without a separator: at runs of white space, none at the ends. */
@@ -54,10 +51,10 @@ export function splitAtSpacesFromEnd(text: string, max: number): string[] {
     let cut = rest.length
     if (parts.length < max) while (cut > 0 && !ALL_SPACE.test(rest[cut - 1]!)) cut--
     else cut = 0
-    parts.unshift(rest.slice(cut))
+    parts.push(rest.slice(cut))
     rest = cut === 0 ? '' : strip(rest.slice(0, cut), undefined, 'end')
   }
-  return parts
+  return parts.reverse()
 }
 
 export function splitLines(text: string, keepEnds = false): string[] {

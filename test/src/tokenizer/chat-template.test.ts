@@ -43,6 +43,17 @@ describe('rendering', () => {
     const input = { bosToken: '<s>', eosToken: '</s>', tools: [{ name: 'f' }], variables: { deep: 1 } }
     expect(await render(template, { ...input, now: new Date(2024, 6, 5) })).toBe('<s>f1</s>05 Jul 2024')
   })
+  test('what is not given: tools and documents are none', async () => {
+    const template = '{{ tools is none }} {{ documents is none }} {{ nothing is defined }}'
+    expect(await render(template)).toBe('True True False')
+    expect(await render(template, { tools: [{}], variables: { documents: [] } })).toBe('False False False')
+  })
+  test('the date in every form', async () => {
+    const template = "{{ strftime_now('%-d %e %F %T %j %-I %p %D %R %x %X %c %Z%z %w %U %y') }}"
+    expect(await render(template, { now: new Date(2024, 6, 5, 15, 4, 9) })).toBe(
+      '5  5 2024-07-05 15:04:09 187 3 PM 07/05/24 15:04 07/05/24 15:04:09 Fri Jul  5 15:04:09 2024  5 26 24',
+    )
+  })
   test('text parts are joined and arguments of tool calls parsed', async () => {
     const parts = [
       { type: 'text' as const, text: 'a' },
