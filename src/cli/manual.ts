@@ -8,6 +8,8 @@ const opening = `# The command line
 - Text goes to standard output; progress, notes and errors go to standard error. With \`--json\`, standard output holds one
   JSON object and nothing else, and an error is a JSON object on standard error. Keys are in camel case, as in the script API;
   numbers that are not whole have six significant digits.
+- Flags, commands and devices as llama.cpp, vLLM, transformers and ollama call them (\`-m\`, \`--ctx-size\`, \`--max_new_tokens\`,
+  \`--device cuda\`) are taken too, or refused with what to do instead; \`~\` in a path is the home folder, whatever the shell did.
 - Exit codes: 0 done, 1 an error, 130 interrupted by Ctrl-C, 143 terminated. A reader that goes away
   (\`rocmforge run … | head\`) is no error.
 - Progress is a line that rewrites itself on a terminal, and a line a stage elsewhere.
