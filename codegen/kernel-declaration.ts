@@ -31,52 +31,41 @@ export interface OwnKernelDeclaration<I extends Named, O extends Named, A, R ext
    * what the tuner may try, per parameter of the template; the first value is the best guess. P_BLOCK: threads of a block;
    * default: those that `launch` gives, alone
    */
-  readonly space?: (
-    target: Target,
-    site: SiteOf<NoInfer<I>, NoInfer<O>, NoInfer<A>, NoInfer<R>>,
-  ) => { readonly [name in P]: readonly number[] }
+  readonly space?: (target: Target, site: SiteOf<I, O, A, R>) => { readonly [name in P]: readonly number[] }
   /** the `extern "C"` symbol of a kernel of one launch; default: the name of the op */
   readonly entry?: string
   /** its parameters in order: names of results, operands and scratch (pointers), or of scalars (i32) */
   readonly args?: readonly string[]
-  readonly launch?: LaunchOf<P, SiteOf<NoInfer<I>, NoInfer<O>, NoInfer<A>, NoInfer<R>>>
+  readonly launch?: LaunchOf<P, SiteOf<I, O, A, R>>
   /** in place of entry, args and launch: several launches */
   readonly stages?: readonly {
     readonly entry: string
     readonly args: readonly string[]
-    readonly launch: LaunchOf<P, SiteOf<NoInfer<I>, NoInfer<O>, NoInfer<A>, NoInfer<R>>>
+    readonly launch: LaunchOf<P, SiteOf<I, O, A, R>>
   }[]
   /** operands that may be views with a row stride and an offset, elements: the template takes P_X_STRIDE and P_X_OFFSET */
-  readonly strided?: readonly (NoInfer<keyof I> | NoInfer<keyof O>)[]
+  readonly strided?: readonly (keyof I | keyof O)[]
   /** `true`, or why this kernel cannot take the op with these types */
-  readonly serves?: (site: SiteOf<NoInfer<I>, NoInfer<O>, NoInfer<A>, NoInfer<R>>, target: Target) => true | string
+  readonly serves?: (site: SiteOf<I, O, A, R>, target: Target) => true | string
   /** values of the template's P_* that follow from types and attributes: numbers, or C++ such as `f16_t` */
-  readonly fixed?: (site: SiteOf<NoInfer<I>, NoInfer<O>, NoInfer<A>, NoInfer<R>>, target: Target) => Defines
+  readonly fixed?: (site: SiteOf<I, O, A, R>, target: Target) => Defines
   /** `true`, or why these parameters are not possible */
-  readonly valid?: (
-    params: ParamsOf<NoInfer<P>>,
-    target: Target,
-    site: SiteOf<NoInfer<I>, NoInfer<O>, NoInfer<A>, NoInfer<R>>,
-  ) => true | string
+  readonly valid?: (params: ParamsOf<P>, target: Target, site: SiteOf<I, O, A, R>) => true | string
   /** device memory that a call needs besides operands and results: name → bytes */
-  readonly scratch?: (
-    params: ParamsOf<NoInfer<P>>,
-    site: SiteOf<NoInfer<I>, NoInfer<O>, NoInfer<A>, NoInfer<R>>,
-    target: Target,
-  ) => Readonly<Record<string, Extent>>
+  readonly scratch?: (params: ParamsOf<P>, site: SiteOf<I, O, A, R>, target: Target) => Readonly<Record<string, Extent>>
   /** u32 counters that are zero before every launch and that the launch leaves zero: name → bytes */
   readonly counters?: (
-    params: ParamsOf<NoInfer<P>>,
-    site: SiteOf<NoInfer<I>, NoInfer<O>, NoInfer<A>, NoInfer<R>>,
+    params: ParamsOf<P>,
+    site: SiteOf<I, O, A, R>,
     target: Target,
   ) => Readonly<Record<string, Extent>>
   /** values of the i32 parameters */
-  readonly scalars?: (site: SiteOf<NoInfer<I>, NoInfer<O>, NoInfer<A>, NoInfer<R>>) => Readonly<Record<string, Extent>>
+  readonly scalars?: (site: SiteOf<I, O, A, R>) => Readonly<Record<string, Extent>>
   /** bytes moved and arithmetic done; default: operands read and results written once, an operation an element */
-  readonly cost?: (site: SiteOf<NoInfer<I>, NoInfer<O>, NoInfer<A>, NoInfer<R>>) => {
+  readonly cost?: (site: SiteOf<I, O, A, R>) => {
     readonly bytes: Extent
     readonly flops: Extent
   }
   /** relative error that `selfCheck` allows against the reference, in units of the output dtype's eps; 0: the same bits */
-  readonly tolerance: (site: SiteOf<NoInfer<I>, NoInfer<O>, NoInfer<A>, NoInfer<R>>) => number
+  readonly tolerance: (site: SiteOf<I, O, A, R>) => number
 }
