@@ -9,6 +9,7 @@ import { symbolsOf } from './extent.ts'
 import type { Defines } from './kernel.ts'
 import { isFastHost } from './kernels/block-space.ts'
 import type { KernelCall, KernelSource, PersistentStep, Program, StageOfStep } from './program.ts'
+import { bodyOf, isOwnTemplate } from './source.ts'
 import { hasPrefetch, type StageSource, stageEntries } from './stages.ts'
 
 /** Bytes of a buffer's memory, as far as calls of one program can tell. */
@@ -50,6 +51,8 @@ export function persistentProgram(
     args.some((arg) => arg.kind === 'scalar' && symbolsOf(arg.value).some((symbol) => !(symbol in bindings))),
   )
   if (varying) return `${varying.entry} has an argument that changes from step to step`
+  const plain = calls.find(({ source, entry }) => !isStage(program.kernels.find(({ id }) => id === source)!, entry))
+  if (plain) return `${plain.entry} is written as a launch of its own: begin it with KERNEL void ${plain.entry}(…)`
   const odd = calls.find((call) => call.block !== block)
   if (odd) return `${odd.entry} runs in blocks of ${odd.block}, others of ${block}`
 
@@ -94,6 +97,10 @@ export function persistentProgram(
   }
   return { ...program, kernels: [step, ...used(rest)], persistent }
 }
+
+/** What begins with KERNEL becomes a plain function where kernels are stages. Ours all do. */
+const isStage = ({ template }: KernelSource, entry: string): boolean =>
+  !isOwnTemplate(template) || new RegExp(`\\bKERNEL\\s+void\\s+${entry}\\b`).test(bodyOf(template).text)
 
 function stepSource(
   kernels: readonly KernelSource[],

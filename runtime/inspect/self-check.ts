@@ -85,6 +85,7 @@ function prepareCheck(
   if (largest > maxElements) return { outcome: 'skipped', detail: `${largest} weights are too many for the reference` }
 
   const operands = new Map(names.map((name, i) => [name, checkOperand(site, name, bindings, i + 1)]))
+  const wanted = expected(site, operands, bindings) // before the kernel, which would follow an index wherever it leads
   const results = op.results.map((name) => ({
     name,
     // a state result is its operand; another with an operand's name has a name of its own
@@ -123,7 +124,6 @@ function prepareCheck(
       results: results.map(({ memory }) => ({ buffer: memory, bytes: byteSize(site.types[memory]!, bindings) })),
     },
     judge(written) {
-      const wanted = expected(site, operands, bindings)
       for (const [i, { name, memory }] of results.entries()) {
         const { dtype, shape } = site.types[memory]!
         const got = decodeTensor(dtype, bindShape(shape, bindings), written[i]!)

@@ -128,14 +128,20 @@ const ranges: Partial<Record<Dtype, readonly [number, number]>> = {
   bool: [0, 1],
 }
 
+/** Numbers from here on round to infinity. */
+const infiniteFrom: Partial<Record<Dtype, number>> = { f16: 65520, f32: 2 ** 128 - 2 ** 103 }
+
 /** What stops numbers from being values of this dtype, in words: NaN among weights, fractions among whole numbers. */
 function valueFault(dtype: Dtype, values: ArrayLike<number>, weight = true): string | undefined {
   const range = ranges[dtype]
   if (!range && !weight && !Array.isArray(values)) return undefined
+  const beyond = infiniteFrom[dtype] ?? Number.POSITIVE_INFINITY
   for (let i = 0; i < values.length; i++) {
     const v = values[i]!
     if (typeof v !== 'number') return `has no number as value ${i}: ${String(v)}`
     if (!range && weight && Number.isNaN(v)) return `holds NaN as value ${i}`
+    if (!range && weight && Math.abs(v) >= beyond && Math.abs(v) !== Number.POSITIVE_INFINITY)
+      return `holds ${v} as value ${i}, which ${dtype} cannot: it would be infinite`
     if (range && !(Number.isInteger(v) && v >= range[0] && v <= range[1]))
       return `holds ${v} as value ${i}, which ${dtype} cannot`
   }

@@ -4,6 +4,7 @@ import type { KernelSpec } from '../../codegen/kernel.ts'
 import { withOwnKernels } from '../../codegen/own-kernel.ts'
 import type { KernelSite } from '../../codegen/program.ts'
 import { findTarget } from '../../codegen/targets.ts'
+import { Diagnostic } from '../../ir/diagnostic.ts'
 import { type Target, targetId } from '../../ir/target.ts'
 import type { Entry, KernelCache } from '../../runtime/cache/kernel-cache.ts'
 import type { KernelCompiler } from '../../runtime/compile/kernel-compiler.ts'
@@ -73,7 +74,7 @@ export function checkingCompiler(
       using runner = new CheckProcess(driver)
       for (const { id, template, site } of sources) {
         if (!site || (which === 'own' && !isOwn(site.kernel))) continue
-        const outcome = await checkKernel(runner, target, images.get(id)!, site, specs)
+        const outcome = await checkKernel(runner, target, images.get(id)!, site, specs).catch(takesNoRandomIndices)
         checked.push({ label: template, kernel: site.kernel, ...outcome, remembered: false })
       }
       const own = checked.filter(({ kernel }) => isOwn(kernel))
@@ -82,6 +83,12 @@ export function checkingCompiler(
       return images
     },
   }
+}
+
+/** Indices of a user's op may mean what no random number does. */
+function takesNoRandomIndices(error: unknown): { outcome: 'skipped'; detail: string } {
+  if (error instanceof Diagnostic && error.code === 'op-index') return { outcome: 'skipped', detail: error.summary }
+  throw error
 }
 
 export interface DeviceChecks {

@@ -266,6 +266,18 @@ describe('what is refused', () => {
     `)
   })
 
+  test('values that the dtype cannot hold', async () => {
+    const w2 = weights.w2.slice() // f16
+    w2[3] = 65519
+    await using graph = await without({ weights: { ...weights, w2 } })
+    expect(graph.graph.weights).toContain('@w2')
+    w2[3] = -65520
+    await expect(without({ weights: { ...weights, w2 } })).rejects.toThrow('holds -65520 as value 3, which f16 cannot')
+    const b1 = Array.from(weights.b1)
+    b1[0] = 1e39
+    await expect(without({ weights: { ...weights, b1 } })).rejects.toThrow('holds 1e+39 as value 0, which f32 cannot')
+  })
+
   test('infinities are values', async () => {
     const b1 = weights.b1.slice().fill(Number.NEGATIVE_INFINITY)
     await using graph = await without({ weights: { ...weights, b1 } })

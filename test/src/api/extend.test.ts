@@ -13,6 +13,7 @@ import {
   ceilDiv,
   compile,
   compileGraph,
+  Diagnostic,
   defineFusedOp,
   defineKernel,
   defineOp,
@@ -337,6 +338,37 @@ describe('a kernel of one’s own', () => {
         at     bend.hip:9
         help: paths are relative to hip-templates/, and to the folder of a template of your own]
     `)
+  })
+
+  test('whose op takes indices that no random number is, is not called wrong', async () => {
+    const pick = defineOp('own_pick', {
+      doc: 'y[i] = x[rows[i]], rows below 3',
+      operands: { x: 'f32[N]', rows: 'i32[M]' },
+      infer: ({ x, rows }) => tensor(x.dtype, rows.shape),
+      reference: ({ x, rows }, _, context) => {
+        const data = context.floats(rows.data.length)
+        for (const [i, row] of rows.data.entries()) {
+          if (row > 2) throw new Diagnostic({ code: 'op-index', message: `row ${row} is not below 3` })
+          data[i] = x.data[row]!
+        }
+        return { dtype: x.dtype, shape: rows.shape, data }
+      },
+    })
+    const text = template().replaceAll('bend', 'own_pick').replace('y_t* __restrict__ x,', 'y_t* x, const i32* rows,')
+    const kernel = defineKernel({
+      implements: pick,
+      template: file(text.replace('float(x[i])', 'float(x[rows[i]])').replace('v * FACTOR + extra(v)', 'v * FACTOR')),
+      args: ['y', 'x', 'rows', 'N'],
+      scalars: ({ types: { y } }) => ({ N: sizeOf(y.shape) }),
+      fixed: () => ({ P_ELEM: 'f32_t', P_FACTOR: 1 }),
+      launch: (_, { types: { y } }, { wave }) => ({ grid: sizeOf(y.shape), block: wave }),
+      tolerance: () => 0,
+    })
+    const g = new GraphBuilder('picked')
+    const operands = { x: g.input('x', tensor('f32', [3])), rows: g.input('rows', tensor('i32', ['M'])) }
+    g.output('y', pick(operands))
+    await using graph = await compileGraph(g.build(), { device: 'host', kernels: [kernel], selfCheck: true })
+    expect([...(await graph.run({ x: [5, 6, 7], rows: [2, 0] })).y!.data]).toEqual([7, 5])
   })
 
   test('an error of the compiler names the line of the user’s own file', async () => {
