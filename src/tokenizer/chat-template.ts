@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { type Fact, fail } from '../../ir/diagnostic.ts'
 import type { DiagnosticCode } from '../../ir/diagnostic-codes.ts'
+import { messagesFor } from './message-form.ts'
 import { renderInProcess, TEMPLATE_MEMORY_MB, TEMPLATE_TIMEOUT_MS } from './template-process.ts'
 import { MAX_OUTPUT } from './template-render.ts'
 
@@ -12,7 +13,7 @@ const chatMessage = z.looseObject({
   content: z.union([z.string(), z.array(textPart)]).nullish(),
 })
 
-/** One turn; further keys (name, tool_calls, tool_call_id, …) go to the template as they are. */
+/** One turn; further keys (name, tool_calls, tool_call_id, reasoning_content, …) go to the template as they are. */
 export interface ChatMessage {
   readonly role: string
   readonly content?: string | readonly { readonly type: 'text'; readonly text: string }[] | null | undefined
@@ -49,7 +50,7 @@ export async function renderChat(template: string | undefined, input: RenderChat
   const variables = {
     documents: null,
     ...input.variables,
-    messages: readMessages(input.messages),
+    messages: messagesFor(template, readMessages(input.messages)),
     tools: input.tools?.length ? input.tools : null,
     add_generation_prompt: input.addGenerationPrompt ?? true,
     bos_token: input.bosToken ?? '',
@@ -96,7 +97,7 @@ function stopped(code: DiagnosticCode, what: string, facts: readonly Fact[]): ne
 const excerpt = (template: string, line: number) =>
   `line ${line}: ${(template.split(/\r\n|\r|\n/)[line - 1] ?? '').trim().slice(0, 100)}`
 
-/** Checks the messages; text parts are joined, and arguments of tool calls parsed, as templates expect them. */
+/** Checks the messages, and leaves them as they are. */
 export function readMessages(messages: readonly ChatMessage[]): ChatMessage[] {
   const parsed = z.array(chatMessage).safeParse(messages)
   if (!parsed.success) {
@@ -108,21 +109,5 @@ export function readMessages(messages: readonly ChatMessage[]): ChatMessage[] {
       help: 'a message has a role (system, user, assistant, tool) and a text as content',
     })
   }
-  return parsed.data.map((message) => ({
-    ...message,
-    content: Array.isArray(message.content) ? message.content.map((part) => part.text).join('') : message.content,
-    ...(Array.isArray(message.tool_calls) ? { tool_calls: message.tool_calls.map(withParsedArguments) } : {}),
-  }))
-}
-
-function withParsedArguments(call: unknown): unknown {
-  const { function: called } = (call ?? {}) as { function?: { arguments?: unknown } }
-  if (typeof called?.arguments !== 'string') return call
-  try {
-    const parsed: unknown = JSON.parse(called.arguments)
-    if (parsed === null || typeof parsed !== 'object') return call
-    return { ...(call as object), function: { ...called, arguments: parsed } }
-  } catch {
-    return call // not JSON: the template sees the text
-  }
+  return parsed.data
 }

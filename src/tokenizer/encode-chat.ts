@@ -12,6 +12,7 @@
 // them are replaced. Added tokens that a vocabulary does not call special (`<think>` in some) stay tokens in any text.
 import { randomInt } from 'node:crypto'
 import { type ChatMessage, type RenderChatInput, readMessages, renderChat } from './chat-template.ts'
+import { messagesFor } from './message-form.ts'
 import type { Segment, Tokenizer } from './tokenizer.ts'
 
 export interface EncodeChatOptions extends Omit<RenderChatInput, 'messages' | 'bosToken' | 'eosToken'> {
@@ -41,7 +42,7 @@ export async function encodeChat(
     }
     return hidden + text.slice(done)
   }
-  const read = readMessages(messages)
+  const read = messagesFor(chatTemplate ?? '', readMessages(messages))
   const tools = input.tools?.map((tool) => mapStrings(tool, hideSpellings, hideSpellings))
   const shown = read.map((message) => mapMessage(message, hideSpellings, hideSpellings))
   const seen = await renderChat(chatTemplate, { ...input, tools, messages: shown })
