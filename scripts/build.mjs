@@ -2,7 +2,7 @@
 //
 //   node scripts/build.mjs           what changed; files of earlier builds stay for programs that still run from them
 //   node scripts/build.mjs --clean   an empty dist/ first, for a package
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -20,7 +20,8 @@ const entries = {
 }
 
 export async function buildBundles() {
-  await build({
+  const { outputFiles } = await build({
+    write: false,
     absWorkingDir: root,
     entryPoints: Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(join(root, file)))),
     outdir: 'dist',
@@ -33,6 +34,18 @@ export async function buildBundles() {
     sourcemap: true,
     logLevel: 'warning',
   })
+  for (const { path, contents } of outputFiles) replaceFile(path, contents)
+  const now = new Date()
+  utimesSync(join(root, 'dist/cli.js'), now, now) // newer than the sources, changed or not
+}
+
+/** Whoever reads the file, programs that run from dist/ while another builds too, sees all of the old or of the new. */
+function replaceFile(path, contents) {
+  if (existsSync(path) && readFileSync(path).equals(contents)) return
+  mkdirSync(dirname(path), { recursive: true })
+  const fresh = `${path}.${process.pid}.tmp`
+  writeFileSync(fresh, contents)
+  renameSync(fresh, path)
 }
 
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {

@@ -1,7 +1,7 @@
 // What a fresh machine lacks, provided step by step; each step does nothing where nothing is missing. Plain Node: it runs
 // before anything is installed. `ROCMFORGE_NO_INSTALL=1` leaves packages and system alone.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -21,6 +21,39 @@ export function requireNode() {
 /** node_modules as package-lock.json says. */
 export function installPackages() {
   if (packagesComplete()) return
+  const release = takeTurn()
+  try {
+    if (!packagesComplete()) installNow() // another process may have been at it
+  } finally {
+    release()
+  }
+}
+
+/** Waits for other processes that install into this folder; a lock whose process has ended is nobody's. */
+function takeTurn() {
+  const lock = join(root, 'setup-lock.tmp')
+  for (;;) {
+    try {
+      writeFileSync(lock, String(process.pid), { flag: 'wx' })
+      return () => rmSync(lock, { force: true })
+    } catch (error) {
+      if (error.code !== 'EEXIST') return () => {} // a folder that cannot be written: npm says so
+    }
+    if (!isRunning(lock)) rmSync(lock, { force: true })
+    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300)
+  }
+}
+
+function isRunning(lock) {
+  try {
+    process.kill(Number(readFileSync(lock, 'utf8')) || 0, 0) // 0, of a lock about to be written, is ourselves
+    return true
+  } catch (error) {
+    return error.code === 'EPERM'
+  }
+}
+
+function installNow() {
   if (!mayInstall) stop('packages are missing: run `npm ci`')
   say('setup    installing packages (npm ci, once)')
   const options = ['--include=dev', '--no-audit', '--no-fund', '--loglevel=error']
