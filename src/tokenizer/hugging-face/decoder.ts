@@ -34,6 +34,7 @@ export function readDecoder(part: FilePart): Decoder {
 }
 
 function chain(stages: readonly Stage[]): Stage {
+  if (stages.length === 1) return stages[0]!
   const pass = (tokens: string[], from: number): string[] => {
     let passed = tokens
     for (let at = from; at < stages.length && passed.length > 0; at++) {
@@ -62,8 +63,10 @@ function spaced(continues: boolean): Stage {
 
 function tokenStage({ type, place, field }: Step): (mode: DecodeMode) => Stage {
   switch (type) {
-    case 'ByteLevel':
-      return byteLevel
+    case 'ByteLevel': {
+      const known = new Map<string, Uint8Array>()
+      return () => byteLevel(known)
+    }
     case 'Fuse':
       return () => each((token) => token)
     case 'ByteFallback':
@@ -193,11 +196,17 @@ function stripParts(content: string, start: number, stop: number): Stage {
   }
 }
 
-function byteLevel(): Stage {
+/** `known` keeps the bytes of tokens that were decoded before */
+function byteLevel(known: Map<string, Uint8Array>): Stage {
   const decoder = utf8Decoder()
+  const listed = (text: string) => (text === '' ? [] : [text])
   return {
-    push: (token) => [decoder.decode(bytesOfPiece(token), { stream: true })].filter((text) => text !== ''),
-    end: () => [decoder.decode()].filter((text) => text !== ''),
+    push(token) {
+      const bytes = known.get(token) ?? bytesOfPiece(token)
+      known.set(token, bytes)
+      return listed(decoder.decode(bytes, { stream: true }))
+    },
+    end: () => listed(decoder.decode()),
   }
 }
 

@@ -46,8 +46,11 @@ export function unknownStep(place: string, type: string, what: string, known: st
 type Json = Readonly<Record<string, unknown>>
 const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
 
-const typeName = (value: unknown): string =>
-  value === null ? 'null' : Array.isArray(value) ? 'a list' : isObject(value) ? 'an object' : `${typeof value}`
+const typeName = (value: unknown): string => {
+  if (typeof value === 'string') return 'a text'
+  if (Array.isArray(value)) return 'a list'
+  return isObject(value) ? 'an object' : String(value)
+}
 
 /** Reads a JSON file whose top is an object. */
 export function readJsonFile(path: string): Json {

@@ -90,31 +90,36 @@ export function membership(source: string): (code: number) => boolean {
   }
 }
 
-let folds: readonly (readonly number[])[] | undefined
+let known: ReadonlyMap<number, readonly number[]> | undefined
 
-/** Code points that differ in case only, where each stands for one (simple case folding). */
-function caseGroups(): readonly (readonly number[])[] {
-  if (folds) return folds
+/** Code point → those that differ from it in case only, itself included (simple case folding). */
+function caseGroups(): ReadonlyMap<number, readonly number[]> {
+  if (known) return known
+  const cased = Array.from({ length: 0x2000 }, (_, block) => String.fromCodePoint(...codesOf(block))).join('')
   const groups = new Map<number, number[]>()
-  const single = (text: string, otherwise: string) => ([...text].length === 1 ? text : otherwise)
-  for (let code = 0; code < 0x1f000; code++) {
-    if (code >= 0x2e80 && code < 0xa640) continue // East Asian scripts have no case
-    const char = String.fromCodePoint(code)
+  for (const char of cased.match(/\p{Changes_When_Casemapped}/gu)!) {
     const upper = single(char.toUpperCase(), char)
     const folded = single(upper.toLowerCase(), upper).codePointAt(0)!
-    const group = groups.get(folded)
-    if (group) group.push(code)
-    else groups.set(folded, [code])
+    const group = groups.get(folded) ?? []
+    group.push(char.codePointAt(0)!)
+    groups.set(folded, group)
   }
-  folds = [...groups.values()].filter((group) => group.length > 1)
-  return folds
+  known = new Map([...groups.values()].flatMap((group) => group.map((code) => [code, group] as const)))
+  return known
 }
+
+const single = (text: string, otherwise: string) => ([...text].length === 1 ? text : otherwise)
+
+/** 16 code points, none of them surrogates */
+const codesOf = (block: number) =>
+  block >= 0xd80 && block < 0xe00 ? [] : Array.from({ length: 16 }, (_, at) => block * 16 + at)
 
 /** The class with every code point that differs from one of its own in case only. */
 export function foldSet(source: string): string {
-  const has = membership(source)
-  const more = caseGroups()
-    .filter((group) => group.some(has) && !group.every(has))
-    .flat()
-  return more.length === 0 ? source : `[${source}${more.map(hexOf).join('')}]`
+  const one = /^\\u\{([0-9a-f]+)\}$/.exec(source)
+  const more = one ? (caseGroups().get(Number.parseInt(one[1]!, 16)) ?? []) : groupsOf(membership(source)).flat()
+  return more.length < 2 ? source : `[${source}${more.map(hexOf).join('')}]`
 }
+
+const groupsOf = (has: (code: number) => boolean) =>
+  [...new Set(caseGroups().values())].filter((group) => group.length > 1 && group.some(has))

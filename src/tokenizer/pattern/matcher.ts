@@ -44,7 +44,7 @@ function iterate(
 export function compilePattern(source: string, at: string): Matcher {
   const pattern = parsePattern(source, at)
   const linear = isLinear(pattern) ? undefined : LinearMatcher.of(pattern)
-  return linear ? slowMatcher(linear) : regexMatcher(toRegExp(pattern))
+  return linear ? linearMatcher(linear) : regexMatcher(toRegExp(pattern))
 }
 
 export function regexMatcher(regex: RegExp): Matcher {
@@ -65,7 +65,7 @@ export function regexMatcher(regex: RegExp): Matcher {
 
 const insidePair = (text: string, at: number) => at > 0 && at < text.length && text.codePointAt(at - 1)! > 0xffff
 
-function slowMatcher(linear: LinearMatcher): Matcher {
+export function linearMatcher(linear: LinearMatcher): Matcher {
   return {
     regex: undefined,
     more(text, found, limit) {

@@ -9,6 +9,7 @@ interface Original {
     options: { addSpecialTokens: boolean },
   ): Promise<{ getIds(): number[]; getTokens(): string[] }>
   decode(ids: number[], skipSpecialTokens: boolean): Promise<string>
+  getNormalizer(): { normalizeString(text: string): string }
 }
 
 export const original: { readonly Tokenizer: { fromString(json: string): Original } } = createRequire(import.meta.url)(
