@@ -1,4 +1,5 @@
 // Tokens that are found in the text before any merging: special tokens, and others that a vocabulary lists by hand.
+import type { Steps } from './steps.ts'
 import type { SpecialMatch } from './tokenizer.ts'
 
 export interface AddedToken {
@@ -21,6 +22,8 @@ interface Branch {
 /** Finds tokens from left to right, the longest where several begin at one place (a trie over UTF-16 units). */
 export class AddedTokenFinder {
   readonly #root: Branch = { children: new Map() }
+  /** UTF-16 units that begin a token */
+  readonly #firsts = new Uint8Array(0x10000)
   readonly size: number
 
   constructor(tokens: Iterable<AddedToken>) {
@@ -35,17 +38,22 @@ export class AddedTokenFinder {
         branch = child
       }
       branch.token ??= token
+      this.#firsts[token.text.charCodeAt(0)] = 1
       size++
     }
     this.size = size
   }
 
   find(text: string): SpecialMatch[] {
-    const matches: SpecialMatch[] = []
-    if (this.size === 0) return matches
+    return [...this.walk(text)]
+  }
+
+  /** The matches one by one. */
+  *walk(text: string): Generator<SpecialMatch, void> {
+    if (this.size === 0) return
     let free = 0 // end of the last match
     for (let start = 0; start < text.length; ) {
-      const token = this.#longestAt(text, start)
+      const token = this.#firsts[text.charCodeAt(start)] ? this.#longestAt(text, start) : undefined
       if (!token) {
         start++
         continue
@@ -59,11 +67,10 @@ export class AddedTokenFinder {
       let to = end
       if (token.lstrip) while (from > free && SPACE.test(text[from - 1]!)) from--
       if (token.rstrip) while (to < text.length && SPACE.test(text[to]!)) to++
-      matches.push({ start, end, from, to, id: token.id })
+      yield { start, end, from, to, id: token.id }
       free = to
       start = to
     }
-    return matches
   }
 
   #longestAt(text: string, start: number): AddedToken | undefined {
@@ -85,14 +92,19 @@ const WORD_AT_START = new RegExp(`^${WORD}`, 'u')
 const insideWord = (text: string, start: number, end: number) =>
   WORD_AT_END.test(text.slice(Math.max(0, start - 2), start)) || WORD_AT_START.test(text.slice(end, end + 2))
 
+/** matches between two steps */
+const STEP = 4096
+
 /** Splits `text` at the tokens: text and ids in turn, without empty strings. */
-export function splitAtTokens(text: string, finder: AddedTokenFinder): (string | number)[] {
+export function* splitAtTokens(text: string, finder: AddedTokenFinder): Steps<(string | number)[]> {
   const parts: (string | number)[] = []
   let done = 0
-  for (const { from, to, id } of finder.find(text)) {
+  let found = 0
+  for (const { from, to, id } of finder.walk(text)) {
     if (from > done) parts.push(text.slice(done, from))
     parts.push(id)
     done = to
+    if (++found % STEP === 0) yield
   }
   if (done < text.length) parts.push(text.slice(done))
   return parts

@@ -41,6 +41,8 @@ export const cutMerge = (merge: Merge): readonly [left: string, right: string] |
 export class BytePairEncoder implements WordModel {
   readonly #model: BytePairModel
   readonly #table: MergeTable
+  /** of characters that texts had so far; null: not every byte has a piece */
+  readonly #bytesOf = new Map<string, readonly number[] | null>()
   readonly #byteIds: readonly (number | undefined)[]
 
   constructor(model: BytePairModel) {
@@ -97,8 +99,13 @@ export class BytePairEncoder implements WordModel {
     for (let index = 0; index < merged.length; index++) found.push(merged[index]!)
   }
 
-  #bytes(text: string): number[] | undefined {
-    const found = Array.from(encodeUtf8(text), (byte) => this.#byteIds[byte])
-    return found.every((id) => id !== undefined) ? found : undefined
+  #bytes(text: string): readonly number[] | undefined {
+    const known = this.#bytesOf.get(text)
+    if (known !== undefined) return known ?? undefined
+    const ids = Array.from(encodeUtf8(text), (byte) => this.#byteIds[byte])
+    const found = ids.every((id) => id !== undefined) ? ids : undefined
+    if (this.#bytesOf.size > 10_000) this.#bytesOf.clear()
+    this.#bytesOf.set(text, found ?? null)
+    return found
   }
 }

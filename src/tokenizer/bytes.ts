@@ -17,15 +17,7 @@ export const encodeUtf8 = (text: string): Uint8Array => utf8.encode(text)
 /** The byte-level spelling of a text: one character a byte. */
 export function spellBytes(text: string): string {
   let spelled = ''
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at)
-    if (code < 0x80) spelled += byteToChar[code]
-    else {
-      const end = code >= 0xd800 && code < 0xdc00 ? at + 2 : at + 1
-      for (const byte of encodeUtf8(text.slice(at, end))) spelled += byteToChar[byte]
-      at = end - 1
-    }
-  }
+  for (const byte of encodeUtf8(text)) spelled += byteToChar[byte]
   return spelled
 }
 

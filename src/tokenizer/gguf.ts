@@ -63,7 +63,8 @@ export function createGgufTokenizer(source: GgufTokenizerSource): Tokenizer {
       const found: number[] = []
       let afterToken = true // the start counts as one
       for (const segment of segments) {
-        const parts = typeof segment === 'number' ? [segment] : splitAtTokens(segment, parseSpecial ? all : plain)
+        const parts =
+          typeof segment === 'number' ? [segment] : yield* splitAtTokens(segment, parseSpecial ? all : plain)
         for (const part of parts) {
           if (typeof part === 'number') found.push(part)
           else yield* encodeText(part, afterToken, found)

@@ -95,14 +95,10 @@ function stagesOf(step: Step, last: boolean): Stage[] {
   }
 }
 
-const mapped = (map: (word: string) => string): Stage =>
-  // biome-ignore lint/correctness/useYield: linear in the text, with little work a character
-  function* (words) {
-    return words.map(map)
-  }
+const mapped = (map: (word: string) => string): Stage => flat((word, into) => into.push(map(word)))
 
 /** A stage that takes each word apart by itself. */
-const flat = (push: (word: string, into: string[]) => void): Stage =>
+const flat = (push: (word: string, into: string[]) => unknown): Stage =>
   function* (words) {
     const into: string[] = []
     let work = 0

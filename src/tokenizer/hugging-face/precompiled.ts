@@ -32,7 +32,7 @@ export function precompiled({ place, field }: Step): Normalize {
   }
   const ofGraphemes = (text: string) => {
     let normal = ''
-    for (const { segment } of segmenter.segment(text)) {
+    for (const segment of graphemes(text)) {
       const short = segment.length < LONG_GRAPHEME && encodeUtf8(segment).length < LONG_GRAPHEME
       normal += (short ? replacement(segment) : null) ?? ofCharacters(segment)
     }
@@ -40,6 +40,24 @@ export function precompiled({ place, field }: Step): Normalize {
   }
   return (text) => byRuns(text, ofCharacters, ofGraphemes)
 }
+
+/** V8's segmenter takes time in the square of its text: it gets windows, each from where the last whole grapheme ended. */
+function* graphemes(text: string): Generator<string> {
+  for (let from = 0; from < text.length; ) {
+    const last = from + WINDOW >= text.length
+    const end = from + WINDOW
+    const window = text.slice(from, !last && text.codePointAt(end - 1)! > 0xffff ? end + 1 : end)
+    const found = Array.from(segmenter.segment(window), ({ segment }) => segment)
+    if (!last && found.length > 1) found.pop() // may go on behind the window
+    for (const segment of found) {
+      from += segment.length
+      yield segment
+    }
+  }
+}
+
+/** UTF-16 units */
+const WINDOW = 256
 
 /** characters beyond ASCII and CR, with those of ASCII that may belong to a grapheme with them */
 const NOT_ALONE = /[\0-\x7f]?(?:[\r\x80-\u{10ffff}]+[\0-\x7f]?)+/gu

@@ -86,13 +86,13 @@ function makeEncoder(
       const found = parseSpecial ? finders.parsed : finders.plain
       let atStart = true
       for (const segment of segments) {
-        const parts: Segment[] = typeof segment === 'number' ? [segment] : splitAtTokens(segment, found.early)
+        const parts: Segment[] = typeof segment === 'number' ? [segment] : yield* splitAtTokens(segment, found.early)
         for (const part of parts) {
           if (typeof part === 'number') ids.push(part)
           else {
             yield
             const normal = normalize ? normalize(part) : part
-            for (const piece of splitAtTokens(normal, found.late)) {
+            for (const piece of yield* splitAtTokens(normal, found.late)) {
               if (typeof piece === 'number') ids.push(piece)
               else yield* words.encode(yield* preTokenizer.cut(piece, atStart), ids)
               atStart = false

@@ -153,10 +153,18 @@ test.each<[string, unknown]>([
 
 test('tokenizer_config.json at odds with tokenizer.json', () => {
   const decoder = (id: string, content: unknown) => refusal(file, { added_tokens_decoder: { [id]: { content } } })
-  expect(decoder('9', 'a')).toMatchInlineSnapshot(`"bad-tokenizer: added_tokens_decoder['9'] of tokenizer_config.json gives 'a' the id 9, elsewhere the file gives it 1"`)
-  expect(decoder('x', 'y')).toMatchInlineSnapshot(`"bad-tokenizer: added_tokens_decoder['x'] of tokenizer_config.json is not the id of a token"`)
-  expect(decoder('9', 7)).toMatchInlineSnapshot(`"bad-tokenizer: added_tokens_decoder['9'] of tokenizer_config.json.content is number, not a text"`)
-  expect(refusal(file, { bos_token: 7 })).toMatchInlineSnapshot(`"bad-tokenizer: tokenizer_config.json.bos_token is number, not a text"`)
+  expect(decoder('9', 'a')).toMatchInlineSnapshot(
+    `"bad-tokenizer: added_tokens_decoder['9'] of tokenizer_config.json gives 'a' the id 9, elsewhere the file gives it 1"`,
+  )
+  expect(decoder('x', 'y')).toMatchInlineSnapshot(
+    `"bad-tokenizer: added_tokens_decoder['x'] of tokenizer_config.json is not the id of a token"`,
+  )
+  expect(decoder('9', 7)).toMatchInlineSnapshot(
+    `"bad-tokenizer: added_tokens_decoder['9'] of tokenizer_config.json.content is 7, not a text"`,
+  )
+  expect(refusal(file, { bos_token: 7 })).toMatchInlineSnapshot(
+    `"bad-tokenizer: tokenizer_config.json.bos_token is 7, not a text"`,
+  )
 })
 
 test('an error in full: what, where, what to do', () => {
