@@ -5,6 +5,7 @@ import { join, sep } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { DiagnosticCode } from './diagnostic-codes.ts'
 import { packageRoot } from './package-root.ts'
+import { cut, visible, visibleLines } from './visible-text.ts'
 
 /** One labelled line under the message: `at     %87 (blk.3.ffn_down)`. */
 export type Fact = readonly [label: string, text: string]
@@ -28,7 +29,8 @@ export class Diagnostic extends Error {
   }
   readonly #data: DiagnosticData
 
-  constructor(data: DiagnosticData, options?: { cause?: unknown }) {
+  constructor(given: DiagnosticData, options?: { cause?: unknown }) {
+    const data = shown(given)
     super(render(data), options)
     this.#data = data
     this.stack = `${this.message}${callerFrames(Diagnostic)}`
@@ -100,6 +102,34 @@ function foldersOf(): string[] {
     const path = join(root, folder)
     return [`${path}${sep}`, `${pathToFileURL(path)}/`]
   })
+}
+
+/** Characters of a message, a fact's line and a help at most; what a person runs or reads through is longer. */
+const most = { message: 400, fact: 400, long: 20_000, help: 1000, lines: 40 } as const
+const longFacts =
+  /^(file|folder|path|command|log|output|stderr|source|cause|reason|options|compiler|at|in|tried|looked)/
+
+/** Whatever stands in it may come from a file: hidden characters are escaped, and what is too long is cut. */
+function shown({ code, message, facts, help }: DiagnosticData): DiagnosticData {
+  const fact = ([label, text]: Fact): Fact => {
+    const isLong = longFacts.test(label)
+    const lines = visibleLines(text).split('\n')
+    const kept = isLong ? lines : lines.slice(0, most.lines)
+    const rest = lines.length - kept.length
+    return [
+      visible(label),
+      [
+        ...kept.map((line) => cut(line, isLong ? most.long : most.fact)),
+        ...(rest ? [`… (${rest} lines more)`] : []),
+      ].join('\n'),
+    ]
+  }
+  return {
+    code,
+    message: cut(visible(message), most.message),
+    ...(facts ? { facts: facts.map(fact) } : {}),
+    ...(help === undefined ? {} : { help: cut(visible(help), most.help) }),
+  }
 }
 
 function render({ code, message, facts = [], help }: DiagnosticData): string {

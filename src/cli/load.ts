@@ -1,5 +1,7 @@
 // Compiling a model from the command line: options to settings, events to progress.
+
 import { buffersOf } from '../../codegen/program.ts'
+import { visibleLines } from '../../ir/visible-text.ts'
 import { compile } from '../api/compile.ts'
 import type { Model } from '../api/model.ts'
 import type { CompileOptions, GenerateOptions } from '../options.ts'
@@ -110,7 +112,7 @@ export async function loadModel(
       reach('device')
       if (device.kind === 'reference' && device.reason) {
         // a slower device than asked for is said even where progress is not
-        process.stderr.write(`device   ${device.id}: ${device.name} (${device.reason}): exact and slow\n`)
+        process.stderr.write(visibleLines(`device   ${device.id}: ${device.name} (${device.reason}): exact and slow\n`))
       } else progress.line(`device   ${device.id}: ${device.name}`)
     },
     onPass(kind, record) {

@@ -1,5 +1,7 @@
 // Progress on standard error: one line that rewrites itself on a terminal, a line a stage elsewhere.
 
+import { cut, visible, visibleLines } from '../../ir/visible-text.ts'
+
 const clearLine = '\r\x1b[2K'
 
 export class Progress {
@@ -16,7 +18,7 @@ export class Progress {
   /** What is being done now; on a terminal the line is replaced by the next. */
   update(text: string): void {
     if (this.#quiet || !this.#stream.isTTY) return
-    this.#stream.write(`${clearLine}${text.slice(0, Math.max(20, (this.#stream.columns || 80) - 1))}`)
+    this.#stream.write(`${clearLine}${visible(text).slice(0, Math.max(20, (this.#stream.columns || 80) - 1))}`)
     this.#shown = true
   }
 
@@ -25,7 +27,7 @@ export class Progress {
     if (this.#quiet || text === this.#last) return
     this.clear()
     this.#last = text
-    this.#stream.write(`${text}\n`)
+    this.#stream.write(`${cut(visibleLines(text), 4000)}\n`)
   }
 
   clear(): void {

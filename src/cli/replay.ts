@@ -111,17 +111,15 @@ export async function replay(folder: string, flags: ReplayFlags): Promise<void> 
   }
   const how =
     report.code === 'bundle' ? 'code objects of the bundle' : `sources of the bundle compiled for ${report.target}`
-  process.stdout.write(
-    `replayed ${report.launches} launches on ${device.name} (${how}; recorded for ${bundle.target})\n`,
-  )
+  writeLine(`replayed ${report.launches} launches on ${device.name} (${how}; recorded for ${bundle.target})`)
   for (const { step, label, buffer, at, got, expected, error } of report.findings.slice(0, 20)) {
-    process.stdout.write(
-      `  wrong  ${step}: ${label}: ${buffer}[${at}] is ${got}, expected ${expected} (${error.toPrecision(3)} times the tolerance)\n`,
+    writeLine(
+      `  wrong  ${step}: ${label}: ${buffer}[${at}] is ${got}, expected ${expected} (${error.toPrecision(3)} times the tolerance)`,
     )
   }
-  process.stdout.write(
+  writeLine(
     report.findings.length
-      ? `${report.findings.length} of ${report.compared} compared buffers are wrong; the first is where to look\n`
-      : `all ${report.compared} compared buffers agree, the worst at ${(report.worst * 100).toFixed(0)} % of its tolerance\n`,
+      ? `${report.findings.length} of ${report.compared} compared buffers are wrong; the first is where to look`
+      : `all ${report.compared} compared buffers agree, the worst at ${(report.worst * 100).toFixed(0)} % of its tolerance`,
   )
 }

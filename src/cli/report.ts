@@ -1,6 +1,7 @@
 // How a command ends when it does not end well. Exit codes: 0 done, 1 an error, 130 interrupted, 143 terminated.
 import { type Command, CommanderError } from 'commander'
 import { Diagnostic } from '../../ir/diagnostic.ts'
+import { visible, visibleLines } from '../../ir/visible-text.ts'
 import { usageError } from './usage.ts'
 
 /** Writes an error to standard error, as JSON under --json, and sets the exit code. */
@@ -17,11 +18,15 @@ export function reportError(error: unknown, program: Command, words: readonly st
   const shown = error instanceof CommanderError ? usageError(error, program, words) : error
   const asJson = process.argv.includes('--json')
   if (shown instanceof Diagnostic)
-    process.stderr.write(asJson ? `${JSON.stringify({ error: shown })}\n` : `${shown.message}\n`)
+    process.stderr.write(asJson ? `${visible(JSON.stringify({ error: shown }))}\n` : `${shown.message}\n`)
   else {
     // ours, with its stack, because that is what a report needs
     const text = shown instanceof Error ? (shown.stack ?? shown.message) : String(shown)
-    process.stderr.write(asJson ? `${JSON.stringify({ error: { code: 'internal', message: text } })}\n` : `${text}\n`)
+    process.stderr.write(
+      asJson
+        ? `${visible(JSON.stringify({ error: { code: 'internal', message: text } }))}\n`
+        : `${visibleLines(text)}\n`,
+    )
   }
 }
 

@@ -1,11 +1,12 @@
-// Rows of text in columns, for commands that list things.
+// Rows of text in columns, for commands that list things. What is written may come from files: hidden characters are escaped.
+import { cut, visible, visibleLines } from '../../ir/visible-text.ts'
 
 /** Columns as wide as their widest cell; numbers to the right. */
 export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const numeric = head.map(
     (_, c) => rows.length > 0 && rows.every((row) => typeof row[c] === 'number' || row[c] === ''),
   )
-  const lines = [head, ...rows].map((row) => row.map(String))
+  const lines = [head, ...rows].map((row) => row.map((cell) => cut(visible(String(cell)), 300)))
   const widths = head.map((_, c) => Math.max(...lines.map((row) => row[c]!.length)))
   return lines
     .map((row) =>
@@ -26,7 +27,7 @@ export function bytesText(bytes: number): string {
 }
 
 export const writeLine = (text: string): void => {
-  process.stdout.write(`${text}\n`)
+  process.stdout.write(`${visibleLines(text)}\n`)
 }
 
 /**
