@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { type Fact, fail } from '../../ir/diagnostic.ts'
 import type { DiagnosticCode } from '../../ir/diagnostic-codes.ts'
 import { messagesFor } from './message-form.ts'
+import { printable } from './quoted.ts'
 import { renderInProcess, TEMPLATE_MEMORY_MB, TEMPLATE_TIMEOUT_MS } from './template-process.ts'
 import { MAX_OUTPUT } from './template-render.ts'
 
@@ -62,11 +63,15 @@ export async function renderChat(template: string | undefined, input: RenderChat
     case 'text':
       return outcome.text
     case 'syntax':
-      return fail({ code: 'template-syntax', message: `the chat template is malformed: ${outcome.message}`, facts: at })
+      return fail({
+        code: 'template-syntax',
+        message: `the chat template is malformed: ${shown(outcome.message)}`,
+        facts: at,
+      })
     case 'raised':
       return fail({
         code: 'template-raised',
-        message: `the chat template refuses these messages: ${outcome.message}`,
+        message: `the chat template refuses these messages: ${shown(outcome.message)}`,
         facts: [['roles', input.messages.map((message) => message.role).join(', ')]],
       })
     case 'timeout':
@@ -74,14 +79,18 @@ export async function renderChat(template: string | undefined, input: RenderChat
     case 'killed':
       return stopped('template-memory', 'takes too much memory', [['limit', `${TEMPLATE_MEMORY_MB} MB`]])
     case 'too-large':
-      return stopped('template-output', `produces too much (${outcome.message})`, [
+      return stopped('template-output', `produces too much (${shown(outcome.message)})`, [
         ...at,
         ['limit', `${MAX_OUTPUT} characters`],
       ])
     case 'too-deep':
       return stopped('template-recursion', 'nests or calls itself too deeply', [])
     case 'failed':
-      return fail({ code: 'template-failed', message: `the chat template failed: ${outcome.message}`, facts: at })
+      return fail({
+        code: 'template-failed',
+        message: `the chat template failed: ${shown(outcome.message)}`,
+        facts: at,
+      })
   }
 }
 
@@ -94,8 +103,11 @@ function stopped(code: DiagnosticCode, what: string, facts: readonly Fact[]): ne
   })
 }
 
+/** Words of the template or of a message, on one line. */
+const shown = (message: string) => printable(message.replaceAll('\n', ' '), 500)
+
 const excerpt = (template: string, line: number) =>
-  `line ${line}: ${(template.split(/\r\n|\r|\n/)[line - 1] ?? '').trim().slice(0, 100)}`
+  `line ${line}: ${printable((template.split(/\r\n|\r|\n/)[line - 1] ?? '').trim(), 100)}`
 
 /** Checks the messages, and leaves them as they are. */
 export function readMessages(messages: readonly ChatMessage[]): ChatMessage[] {

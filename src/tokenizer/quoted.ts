@@ -6,9 +6,12 @@ const UNSAFE = /[\p{Cc}\u2028\u2029\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069
 const LENGTH = 80
 
 /** `text` between quotes, safe to print. */
-export function quoted(text: string, length = LENGTH): string {
+export const quoted = (text: string, length = LENGTH): string => `'${printable(text, length)}'`
+
+/** `text` without quotes, safe to print. */
+export function printable(text: string, length = LENGTH): string {
   const chars = [...text.slice(0, 2 * length + 2)]
   const shown = chars.slice(0, length).join('')
   const escaped = shown.replace(UNSAFE, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`)
-  return `'${escaped}${chars.length > length ? '…' : ''}'`
+  return `${escaped}${chars.length > length ? '…' : ''}`
 }

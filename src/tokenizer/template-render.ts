@@ -34,17 +34,14 @@ export function renderJob({ template, variables, now }: RenderJob): RenderResult
     return { kind: 'text', text: renderTemplate(template, variables, { now: new Date(now), maxOutput: MAX_OUTPUT }) }
   } catch (error) {
     if (error instanceof Refusal) return { kind: 'raised', message: error.message }
-    if (error instanceof TooDeep || isStackOverflow(error)) return { kind: 'too-deep' }
+    if (error instanceof TooDeep) return { kind: 'too-deep' }
     if (error instanceof TooLarge) return { kind: 'too-large', message: error.message, line: error.line }
     if (error instanceof RangeError && /string length|array length|repeat|BigInt/i.test(error.message)) {
       return { kind: 'too-large', message: error.message, line: undefined }
     }
     if (!(error instanceof TemplateError)) throw error
-    const { type, line } = error
-    const message = error.message.slice(0, 500)
+    const { type, line, message } = error
     if (SYNTAX.includes(type)) return { kind: 'syntax', message, line }
     return { kind: 'failed', message: OWN.includes(type) ? message : `${type}: ${message}`, line }
   }
 }
-
-const isStackOverflow = (error: unknown) => error instanceof RangeError && /call stack/.test(error.message)

@@ -43,9 +43,14 @@ export function renderTemplate(
   variables: Readonly<Record<string, unknown>>,
   { now = new Date(), maxOutput = Number.POSITIVE_INFINITY }: RenderOptions = {},
 ): string {
-  const template = bindTemplate(parseTemplate(source))
-  const given = new Map([...globalsAt(now), ...Object.entries(variables).map(([k, v]) => [k, toValue(v)] as const)])
-  return new Renderer(template, new State(given), maxOutput).render()
+  try {
+    const template = bindTemplate(parseTemplate(source))
+    const given = new Map([...globalsAt(now), ...Object.entries(variables).map(([k, v]) => [k, toValue(v)] as const)])
+    return new Renderer(template, new State(given), maxOutput).render()
+  } catch (error) {
+    if (error instanceof RangeError && /call stack/.test(error.message)) throw new TooDeep()
+    throw error
+  }
 }
 
 /** How a statement ends. */
