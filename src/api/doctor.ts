@@ -36,6 +36,8 @@ export interface DoctorOptions {
   readonly selfCheck?: boolean
   readonly survey?: DeviceSurvey
   readonly cache?: KernelCache
+  /** ends the call, which rejects with the signal's reason */
+  readonly signal?: AbortSignal
   /** each check as soon as it is known */
   readonly onCheck?: (check: Check) => void
 }
@@ -57,7 +59,9 @@ const defaultTarget = { amd: 'gfx1100', nvidia: 'sm_90' } as const
 
 export async function examine(options: DoctorOptions = {}): Promise<DoctorReport> {
   const checks: Check[] = []
+  const { signal } = options
   const add = (check: Check): Check => {
+    signal?.throwIfAborted()
     checks.push(check)
     options.onCheck?.(check)
     return check
@@ -83,7 +87,7 @@ export async function examine(options: DoctorOptions = {}): Promise<DoctorReport
         add({ id: `launch-${device.id}`, status: 'fail', detail: device.reason, fix })
       }
       if (!target) continue
-      const { check, driver, probed } = await launchProbe(device, target, service, cache)
+      const { check, driver, probed } = await launchProbe(device, target, service, cache, signal)
       using _ = driver
       add(check)
       if (check.status !== 'ok') failed.add(device.id)
@@ -205,6 +209,7 @@ async function launchProbe(
   target: Target,
   service: CompileService,
   cache: KernelCache,
+  signal: AbortSignal | undefined,
 ): Promise<Probe> {
   const probed = new Set<string>()
   const id = `launch-${report.id}`
@@ -212,7 +217,7 @@ async function launchProbe(
   try {
     driver = await openDriver(report)
     const start = performance.now()
-    const kernels = await service.compileAll(jobsFor(target, probes))
+    const kernels = await service.compileAll(jobsFor(target, probes), signal ? { signal } : {})
     const compileMs = performance.now() - start
     for (const { key } of kernels) probed.add(key)
     using runner = new CheckProcess(driver)

@@ -1,5 +1,6 @@
 // rocmforge doctor: what works here, what does not, and what to do about it.
 import { type Check, examine } from '../api/doctor.ts'
+import { interruptSignal } from './report.ts'
 import { writeJson, writeLine } from './table.ts'
 
 export interface DoctorFlags {
@@ -12,6 +13,7 @@ const marks: Record<Check['status'], string> = { ok: 'ok  ', warn: 'warn', fail:
 export async function doctor({ json, selfCheck }: DoctorFlags): Promise<void> {
   const { checks, defaultDevice, healthy } = await examine({
     selfCheck,
+    signal: interruptSignal(),
     ...(json ? {} : { onCheck: (check) => print(check) }),
   })
   if (json) writeJson({ healthy, defaultDevice, checks })

@@ -112,12 +112,15 @@ export async function* generate(
   const end = performance.now()
   const timings = {
     promptTokens: promptIds.length,
-    prefillMs: firstAt - start,
+    prefillMs: rounded(firstAt - start),
     decodedTokens: Math.max(0, tokenIds.length - 1),
-    decodeMs: end - firstAt,
+    decodeMs: rounded(end - firstAt),
   }
   return { promptIds, tokenIds, text, reason, seed: sampler.seed, timings }
 }
+
+/** ms to µs: the clock knows no more. */
+const rounded = (ms: number): number => Math.round(ms * 1000) / 1000
 
 /** None where the signal came first: such a generation has no tokens. */
 async function allocate(s: Sequencer, count: number, signal: AbortSignal | undefined): Promise<number[]> {

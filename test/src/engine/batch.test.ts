@@ -1,6 +1,7 @@
 // Generations that run together, on a scripted stepper that works ahead as a device does: who shares a batch changes no text.
 import { describe, expect, test } from 'vitest'
 import { generate } from '../../../src/engine/generate.ts'
+import { score } from '../../../src/engine/score.ts'
 import { greedy } from '../../../src/engine/stepper.ts'
 import fc from '../../fast-check.ts'
 import { eos, type Run, run, sequencer, tokenOf, turn } from './ahead-stepper.ts'
@@ -30,6 +31,50 @@ test('together every generation gives the text that it gives alone', () =>
       },
     ),
     { numRuns: 60 },
+  ))
+
+const someScore = fc.record({
+  tokens: fc.array(fc.nat(255), { minLength: 1, maxLength: 44 }),
+  all: fc.boolean(),
+  abortAfter: fc.option(fc.nat(30), { nil: undefined, freq: 4 }), // turns of the event loop
+})
+
+test('generations and scores together: each gives what it gives alone, nobody waits for ever, aborts leave no trace', () =>
+  fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.oneof(someRun, someScore), { minLength: 1, maxLength: 20 }),
+      fc.integer({ min: 1, max: 4 }),
+      fc.integer({ min: 11, max: 24 }),
+      async (asked, maxBatch, pages) => {
+        const s = sequencer(maxBatch, pages)
+        const scored = async ({
+          tokens,
+          all,
+          abortAfter,
+        }: typeof someScore extends fc.Arbitrary<infer S> ? S : never) => {
+          const controller = new AbortController()
+          const result = score(s, tokens, { all, signal: controller.signal }).catch((error: unknown) => error)
+          if (abortAfter !== undefined) {
+            for (let i = 0; i < abortAfter; i++) await turn()
+            controller.abort()
+          }
+          return [await result, controller.signal.reason]
+        }
+        const results = await Promise.all(asked.map((one) => ('tokens' in one ? scored(one) : run(s, one))))
+        expect([s.pages.available, s.pages.waiting]).toEqual([pages, 0])
+        for (const [i, one] of asked.entries()) {
+          if (!('tokens' in one)) {
+            expect(results[i]).toMatchObject({ tokenIds: (await run(sequencer(1, 16), one)).tokenIds })
+            continue
+          }
+          const [got, reason] = results[i] as [unknown, unknown]
+          const values = one.tokens.map((token) => token * 2)
+          if (got !== reason || reason === undefined)
+            expect(got).toEqual(Float32Array.from(one.all ? values : values.slice(-1)))
+        }
+      },
+    ),
+    { numRuns: 40 },
   ))
 
 /** A prompt whose text never ends by itself. */
