@@ -14,7 +14,7 @@ const expected: Record<string, RegExp> = {
   'chat.mjs': /^you {4}Once upon a time.*\nmodel .+\nyou {4}One day the fox met an owl\.\nmodel .+\n$/,
   'mlp.mjs': /graph @mlp[\s\S]*y = f32\[3,4\][\s\S]*largest difference .*e-\d\n/,
   'own-fused-op.mjs':
-    /^72 ops became 24; largest difference \S+e-\d+\nin turns, the parts took \d+\.\d\d times as long as the fused op\n$/,
+    /^144 ops became 48; largest difference \S+e-\d+\nin turns, the parts took \d+\.\d\d times as long as the fused op\n$/,
   'print-graph.mjs': /silu\([\s\S]*swiglu\(/,
   'story.mjs': /^Once upon a time there was a little girl named [\s\S]*\n\n120 tokens in \d+ ms, ended by: length\n$/,
 }
