@@ -120,14 +120,21 @@ function gpt2Text(source: GgufTokenizerSource, ids: Map<string, number>, unkId: 
   }
 }
 
+/**
+ * A piece of a merge is a token, or what an earlier merge made: files rename or drop tokens (for an end of a turn, say) and
+ * keep the merges that led to them, which then never apply.
+ */
 function checkMerges(tokens: readonly string[], merges: readonly string[]): void {
   const known = new Set(tokens)
   for (const [rank, merge] of merges.entries()) {
     const place = `tokenizer.ggml.merges[${rank}]`
     const cut = cutMerge(merge)
     if (!cut) badTokenizer(`${place} is ${quoted(merge)}, not two pieces with a space between`)
-    const missing = [...cut, cut.join('')].find((piece) => !known.has(piece))
-    if (missing !== undefined) badTokenizer(`${place} has ${quoted(missing)}, which tokenizer.ggml.tokens lacks`)
+    const missing = cut.find((piece) => !known.has(piece))
+    if (missing !== undefined) {
+      badTokenizer(`${place} joins ${quoted(missing)}, which tokenizer.ggml.tokens lacks and no merge before it makes`)
+    }
+    known.add(cut.join(''))
   }
 }
 
