@@ -1,6 +1,7 @@
 // Checkpoint → Model: open, lower, fuse, choose kernels, compile, load. The whole way on one page.
 import { isDeepStrictEqual } from 'node:util'
 import { findTarget } from '../../codegen/targets.ts'
+import { fail } from '../../ir/diagnostic.ts'
 import type { Target } from '../../ir/target.ts'
 import { DeviceModel } from '../../runtime/execute/device-model.ts'
 import type { WeightSource } from '../../runtime/execute/weights.ts'
@@ -48,6 +49,12 @@ export async function compileParts(path: string, options: CompileOptions = {}): 
   const events: CompileEvents & Pick<CompileOptions, 'signal' | 'saveTemps'> = settings
   const given = settings.device
   events.signal?.throwIfAborted()
+  if (typeof given === 'object' && settings.saveTemps !== undefined)
+    fail({
+      code: 'bad-option',
+      message: 'option saveTemps is not valid: the device is open already',
+      help: 'openDevice takes it',
+    })
   const search = new AbortController()
   // a GPU's runtime takes its time to say what is there and to open it: files are read and kernels chosen meanwhile
   const found = typeof given === 'string' ? findDevice(given, search.signal) : undefined
@@ -88,7 +95,13 @@ export async function compileParts(path: string, options: CompileOptions = {}): 
     const stepper =
       device.kind === 'reference'
         ? referenceStepper(checkpoint, plan)
-        : await deviceStepper(checkpoint, plan, device, { ...settings, batches: plan.largerBatches }, events)
+        : await deviceStepper(
+            checkpoint,
+            plan,
+            device === given ? watched(device, settings) : device,
+            { ...settings, batches: plan.largerBatches },
+            events,
+          )
     owned.push(stepper)
     const chatTemplate = settings.chatTemplate ?? info.chatTemplate
     return { checkpoint, device, tokenizer, chatTemplate, stepper, plan, owned }
@@ -148,6 +161,13 @@ function referenceStepper(checkpoint: Checkpoint, plan: ModelPlan): Stepper {
     pages,
     maxBatch,
   })
+}
+
+/** A device that the caller opened, as this model sees it: its events, and the check that was asked for. */
+function watched(device: ComputeDevice, { onKernels, onCompiled, selfCheck, kernels }: CompileSettings): ComputeDevice {
+  const events = { ...(onKernels ? { onProgress: onKernels } : {}), ...(onCompiled ? { onCompiled } : {}) }
+  const seen = { ...device, compiler: device.compilerWith(events) }
+  return selfCheck ? { ...seen, compiler: checkingCompiler(seen, kernels, 'all') } : seen
 }
 
 export interface StepperSettings

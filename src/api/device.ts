@@ -40,6 +40,8 @@ export interface ComputeDevice extends Disposable {
   readonly service: CompileService
   /** @internal */
   readonly compiler: KernelCompiler
+  /** the same compiler, for another who wants to hear of it */
+  readonly compilerWith: (events: Pick<OpenDeviceOptions, 'onProgress' | 'onCompiled'>) => KernelCompiler
 }
 
 export type Device = ReferenceDevice | ComputeDevice
@@ -111,6 +113,14 @@ async function openChecked(spec: string, options: OpenDeviceOptions): Promise<De
     cache,
     ...(options.saveTemps ? { saveTemps: options.saveTemps } : {}),
   })
+  const compilerWith: ComputeDevice['compilerWith'] = (events) =>
+    kernelCompiler(service, {
+      ...(events.onProgress ? { onProgress: events.onProgress } : {}),
+      async onCompiled(kernels) {
+        await check(kernels)
+        events.onCompiled?.(kernels)
+      },
+    })
   return {
     kind: 'device',
     id: report.id,
@@ -118,13 +128,8 @@ async function openChecked(spec: string, options: OpenDeviceOptions): Promise<De
     driver,
     target,
     service,
-    compiler: kernelCompiler(service, {
-      ...options,
-      async onCompiled(kernels) {
-        await check(kernels)
-        options.onCompiled?.(kernels)
-      },
-    }),
+    compiler: compilerWith(options),
+    compilerWith,
     [Symbol.dispose]() {
       service[Symbol.dispose]()
       driver[Symbol.dispose]()

@@ -35,6 +35,7 @@ export async function openSuiteDevice(spec: string): Promise<SuiteDevice> {
     target: report.platform === 'host' ? hostTarget() : findTarget(driver.properties.targetId),
     service,
     compiler: kernelCompiler(service),
+    compilerWith: (events) => kernelCompiler(service, events),
     report,
     launchTimer,
     [Symbol.dispose]() {
