@@ -1,7 +1,6 @@
 // Whole processes under bad luck: two at once on an empty cache, interrupts at any moment, caches that cannot be written,
 // compilers that are missing, crash or hang, files that end too early. A run is right or ends with a clear error, and never
 // spoils the next one.
-import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   copyFileSync,
@@ -19,6 +18,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openKernelCache } from '../../runtime/cache/kernel-cache.ts'
+import { findHostCompiler } from '../../runtime/host/compiler.ts'
 import { storyFolder, storyGguf, storyRuns } from '../models.ts'
 import { ended as compilerEnded } from '../processes.ts'
 import { cli, errorCodeOf, reportOf, startCli } from './command-line.ts'
@@ -86,22 +86,19 @@ describe('the cache', () => {
   })
 })
 
+const compiler = await findHostCompiler().catch(() => undefined)
+
 describe('the compiler', () => {
-  /** A compiler that does as g++ until it is asked for a kernel. */
+  /** A compiler that does as the machine's until it is asked for a kernel. */
   function faultyCompiler(name: string, fault: string): string {
     const path = join(scratch, name)
-    writeFileSync(path, `#!/bin/sh\ncase "$*" in *kernel.so*) ${fault};; esac\nexec \${REAL_CXX:-g++} "$@"\n`)
+    writeFileSync(
+      path,
+      `#!/bin/sh\ncase "$*" in *kernel.so*) ${fault};; esac\nexec ${compiler?.command.join(' ')} "$@"\n`,
+    )
     chmodSync(path, 0o755)
     return path
   }
-  const usable = (() => {
-    try {
-      execFileSync('g++', ['--version'])
-      return true
-    } catch {
-      return false
-    }
-  })()
 
   test('missing: an error for host, the reference executor for auto', async () => {
     const env = { ...cacheAt('no-compiler'), ROCMFORGE_CXX: '/nowhere/c++' }
@@ -115,7 +112,7 @@ describe('the compiler', () => {
     expect(slow.stdout.trim()).toBe(`${run.prompt}${run.text}`.slice(0, slow.stdout.trim().length))
   })
 
-  test.runIf(usable)('crashing: an error that names template and command', async () => {
+  test.runIf(compiler !== undefined)('crashing: an error that names template and command', async () => {
     const env = { ...cacheAt('crashing'), ROCMFORGE_CXX: faultyCompiler('crashing-c++', 'kill -SEGV $$') }
     const result = await cli(args, env)
     expect([result.status, result.stdout, errorCodeOf(result)]).toEqual([1, '', 'kernel-compile'])
@@ -127,7 +124,7 @@ describe('the compiler', () => {
     )
   })
 
-  test.runIf(usable)('hanging: an interrupt ends the run and the compiler', async () => {
+  test.runIf(compiler !== undefined)('hanging: an interrupt ends the run and the compiler', async () => {
     const pids = join(scratch, 'pids')
     const env = {
       ...cacheAt('crashing'),

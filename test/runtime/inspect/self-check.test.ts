@@ -147,13 +147,23 @@ describe('a kernel that takes its process down', () => {
   test.each([
     ['writes where it may not', '*(volatile int*)8 = 1;', /^it crashes: its process ended with SIGSEGV$/],
     ['ends its process', '__builtin_trap();', /^it crashes: its process ended with SIGILL$/],
-    ['never ends', 'for (volatile int spin = 0;;) spin = 1 - spin;', /^it crashes: it did not end within 1 s$/],
+    ['never ends', 'for (volatile int spin = 0;;) spin = 1 - spin;', /^it crashes: it did not end within \d+ s$/],
   ])('%s: it failed, and the next is checked', async (name, statement, detail) => {
     const cache = openKernelCache({ root: join(folder, name), readOnly: [] })
     const bad = await experiment(statement, cache)
     const [good] = (await compiled(target, ['add f32'], cache)) as [CompiledKernel]
-    using short = new CheckProcess(driver, { timeoutMs: 1000 })
-    const checked = await checkKernels(short, on(target), [bad, good].map(checkable), { cache })
+    let checked = await checkWithin(name === 'never ends' ? 1 : 60)
+    // a busy machine takes longer to start the process for the next kernel
+    for (let seconds = 4; checked[1]?.outcome !== 'passed' && seconds < 100; seconds *= 4) {
+      cache.clear({ failed: true })
+      await compiled(target, ['add f32'], cache)
+      await experiment(statement, cache)
+      checked = await checkWithin(seconds)
+    }
+    async function checkWithin(seconds: number) {
+      using short = new CheckProcess(driver, { timeoutMs: seconds * 1000 })
+      return await checkKernels(short, on(target), [bad, good].map(checkable), { cache })
+    }
     expect(checked).toMatchObject([
       { key: bad.key, kernel: 'add', outcome: 'failed', detail: expect.stringMatching(detail) },
       { key: good.key, outcome: 'passed' },

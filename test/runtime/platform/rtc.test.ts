@@ -1,4 +1,4 @@
-// The compiler bindings, in child processes as in use: hipRTC and NVRTC where this machine has them.
+// The compiler bindings, in child processes as in use.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,13 +6,12 @@ import { build } from 'esbuild'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { packageRoot } from '../../../ir/package-root.ts'
 import { hipCompilerIdentity } from '../../../runtime/platform/compiler-identity.ts'
-import { findHip, findNvrtc } from '../../../runtime/platform/discovery.ts'
+import { toolchainFor } from '../../toolchain.ts'
 
 const folder = join(packageRoot(), 'node_modules', `.rtc-test-${process.pid}`)
-const hip = findHip().found
-const nvrtc = findNvrtc().found
-if (!hip?.compiler) console.log('skipped: no hipRTC is installed in the system (unpacked ones have tests of their own)')
-if (!nvrtc) console.log('skipped: no NVRTC is installed in the system (an unpacked one has tests of its own)')
+const hipRtc = toolchainFor('6.4', 'the bindings of hipRTC')
+const nvRtc = toolchainFor('nvrtc', 'the bindings of NVRTC')
+const [hip, nvrtc] = [hipRtc?.hip, nvRtc?.nvrtc]
 
 beforeAll(async () => {
   mkdirSync(folder, { recursive: true })
@@ -40,14 +39,17 @@ beforeAll(async () => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-const compile = (...input: unknown[]) =>
-  JSON.parse(execFileSync(process.execPath, [join(folder, 'compile.js'), JSON.stringify(input)], { encoding: 'utf8' }))
+function compile(family: 'hiprtc' | 'nvrtc', ...input: unknown[]) {
+  const { launcher } = (family === 'hiprtc' ? hipRtc : nvRtc)!
+  const [program, ...words] = [...launcher, process.execPath, join(folder, 'compile.js')]
+  return JSON.parse(execFileSync(program!, [...words, JSON.stringify([family, ...input])], { encoding: 'utf8' }))
+}
 
 const good = 'extern "C" __global__ void k(float* p) { p[threadIdx.x] = 1; }'
 const bad = 'extern "C" __global__ void k(float* p) { p[threadIdx.x] = q; }'
 const elf = [0x7f, 0x45, 0x4c, 0x46]
 
-describe.skipIf(!hip?.compiler)(`hipRTC${hip?.compiler ? '' : ' (skipped: no hipRTC is installed)'}`, () => {
+describe.skipIf(!hip)('hipRTC', () => {
   test('compiles, names its targets and its release', () => {
     const result = compile('hiprtc', hip, ['--offload-arch=gfx1030'], good)
     expect(result).toMatchObject({ code: 0, codeName: 'HIPRTC_SUCCESS', log: '', kind: 'code-object', image: elf })
@@ -67,7 +69,7 @@ describe.skipIf(!hip?.compiler)(`hipRTC${hip?.compiler ? '' : ' (skipped: no hip
   })
 })
 
-describe.skipIf(!nvrtc)(`NVRTC${nvrtc ? '' : ' (skipped: no NVRTC is installed)'}`, () => {
+describe.skipIf(!nvrtc)('NVRTC', () => {
   test('compiles to a cubin for a real target and to PTX for a virtual one', () => {
     const cubin = compile('nvrtc', nvrtc, ['--gpu-architecture=sm_90'], good)
     expect(cubin).toMatchObject({ code: 0, kind: 'cubin', image: elf })

@@ -10,6 +10,7 @@ import { packageRoot } from '../../../ir/package-root.ts'
 import { openKernelCache } from '../../../runtime/cache/kernel-cache.ts'
 import { compileJob } from '../../../runtime/compile/kernel-compiler.ts'
 import { createCompileService } from '../../../runtime/compile/service.ts'
+import { findHostCompiler } from '../../../runtime/host/compiler.ts'
 import type { Check } from '../../../src/api/doctor.ts'
 import { rocmforge } from './spawn.ts'
 
@@ -65,11 +66,12 @@ test('without a C++ compiler the reference executor is the default, and the exit
 })
 
 test('a compiler that fails makes the default device fail, with exit code 1', async () => {
+  const { command } = await findHostCompiler()
   const broken = join(folder, 'g++')
   // answers what it is, and compiles nothing
   writeFileSync(
     broken,
-    '#!/bin/sh\ncase "$*" in *-shared*) echo "kernel.hip:1:1: error: no" >&2; exit 1;; esac\nexec g++ "$@"\n',
+    `#!/bin/sh\ncase "$*" in *-shared*) echo "kernel.hip:1:1: error: no" >&2; exit 1;; esac\nexec ${command.join(' ')} "$@"\n`,
   )
   chmodSync(broken, 0o755)
   const env = { ...noGpu, ROCMFORGE_CXX: broken, ROCMFORGE_CACHE_DIR: join(folder, 'cache') }
