@@ -82,7 +82,7 @@ function order(a: Value, b: Value, op: string): number | undefined {
 }
 
 /** By code points, which 16-bit units are not in the order of. */
-export function compareText(a: string, b: string): number {
+function compareText(a: string, b: string): number {
   const length = Math.min(a.length, b.length)
   for (let index = 0; index < length; index++) {
     const [x, y] = [a.charCodeAt(index), b.charCodeAt(index)]

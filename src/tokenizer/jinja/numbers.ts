@@ -75,7 +75,7 @@ const roundedQuotient = (numerator: bigint, denominator: bigint): bigint => {
 }
 
 /** |value| · 10^places, rounded half to even, exactly. */
-export function scaledDecimal(value: number, places: number): bigint {
+function scaledDecimal(value: number, places: number): bigint {
   if (places > 5000) throw new TooLarge(`${places} decimal places`)
   const [mantissa, exponent] = decompose(value)
   const up = 10n ** BigInt(Math.max(0, places)) * 2n ** BigInt(Math.max(0, exponent))

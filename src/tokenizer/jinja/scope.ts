@@ -117,7 +117,7 @@ function noteIf(scope: Scope, statement: IfStatement): void {
   scope.joinBranches(branches)
 }
 
-export function noteTarget(scope: Scope, target: Target): void {
+function noteTarget(scope: Scope, target: Target): void {
   if (target.kind === 'name') scope.store(target.name)
   else if (target.kind === 'nsref') scope.load(target.name)
   else for (const item of target.items) noteTarget(scope, item as Target)

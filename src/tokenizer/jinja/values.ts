@@ -49,10 +49,6 @@ export class Dict extends PythonObject {
     for (const [key, value] of pairs) this.set(key, value)
   }
 
-  static fromStrings(record: Iterable<readonly [string, Value]>): Dict {
-    return new Dict(record)
-  }
-
   get size(): number {
     return this.#entries.size
   }

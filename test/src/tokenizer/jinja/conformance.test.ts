@@ -55,3 +55,26 @@ test('random templates', () => {
   expect(entries.length).toBeGreaterThan(2000)
   expect(differences(entries)).toEqual([])
 })
+
+test('long texts take time in proportion', () => {
+  const text = 'word é\n'.repeat(300_000) // a quadratic method would take minutes
+  const lengths = [
+    "rsplit('\\n')",
+    "split('\\n')",
+    'split()',
+    'rsplit()',
+    'splitlines()',
+    "strip('\\n')",
+    "replace('w', '')",
+    'title()',
+  ]
+  const template = lengths.map((method) => `{{ m.${method} | length }}`).join(' ')
+  expect(outcomeOf({ template, variables: { m: text } })).toEqual({
+    text: '300001 300001 600000 600000 300000 2099999 1800000 2100000',
+  })
+})
+
+test('the line of what fails inside of a macro is where it is, not where it is called', () => {
+  const template = '{% macro f(x) %}\n{{ x.y.z }}\n{% endmacro %}\n\n{{ f({}) }}'
+  expect(outcomeOf({ template })).toEqual({ error: ['UndefinedError', "'dict object' has no attribute 'y'", 2] })
+})
