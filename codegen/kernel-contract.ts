@@ -155,9 +155,12 @@ export function checkSite(spec: KernelSpec, params: Params, site: Site, target: 
     bad(`a block of ${entry} cannot have ${ldsBytes} bytes of LDS`, `possible: 0 to ${target.ldsMaxBytes}`)
 }
 
+/** What the prelude takes without a default, or with one of the platform's (docs/prelude.md). */
+export const preludeKnobs: ReadonlySet<string> = new Set(['P_WAVE', 'P_BLOCK', 'P_BLOCKS_PER_CU'])
+
 function checkDefines(spec: KernelSpec, contract: Contract, defines: Defines, bad: Bad): void {
   for (const [name, value] of Object.entries(defines)) {
-    if (name === 'P_WAVE' || name === 'P_BLOCK') continue
+    if (preludeKnobs.has(name)) continue
     if (!contract.allKnobs.has(name))
       bad(`kernel ${spec.name} sets ${name}, which its template does not have`, hintFor(name, [...contract.knobs]))
     const isValue =

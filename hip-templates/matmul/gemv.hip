@@ -15,9 +15,7 @@
 #ifndef P_STRIPS
 #define P_STRIPS 1  // times ROWS columns that a wave makes one after another
 #endif
-#ifndef P_CHUNK
 #define P_CHUNK 8  // elements of a row that a lane takes at a time, where a wave has several lanes
-#endif
 #ifndef P_DEPTH
 #define P_DEPTH 2  // chunks of each row in flight
 #endif

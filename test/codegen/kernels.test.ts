@@ -2,9 +2,11 @@
 import { describe, expect, test } from 'vitest'
 import { compileProgram } from '../../codegen/compile.ts'
 import { evaluate } from '../../codegen/extent.ts'
+import { contractOf, preludeKnobs } from '../../codegen/kernel-contract.ts'
+import { catalogLimits, kernelCatalog } from '../../codegen/kernels/catalog.ts'
 import { kernelSpecs } from '../../codegen/kernels/index.ts'
 import type { Program } from '../../codegen/program.ts'
-import { emitSource, listTemplates, templateText } from '../../codegen/source.ts'
+import { listTemplates } from '../../codegen/source.ts'
 import { gpuTargets, hostTarget } from '../../codegen/targets.ts'
 import { GraphBuilder } from '../../ir/builder.ts'
 import { allOps } from '../../ir/op.ts'
@@ -41,51 +43,50 @@ function program(one: KernelCase, target: Target): Program {
   })
 }
 
-const knobs = (text: string): Set<string> => new Set([...text.matchAll(/^#ifndef (P_\w+)/gm)].map((m) => m[1]!))
-
-/** Parameter names of an entry, in order. */
-function parameters(text: string, entry: string): string[] | undefined {
-  const found = new RegExp(`KERNEL void ${entry}\\(([^)]*)\\)`).exec(text)
-  return found?.[1]?.split(',').map((parameter) => /(\w+)\s*$/.exec(parameter)![1]!)
-}
-
-const others = kernelSpecs.filter(({ template }) => !template.startsWith('matmul/'))
+/** Matmuls in every form: weight formats, epilogues, few tokens and many. */
+const products = kernelCatalog().filter(({ graph }) => graph.order.some((id) => graph.nodes[id]!.op.includes('matmul')))
 
 describe('entries', () => {
-  test.each(others.map((spec) => [spec.name, spec] as const))('%s has its arguments in order', (_, spec) => {
-    const text = emitSource({ template: spec.template, defines: {} })
-    for (const { entry, args } of spec.stages) expect(parameters(text, entry), entry).toEqual(args)
+  test.each(kernelSpecs.map((spec) => [spec.name, spec] as const))('%s has its arguments in order', (_, spec) => {
+    const { entries } = contractOf(spec.template)
+    for (const { entry, args } of spec.stages)
+      expect(
+        entries.get(entry)?.map(({ name }) => name),
+        entry,
+      ).toEqual(args)
   })
 })
 
 describe('parameters', () => {
-  const compiled = [hostTarget(), gpuTargets.find(({ name }) => name === 'gfx942')!].flatMap((target) =>
-    cases.flatMap((one) => program(one, target).kernels),
-  )
+  const target = (wanted: string) => gpuTargets.find(({ name }) => name === wanted)!
+  const compiled = [
+    ...[hostTarget(), target('gfx942')].flatMap((on) => cases.flatMap((one) => program(one, on).kernels)),
+    ...[hostTarget(), target('gfx942'), target('gfx1100'), target('sm_90')].flatMap((on) =>
+      products.flatMap(({ graph }) => compileProgram(graph, { target: on, limits: catalogLimits }).kernels),
+    ),
+  ]
   const templates = [...new Set(compiled.map(({ template }) => template))].sort()
 
   test('cases reach every template', () => {
-    expect(templates).toEqual(listTemplates().filter((name) => others.some(({ template }) => template === name)))
+    expect(templates).toEqual(listTemplates().filter((name) => kernelSpecs.some(({ template }) => template === name)))
   })
 
   test.each(templates)('%s takes what its spec sets, and its spec sets all it takes', (template) => {
-    const whole = knobs(emitSource({ template, defines: {} }))
+    const { knobs, allKnobs } = contractOf(template)
     for (const { defines } of compiled.filter((kernel) => kernel.template === template)) {
-      const set = Object.keys(defines).filter((name) => name.startsWith('P_') && name !== 'P_WAVE')
-      for (const name of set) expect([...whole], `${template} has no ${name}`).toContain(name)
-      for (const name of knobs(templateText(template)))
-        expect(set, `nothing sets ${name} of ${template}`).toContain(name)
+      const set = Object.keys(defines).filter((name) => name.startsWith('P_'))
+      for (const name of set.filter((one) => !preludeKnobs.has(one)))
+        expect([...allKnobs], `${template} has no ${name}`).toContain(name)
+      for (const name of knobs) expect(set, `nothing sets ${name} of ${template}`).toContain(name)
     }
   })
-})
 
-test('some spec sets each parameter of the headers', () => {
-  const set = new Set(
-    cases.flatMap((one) => program(one, hostTarget()).kernels.flatMap(({ defines }) => Object.keys(defines))),
-  )
-  const wanted = others.flatMap(({ template }) => [...knobs(emitSource({ template, defines: {} }))])
-  const preludes = ['P_ELEM'] // of templates with one element type
-  expect([...new Set(wanted)].filter((name) => !set.has(name) && !preludes.includes(name))).toEqual([])
+  test('some spec sets each parameter of the headers', () => {
+    const set = new Set(compiled.flatMap(({ defines }) => Object.keys(defines)))
+    const wanted = kernelSpecs.flatMap(({ template }) => [...contractOf(template).allKnobs])
+    const preludes = ['P_ELEM'] // of templates with one element type
+    expect([...new Set(wanted)].filter((name) => !set.has(name) && !preludes.includes(name))).toEqual([])
+  })
 })
 
 describe('launches', () => {
