@@ -5,11 +5,25 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { createTokenizer } from '../../../src/tokenizer/create-tokenizer.ts'
-import { kinds, texts } from './kinds.ts'
+import { texts } from './kind-models.ts'
+import { kinds } from './kinds.ts'
 import { original } from './original.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'rocmforge-original-'))
 afterAll(() => rmSync(folder, { recursive: true }))
+
+/** Parts of the texts, put together anew: the same on every run. */
+const mixed = (() => {
+  const parts = texts
+    .flatMap((text) => text.split(/(?<= )/))
+    .filter((part) => part.length < 30 && !/\p{Surrogate}/u.test(part))
+  let seed = 1
+  const next = (below: number) => {
+    seed = (Math.imul(seed, 1103515245) + 12345) >>> 0
+    return Math.floor((seed / 2 ** 32) * below)
+  }
+  return Array.from({ length: 12 }, () => Array.from({ length: 1 + next(9) }, () => parts[next(parts.length)]).join(''))
+})()
 
 test.each(kinds)('%s', async (name, file) => {
   const json = JSON.stringify(file)
@@ -17,7 +31,7 @@ test.each(kinds)('%s', async (name, file) => {
   writeFileSync(tokenizerJson, json)
   const ours = createTokenizer({ kind: 'huggingface', tokenizerJson })
   const theirs = original.Tokenizer.fromString(json)
-  for (const text of texts) {
+  for (const text of [...texts, ...mixed]) {
     const whole = (await theirs.encode(text, null, { addSpecialTokens: true })).getIds()
     const bare = (await theirs.encode(text, null, { addSpecialTokens: false })).getIds()
     expect({ text, ids: ours.encode(text, { parseSpecial: true }) }).toEqual({ text, ids: whole })

@@ -132,7 +132,7 @@ describe('added tokens', () => {
   })
 })
 
-describe('pre-tokenizers that need repair', () => {
+describe('pre-tokenizers', () => {
   const words = (pre_tokenizer: object, text: string) => {
     // a vocabulary without merges shows no words, so that merges of everything adjacent do
     const letters = [...new Set([...text.replaceAll(' ', '▁'), ...text])]

@@ -47,7 +47,7 @@ const patterns = [
   ...String.raw`\d{1,3}+ [[:alpha:]]+ [[:^alpha:]]+ [[:punct:]] [^[:space:]] [a-c&&[^b]] [a-z&&^b] [\w&&[^\d_]]+ []a] [a-] [-a] [a-c-e]`.split(
     ' ',
   ),
-  ...String.raw`(?i)abc (?i:s|t|k) (?i:[a-c]) (?i:[^a-c]) a(?i)b|c (?m:.+) .+ (?i-m:x) (?<=a)b (?<!a)b (?<=foo)bar (?<=a|fo)o`.split(
+  ...`(?i)abc (?i:s|t|k) (?i:[a-c]) (?i:[^a-c]) a(?i)b|c (?m:.+) .+ (?i-m:x) (?<=a)b (?<!a)b (?<=foo)bar (?<=a|fo)o`.split(
     ' ',
   ),
   ...String.raw`(?=a) (?!a)b \p{L}+ \p{^L}+ \P{^L} \p{upper} \p{Han}+ \p{Cased_Letter} \p{Space} \h+ \H \R \N \O \x41 \x{1f98a}`.split(
