@@ -21,6 +21,7 @@ const withoutVitest = {
 export async function bundleSuite(folder, { standAlone = false } = {}) {
   const alone = {
     cli: 'src/cli/main.ts',
+    'check-worker': 'runtime/inspect/check-worker.ts',
     'compile-worker': 'runtime/compile/worker.ts',
     'device-probe': 'runtime/platform/device-probe.ts',
     'template-worker': 'src/tokenizer/template-worker.ts',
