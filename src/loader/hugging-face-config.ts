@@ -1,5 +1,6 @@
 // config.json of a Hugging Face folder → ModelConfig. Defaults are those of the transformers library for the
 // architecture, for keys that older checkpoints leave out.
+import { isDeepStrictEqual } from 'node:util'
 import { fail } from '../../ir/diagnostic.ts'
 import { factsOf } from '../models/facts.ts'
 import { dominantDtype } from './checkpoint-parts.ts'
@@ -58,7 +59,7 @@ export function readHuggingFaceConfig(config: JsonObject, context: ConfigContext
   const { file, architecture, weights, extraEos } = context
   refuseQuantized(config, file)
   const given = (key: string): unknown => config[key] ?? undefined // null means: not set
-  const rope = (given('rope_parameters') ?? given('rope_scaling')) as JsonObject | undefined
+  const rope = ropeOf((given('rope_parameters') ?? given('rope_scaling')) as JsonObject | undefined, file)
   const heads = given(keys.heads)
   const part = given('partial_rotary_factor') ?? rope?.['partial_rotary_factor']
   const theta = given(keys.ropeTheta) ?? rope?.['rope_theta'] ?? 10_000
@@ -86,8 +87,8 @@ export function readHuggingFaceConfig(config: JsonObject, context: ConfigContext
     mlpBias: given('mlp_bias') === true ? true : undefined,
     qkNorm: qkNorm || !!weights.get('blk.0.attn_q_norm.weight'),
     hiddenAct: given(keys.hiddenAct) ?? 'silu',
-    bos: given(keys.bos),
-    eos: [...new Set([...(eos === undefined ? [] : Array.isArray(eos) ? eos : [eos]), ...extraEos])],
+    bos: isNone(given(keys.bos)) ? undefined : given(keys.bos),
+    eos: [...new Set([...(Array.isArray(eos) ? eos : [eos]).filter((id) => !isNone(id)), ...extraEos])],
     addBos: context.addBos,
   }
   return defineModelConfig(findings, {
@@ -96,6 +97,28 @@ export function readHuggingFaceConfig(config: JsonObject, context: ConfigContext
     style: ropeStyle('safetensors', architecture),
     context: context.context,
     weightDtype: dominantDtype(weights),
+  })
+}
+
+/** No token: left out, or -1 as some write it. */
+const isNone = (id: unknown): boolean => id === undefined || id === null || id === -1
+
+/** The settings where all kinds of layer have the same; newer configs may give some to each kind. */
+function ropeOf(rope: JsonObject | undefined, file: string): JsonObject | undefined {
+  if (rope === undefined || rope === null || typeof rope !== 'object' || Array.isArray(rope)) return rope
+  const kinds = Object.values(rope)
+  if (kinds.length === 0 || !kinds.every((one) => one !== null && typeof one === 'object' && !Array.isArray(one)))
+    return rope
+  const [first, ...others] = kinds as [JsonObject, ...JsonObject[]]
+  if (others.every((one) => isDeepStrictEqual(one, first))) return first
+  return fail({
+    code: 'unsupported-rope-scaling',
+    message: 'rotary settings that differ from layer to layer are not supported',
+    facts: [
+      ['file', file],
+      ['key', 'rope_parameters'],
+      ['got', Object.keys(rope).join(', ')],
+    ],
   })
 }
 
@@ -178,6 +201,17 @@ function slidingWindow(config: JsonObject, file: string): unknown {
   if (window === undefined || config['use_sliding_window'] === false) return undefined
   const layers = Number(config['num_hidden_layers'])
   const kinds = config['layer_types']
+  if (Array.isArray(kinds) && kinds.length !== layers)
+    fail({
+      code: 'bad-config',
+      message: 'a list does not have one element for each layer',
+      facts: [
+        ['file', file],
+        ['key', 'layer_types'],
+        ['expected', `one for each of the ${layers} layers`],
+        ['got', `${kinds.length} elements`],
+      ],
+    })
   const first = config['max_window_layers'] // Qwen: layers from this one on have the window
   const windowed = Array.isArray(kinds)
     ? kinds.filter((kind) => kind === 'sliding_attention').length

@@ -4,8 +4,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
+import { compile } from '../../src/api/compile.ts'
 import { type Field, f32, type HfConfig, readFloats, text, u32, writeGgufFrom } from '../gguf-writer.ts'
 import { writeRandomHf } from '../hf-writer.ts'
+import { storyFolder } from '../models.ts'
 import { distance, openSteps } from './steps.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'rocmforge-rope-'))
@@ -238,4 +240,20 @@ test.each(cases)('$name', async ({ name, scaling, config, gguf, right }) => {
       expect(distance(decoded, Float32Array.from(expected[at]!)), `${where}, decode ${at}`).toBeLessThan(2e-5)
     }
   }
+})
+
+test('a story stretched by YaRN: the tokens of llama.cpp (node-llama-cpp 3.22.1, CPU, f32 cache)', async () => {
+  const path = join(scratch, 'story.gguf')
+  writeGgufFrom(storyFolder('story-3m'), path, 'F16', {
+    'llama.rope.scaling.type': text('yarn'),
+    'llama.rope.scaling.factor': f32(4),
+    'llama.rope.scaling.original_context_length': u32(128),
+  })
+  await using model = await compile(path, { device: 'host', context: 256 })
+  const prompt = 'Once upon a time there was a little girl who went into the deep dark forest to look for her'
+  const { tokenIds } = await model.generate(prompt, { maxTokens: 24 }).result()
+  expect(tokenIds).toEqual([
+    407, 601, 16, 624, 308, 468, 2564, 274, 1026, 278, 398, 278, 262, 1502, 278, 1982, 347, 679, 16, 624, 630, 261, 407,
+    684,
+  ])
 })

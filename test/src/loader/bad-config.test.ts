@@ -38,6 +38,14 @@ const cases: [name: string, config: unknown][] = [
   ['llama3 rope without its factor', { ...tinyConfig, rope_scaling: { ...llama3, factor: undefined } }],
   ['llama3 rope upside down', { ...tinyConfig, rope_scaling: { ...llama3, low_freq_factor: 4 } }],
   ['window in some layers', { ...tinyConfig, sliding_window: 8, layer_types: ['full_attention', 'sliding_attention'] }],
+  ['kinds of layer, not one for each', { ...tinyConfig, sliding_window: 8, layer_types: ['full_attention'] }],
+  [
+    'rotary settings that differ',
+    {
+      ...tinyConfig,
+      rope_parameters: { full_attention: { rope_theta: 1e6 }, sliding_attention: { rope_theta: 1e4 } },
+    },
+  ],
   ['GPTQ', { ...tinyConfig, quantization_config: { quant_method: 'gptq', bits: 4 } }],
   ['partial rotary of 0', { ...tinyConfig, partial_rotary_factor: 0 }],
 ]

@@ -193,6 +193,18 @@ test('newer configs keep the rope settings in rope_parameters', async () => {
   expect(checkpoint.config.rope).toMatchObject({ theta: 1e6, freqFactors: undefined })
 })
 
+test('rotary settings for each kind of layer, if all are the same; no token written as -1', async () => {
+  const path = join(folder, 'kinds')
+  writeRandomHf(path)
+  const same = { rope_type: 'linear', factor: 2, rope_theta: 1e5 }
+  const { rope_theta: _, ...config } = tinyConfig
+  const rope_parameters = { full_attention: same, other: { ...same } }
+  put(path, 'config.json', JSON.stringify({ ...config, rope_parameters, eos_token_id: [-1, 2], bos_token_id: -1 }))
+  await using checkpoint = await openCheckpoint(path)
+  expect(checkpoint.config.rope).toMatchObject({ theta: 1e5, scaling: { kind: 'linear', factor: 2 } })
+  expect([checkpoint.config.eos, checkpoint.config.bos]).toEqual([[2], undefined])
+})
+
 test('end tokens of every file, chat templates of both formats', async () => {
   const path = join(folder, 'chat')
   writeRandomHf(path)
