@@ -36,7 +36,13 @@ export function readPreTokenizer(part: FilePart): PreTokenizer {
     byteLevel: steps.at(-1)?.type === 'ByteLevel',
     *cut(text, atStart) {
       let words: readonly string[] = [text]
-      for (const stage of stages) words = yield* stage(words, atStart)
+      let first = atStart
+      for (const stage of stages) {
+        const cut = yield* stage(words, first)
+        // where the beginning was dropped, no word begins the text
+        if (droppers.has(stage) && !words[0]?.startsWith(cut[0] ?? '')) first = false
+        words = cut
+      }
       return words
     },
   }
@@ -112,10 +118,14 @@ const flat = (push: (word: string, into: string[]) => unknown): Stage =>
     return into
   }
 
-const split =
-  (matcher: Matcher, behavior: Behavior, inverted: boolean): Stage =>
-  (words) =>
-    splitAll(words, matcher, behavior, inverted)
+/** stages that drop parts of words */
+const droppers = new WeakSet<Stage>()
+
+function split(matcher: Matcher, behavior: Behavior, inverted: boolean): Stage {
+  const stage: Stage = (words) => splitAll(words, matcher, behavior, inverted)
+  if (behavior === 'Removed') droppers.add(stage)
+  return stage
+}
 
 function metaspace(step: Step): Stage {
   const space = step.field.character('replacement', '▁')

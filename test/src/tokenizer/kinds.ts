@@ -341,6 +341,10 @@ export const kinds: readonly (readonly [name: string, file: Json])[] = [
   ],
   ['Unigram with Metaspace, first', unigramFile({ pre_tokenizer: spaces('first'), decoder: spaces('first') })],
   [
+    'Unigram with Metaspace, first, behind a cut',
+    unigramFile({ pre_tokenizer: cuts({ type: 'WhitespaceSplit' }, spaces('first')), decoder: spaces('first') }),
+  ],
+  [
     'Unigram with Metaspace of old',
     unigramFile({
       pre_tokenizer: { type: 'Metaspace', replacement: '▁', add_prefix_space: true },
