@@ -1,6 +1,6 @@
 // An unpacked compiler loads from its own folder alone, under its own C library or under Node's.
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -8,6 +8,7 @@ import { packageRoot } from '../../../ir/package-root.ts'
 import { toolchainRoot } from '../../../runtime/cache/root.ts'
 import { compilerEnvironment } from '../../../runtime/compile/pool.ts'
 import type { WorkerReply } from '../../../runtime/compile/protocol.ts'
+import { forgetExecutableStack } from '../../../runtime/compile/toolchain-folder.ts'
 import { folderToolchain, type Toolchain } from '../../../runtime/compile/toolchains.ts'
 import {
   closureBeside,
@@ -95,6 +96,24 @@ describe.each(releases)('%s', (release, target) => {
     const missing = names.flatMap((name) => neededBy(join(folder, name)).filter((needed) => !names.includes(needed)))
     expect(missing).toEqual([])
   })
+})
+
+test('a library that asks for an executable stack does so no more', () => {
+  const header = Buffer.alloc(64 + 2 * 56)
+  header.writeUInt32BE(0x7f454c46, 0)
+  header[4] = 2
+  header.writeBigUInt64LE(64n, 32)
+  header.writeUInt16LE(56, 54)
+  header.writeUInt16LE(2, 56)
+  header.writeUInt32LE(1, 64) // a segment of code stays executable
+  header.writeUInt32LE(5, 68)
+  header.writeUInt32LE(0x6474e551, 120)
+  header.writeUInt32LE(7, 124)
+  const file = join(decoys, 'stack.so')
+  writeFileSync(file, header)
+  forgetExecutableStack(file)
+  header.writeUInt32LE(6, 124)
+  expect(readFileSync(file)).toEqual(header)
 })
 
 test('needed libraries come before those that need them; files that are no libraries need nothing', () => {
