@@ -313,7 +313,7 @@ function attentions({ heads: H, kvHeads, channels: C, page }: CatalogShape): Cat
     seq: g.input('seq', tensor('i32', [T])),
     page_table: g.input('page_table', tensor('i32', ['R', 'M'])),
   })
-  const attend = (name: string, T: Dim, kv: Dtype, x: Dtype = 'f32', c = C) =>
+  const attend = (name: string, T: Dim, kv: Dtype, x: Dtype = 'f32', c = C, y: FloatType = 'f32') =>
     entry(name, (g) =>
       attention(
         {
@@ -322,7 +322,7 @@ function attentions({ heads: H, kvHeads, channels: C, page }: CatalogShape): Cat
           v_cache: cache(g, 'v_cache', kv, c),
           ...step(g, T),
         },
-        { scale: c ** -0.5 },
+        { scale: c ** -0.5, dtype: y },
       ),
     )
   const rotateAttend = (name: string, T: number, kv: Dtype, x: Dtype = 'f32', norm?: FloatType) =>
@@ -364,6 +364,8 @@ function attentions({ heads: H, kvHeads, channels: C, page }: CatalogShape): Cat
     ...floats.map((kv) => attend(`attention, many tokens, ${kv} cache`, 'T', kv)),
     attend('attention, many tokens, 256 channels', 'T', 'f16', 'f32', 256),
     attend('attention, many tokens, 64 channels', 'T', 'f16', 'f32', 64),
+    attend('attention, many tokens, f16', 'T', 'f16', 'f16', C, 'f16'),
+    attend('attention, many tokens, bf16 beside an f16 cache, 64 channels', 'T', 'f16', 'bf16', 64, 'bf16'),
     rotateAttend('rope_attention, one token, f16 cache', 1, 'f16'),
     rotateAttend('rope_attention, one token, bf16', 1, 'bf16', 'bf16'),
     rotateAttend('rope_attention, one token, normed heads', 1, 'f16', 'f32', 'f32'),

@@ -2,6 +2,7 @@
 import type { KernelSpec } from '../kernel.ts'
 import { attentionDecodeKernel, attentionSplitKernel, ropeAttentionKernel } from './attention/decode.ts'
 import { attentionPrefillKernel } from './attention/prefill.ts'
+import { attentionPrefillMatrixKernel } from './attention/prefill-matrix.ts'
 import { pvMatmulKernel, qkMatmulKernel } from './attention/products.ts'
 import { kvAppendKernel, kvReadKernel } from './cache/kv-cache.ts'
 import { contiguousKernel, gatherRowsKernel } from './copy/copy.ts'
@@ -43,6 +44,7 @@ export const kernelSpecs: readonly KernelSpec[] = [
   ropeAttentionKernel,
   attentionDecodeKernel,
   attentionSplitKernel,
+  attentionPrefillMatrixKernel,
   attentionPrefillKernel,
   qkMatmulKernel,
   pvMatmulKernel,

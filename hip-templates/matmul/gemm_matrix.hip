@@ -6,8 +6,7 @@
 //             asynchronous copies BUFFERS - 1 slices ahead, or through registers: w is dequantised there, x split into TERMS.
 //             With two BUFFERS or more (a double buffer, a ring) a slice costs one barrier, else two. Gate and up alternate by fragments, so that one lane has both sums of a
 //             column; results go from registers to y in runs of RUN columns, without LDS
-//   lds       rows of 128 bytes, 8 chunks of 16 bytes; row r has chunk c at place c ^ swizzle(r): no bank conflicts in the
-//             16-byte accesses of any unit's fragments, nor when slices are written
+//   lds       rows of 128 bytes, without bank conflicts (prelude/matrix/swizzle.h)
 //   aliasing  y may be residual
 //   numerics  w is exact in mat_t, or rounded to f16 where it is quantised. x has mat_t's type, or is f32 and split into TERMS
 //             numbers of it, each what is left after those before, rounded. Products are exact, sums are in f32
@@ -32,6 +31,7 @@
 #endif
 #include "matmul/operands.h"
 #include "prelude/lds-copy.h"
+#include "prelude/matrix/swizzle.h"
 #include "prelude/matrix/unit.h"
 
 typedef P_MATRIX_ELEM mat_t;
@@ -50,11 +50,6 @@ constexpr int CHUNK = 8, CHUNKS = 8, DEPTH = CHUNK * CHUNKS;  // elements of a c
 constexpr int SLICE = (TILE_ROWS + TERMS * TILE_TOKENS) * DEPTH, SLICE_BYTES = SLICE * 2;
 constexpr int RUN = unit::RUN, OUT = N % RUN == 0 ? RUN : 1;  // columns of an aligned store
 static_assert(DEPTH % unit::STEP == 0 && unit::ROWS == 16, "slices are whole steps; gate and up alternate by 16 rows");
-
-/** A permutation of 0 … 7 for rows 0 … 7, and another for 8 … 15: rows that are read in one phase lie in different banks. */
-DEVICE int swizzle(int row) { return (((row ^ row >> 1) & 1) * 4 + (row >> 1 & 3)) ^ (row >> 3 & 1) * 2; }
-/** Where a chunk of a row of a slice is, in elements. */
-DEVICE int place(int row, int chunk) { return row * DEPTH + (chunk ^ swizzle(row)) * CHUNK; }
 
 /** The column of y, from the tile's first, that row `row` of the tile adds to, and which of its PARTS. */
 DEVICE int column_of(int row) { return PARTS == 1 ? row : row / 32 * 16 + row % 16; }
@@ -107,15 +102,15 @@ template <class W, bool RAW, bool COPIED> struct w_part : slice_share<TILE_ROWS>
   DEVICE void store(mat_t* slice) const {
     if constexpr (COPIED) return;
     share::each([&](int i, int row, int chunk) {
-      if constexpr (RAW) store_words(slice + place(row, chunk), raw[i]);
-      else ::store<CHUNK>(slice + place(row, chunk), numbers[i]);
+      if constexpr (RAW) store_words(slice + swizzled(row, chunk), raw[i]);
+      else ::store<CHUNK>(slice + swizzled(row, chunk), numbers[i]);
     });
   }
   DEVICE void copy(mat_t* slice, int k) const {
     if constexpr (!COPIED) return;
     share::each([&](int i, int row, int chunk) {
       const int from = k + chunk * CHUNK;
-      copy_to_lds_if(in_row(from), slice + place(row, chunk), base + at[i] + (in_row(from) ? from : 0) * 2);
+      copy_to_lds_if(in_row(from), slice + swizzled(row, chunk), base + at[i] + (in_row(from) ? from : 0) * 2);
     });
   }
 };
@@ -144,11 +139,11 @@ template <class X, bool RAW, bool COPIED> struct x_part : slice_share<TILE_TOKEN
     if constexpr (COPIED) return;
     share::each([&](int i, int token, int chunk) {
       if constexpr (RAW) {
-        store_words(slice + place(TILE_ROWS + token, chunk), raw[i]);
+        store_words(slice + swizzled(TILE_ROWS + token, chunk), raw[i]);
       } else {
         vec<float, CHUNK> left = numbers[i];
         UNROLL for (int term = 0; term < TERMS; term++) {
-          ::store<CHUNK>(slice + place(TILE_ROWS + term * TILE_TOKENS + token, chunk), left);
+          ::store<CHUNK>(slice + swizzled(TILE_ROWS + term * TILE_TOKENS + token, chunk), left);
           UNROLL for (int e = 0; e < CHUNK; e++) left.set(e, left[e] - float(mat_t(left[e])));
         }
       }
@@ -158,7 +153,7 @@ template <class X, bool RAW, bool COPIED> struct x_part : slice_share<TILE_TOKEN
     if constexpr (!COPIED) return;
     share::each([&](int i, int token, int chunk) {
       const int from = k + chunk * CHUNK;
-      copy_to_lds_if(in_row(from), slice + place(TILE_ROWS + token, chunk), base + at[i] + (in_row(from) ? from : 0));
+      copy_to_lds_if(in_row(from), slice + swizzled(TILE_ROWS + token, chunk), base + at[i] + (in_row(from) ? from : 0));
     });
   }
 };

@@ -3,6 +3,7 @@
 //   wave_reduce(v, Op{})      over the wave, to all lanes; vanishes at WAVE == 1
 //   group_reduce<G>(v, Op{})  over each aligned group of G lanes, to all lanes of the group
 //   wave_reduce_each(v, Op{})  of V values a lane at once, a power of two ≤ WAVE: lane l gets that of value l / (WAVE / V)
+//   wave_sync()               what lanes of the wave wrote to LDS before it, its other lanes read after it
 //   wave_uniform(v)           v, where all lanes hold the same: into a scalar register on AMD
 //   rematerialized_thread_id()          thread_id(), anew where it stands: what depends on it is not kept through the loops around
 //   rematerialize(v)                   v, of which a compiler does not know that it is the same each time
@@ -66,6 +67,11 @@ struct ReadFirstLane {
   DEVICE i32 operator()(i32 w) const { return __builtin_amdgcn_readfirstlane(w); }
 };
 
+DEVICE void wave_sync() {
+  __builtin_amdgcn_fence(__ATOMIC_RELEASE, "wavefront");
+  __builtin_amdgcn_wave_barrier();
+  __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "wavefront");
+}
 template <class T> DEVICE T wave_shfl(T v, int lane) { return by_words(v, FromLane{(lane & (WAVE - 1)) * 4}); }
 template <class T> DEVICE T wave_shfl_xor(T v, int mask) { return wave_shfl(v, lane_id() ^ mask); }
 template <class T> DEVICE T wave_uniform(T v) { return by_words(v, ReadFirstLane{}); }
@@ -126,6 +132,7 @@ template <class T, class Op> DEVICE T wave_reduce(T v, Op op) {
 #else  // NVIDIA and the host
 
 #if ON_NVIDIA
+DEVICE void wave_sync() { __syncwarp(); }
 DEVICE int rematerialize(int v) {
   asm volatile("" : "+r"(v));
   return v;
@@ -148,6 +155,7 @@ template <class T> DEVICE T wave_shfl_xor(T v, int mask) {
 }
 DEVICE u64 wave_ballot(bool p) { return __ballot_sync(0xffffffffu, p); }
 #else
+DEVICE void wave_sync() { hiphost_ballot(true); }
 DEVICE int rematerialize(int v) { return v; }
 template <class T> DEVICE T wave_shfl(T v, int lane) { return hiphost_shfl(v, lane); }
 template <class T> DEVICE T wave_shfl_xor(T v, int mask) { return hiphost_shfl_xor(v, mask); }

@@ -46,6 +46,14 @@ export interface KernelCase {
 
 /** `host`, `host-wave32`, `host-wave64`: on this machine; `sanitized`: waves of 32 under the sanitizers, in a process of its own. */
 export type HostMode = 'host' | 'host-wave32' | 'host-wave64' | 'sanitized'
+/** with a matrix unit emulated too */
+export const emulatedUnits = [
+  'host-wave32-mma',
+  'host-wave64-mfma',
+  'host-wave64-mfma950',
+  'host-wave32-wmma11',
+  'host-wave32-wmma12',
+] as const
 
 const poison = 0xff
 
@@ -169,7 +177,10 @@ export class KernelBench implements Disposable {
   }
 
   /** In emulation a case takes a hundredth of the time that its code is compiled in: nothing there is optimised. */
-  static async host(mode: Exclude<HostMode, 'sanitized'>, compiler?: TestCompiler): Promise<KernelBench> {
+  static async host(
+    mode: Exclude<HostMode, 'sanitized'> | (typeof emulatedUnits)[number],
+    compiler?: TestCompiler,
+  ): Promise<KernelBench> {
     const chosen = compiler ?? (mode === 'host' ? undefined : 'plain')
     return new KernelBench(new Driver('host', await hostLibraryPath(), 0), findTarget(mode), chosen)
   }

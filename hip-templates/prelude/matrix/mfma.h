@@ -61,6 +61,12 @@ template <class E> struct matrix_unit {
   static DEVICE int first_row(int) { return lane_id() / 16 * 4; }
   static DEVICE int token(int) { return lane_id() % 16; }
 
+  template <class Op> static DEVICE float over_rows(float v, Op op) {
+    v = op(v, wave_shfl_xor(v, 16));
+    v = op(v, wave_shfl_xor(v, 32));
+    return v;
+  }
+
   struct w_fragment {
     words<4> row;
     DEVICE void set(int, int, const words<4>& v) { row = v; }

@@ -15,6 +15,13 @@ template <class E> struct matrix_unit {
   static DEVICE int first_row(int) { return lane_id() / 4 * 2; }
   static DEVICE int token(int run) { return lane_id() % 4 * 2 + run; }
 
+  template <class Op> static DEVICE float over_rows(float v, Op op) {
+    v = op(v, wave_shfl_xor(v, 4));
+    v = op(v, wave_shfl_xor(v, 8));
+    v = op(v, wave_shfl_xor(v, 16));
+    return v;
+  }
+
   struct w_fragment {
     words<4> rows[2];
     DEVICE void set(int i, int, const words<4>& v) { rows[i] = v; }

@@ -11,6 +11,7 @@
 //   chunk()                        … from element 8 · (chunk() + c) of the step on, c < CHUNKS: 16 bytes each
 //   w.set(i, c, words), x.set(…)   puts such 16 bytes into the fragment
 //   multiply(c, w, x)              the instructions of a step; c is a lane's float[RUNS · RUN · 1]
+//   over_rows(v, Op{})             v over the lanes that hold sums of the same tokens, to all of them
 //   first_row(n), token(n)         where run n of c stands: rows first_row(n) … + RUN - 1 of token token(n)
 //
 // The order of k within a step is free as long as w and x agree (only the order of the sum follows from it): every lane

@@ -43,6 +43,11 @@ template <class E> struct matrix_unit {
   static DEVICE int first_row(int) { return lane_id() / 16 * 8; }
   static DEVICE int token(int) { return lane_id() % 16; }
 
+  template <class Op> static DEVICE float over_rows(float v, Op op) {
+    v = op(v, wave_shfl_xor(v, 16));
+    return v;
+  }
+
   struct w_fragment {
     u32 row[8];
     DEVICE void set(int, int c, const words<4>& v) {

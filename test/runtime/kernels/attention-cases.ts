@@ -8,6 +8,7 @@ import {
   ropeAttentionKernel,
 } from '../../../codegen/kernels/attention/decode.ts'
 import { attentionPrefillKernel } from '../../../codegen/kernels/attention/prefill.ts'
+import { attentionPrefillMatrixKernel } from '../../../codegen/kernels/attention/prefill-matrix.ts'
 import { attention, pvMatmul, qkMatmul, repeatKv, reshape, ropeAttention, slice } from '../../../ir/ops/index.ts'
 import { type CacheType, type Dim, type FloatType, tensor } from '../../../ir/type.ts'
 import { Value } from '../../../ir/value.ts'
@@ -372,6 +373,26 @@ export const attentionCases: readonly KernelCase[] = [
   ...narrow,
   ...prompts.map((shape) => attentionCase(shape, 'T', 'prefill', [attentionPrefillKernel])),
 ]
+
+/** What attention_prefill_matrix takes: 16-bit caches and activations, any unit. */
+const prompt16: Shape = {
+  name: 'three requests, groups of 4, C 64',
+  q: 'f16',
+  kv: 'f16',
+  y: 'f16',
+  H: 8,
+  Hkv: 2,
+  C: 64,
+  page: 16,
+  requests: [range(60, 90), range(0, 5), range(200, 203)],
+}
+export const prefillMatrixCases: readonly KernelCase[] = [
+  prompt16,
+  { ...prompt16, name: 'bf16, C 128', q: 'bf16', kv: 'bf16', y: 'bf16', C: 128, requests: [range(0, 70)] } as const,
+  { ...prompt16, name: 'window, groups of 3, C 80', H: 6, C: 80, page: 8, window: 37, requests: [range(90, 130)] },
+  { ...prompt16, name: 'q bf16, kv f16, groups of 12, C 96', q: 'bf16', y: 'bf16', H: 12, Hkv: 1, C: 96 } as const,
+  { ...prompt16, name: 'one head, C 8', H: 1, Hkv: 1, C: 8, page: 5, requests: [range(0, 131)] },
+].map((shape) => attentionCase(shape, 'T', 'prefill', [attentionPrefillMatrixKernel]))
 
 /** On matrix instructions, as a target with those of 16 × 8 × 16 has it: waves of 32, up to 8 heads each. */
 const onMatrix = (kernel: KernelSpec, P_BLOCK: number): KernelSpec => ({

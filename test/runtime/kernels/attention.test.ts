@@ -1,6 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { checkSanitized, KernelBench, testKernels } from '../kernel-harness.ts'
-import { attentionCases, farCases, idleCases, matrixCases, productCases } from './attention-cases.ts'
+import { checkSanitized, emulatedUnits, KernelBench, testKernels } from '../kernel-harness.ts'
+import {
+  attentionCases,
+  farCases,
+  idleCases,
+  matrixCases,
+  prefillMatrixCases,
+  productCases,
+} from './attention-cases.ts'
 
 testKernels('attention', attentionCases, {
   shippedEach: 3,
@@ -42,4 +49,18 @@ describe('attention on matrix instructions', () => {
     bench.check(one)
   })
   test('sanitized', () => checkSanitized(matrixCases[2]!))
+})
+
+describe.each(emulatedUnits)('prompts on matrix units, %s', (unit) => {
+  const at = emulatedUnits.indexOf(unit)
+  const some = [0, 1].map((i) => prefillMatrixCases[(at + i) % prefillMatrixCases.length]!) // each case on two units
+  let bench: KernelBench
+  beforeAll(async () => {
+    bench = await KernelBench.host(unit)
+    await bench.compile(some)
+    return () => bench[Symbol.dispose]()
+  })
+  test.each(some.map((one) => [one.name, one] as const))('%s', (_, one) => {
+    bench.check(one)
+  })
 })

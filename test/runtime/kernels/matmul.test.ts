@@ -6,6 +6,7 @@ import { matmul } from '../../../ir/ops/index.ts'
 import { tensor } from '../../../ir/type.ts'
 import { compileGraph } from '../../../src/api/compile-graph.ts'
 import { shippedCompiler, testCompiler } from '../../test-compiler.ts'
+import { emulatedUnits } from '../kernel-harness.ts'
 import { checkCases, epilogues, formats, onMatrixUnits } from './matmul-cases.ts'
 
 shippedCompiler()
@@ -60,13 +61,10 @@ describe.each([32, 64])('waves of %i, emulated', (wave) => {
   test('gemm', () => checkCases(device, [...some, ...epilogues], 'T', [1, 70]))
 })
 
-describe.each(['wave32-mma', 'wave64-mfma', 'wave64-mfma950', 'wave32-wmma11', 'wave32-wmma12'])(
-  'matrix unit, %s',
-  (unit) => {
-    withoutOptimising()
-    test('gemm_matrix', async () => {
-      const kernels = await checkCases(`host-${unit}`, onMatrixUnits, 'T', [1, 70])
-      expect([...new Set(kernels)].sort()).toEqual(['gemm_matrix', 'gemm_matrix_add', 'gemm_matrix_swiglu'])
-    })
-  },
-)
+describe.each(emulatedUnits)('matrix unit, %s', (unit) => {
+  withoutOptimising()
+  test('gemm_matrix', async () => {
+    const kernels = await checkCases(unit, onMatrixUnits, 'T', [1, 70])
+    expect([...new Set(kernels)].sort()).toEqual(['gemm_matrix', 'gemm_matrix_add', 'gemm_matrix_swiglu'])
+  })
+})
