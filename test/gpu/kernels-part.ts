@@ -1,7 +1,7 @@
 // Every kernel of the registry on the device against its op's reference: the case tables of the host's tests.
 import { listTemplates } from '../../codegen/source.ts'
 import { KernelBench, type KernelCase } from '../runtime/kernel-harness.ts'
-import { attentionCases, productCases } from '../runtime/kernels/attention-cases.ts'
+import { attentionCases, prefillMatrixCases, productCases } from '../runtime/kernels/attention-cases.ts'
 import { cacheCases } from '../runtime/kernels/cache-cases.ts'
 import { copyCases } from '../runtime/kernels/copy-cases.ts'
 import { elementwiseCases } from '../runtime/kernels/elementwise-cases.ts'
@@ -30,7 +30,8 @@ export async function kernelsPart(suite: Suite, device: SuiteDevice, quick: bool
   const bench = new KernelBench(device.driver, device.target) // its driver is the suite's: not disposed of here
   let run = 0
   const onMatrix: (typeof tables)[number] = ['matrix instructions', [...matrixCases, ...largeMatrixCases]]
-  const some = quick ? tables.slice(0, 2) : tables
+  const onUnits: (typeof tables)[number] = ['attention of prompts on matrix units', prefillMatrixCases]
+  const some = [...(device.target.matrix === 'none' ? [] : [onUnits]), ...(quick ? tables.slice(0, 2) : tables)]
   for (const [title, all] of device.target.matrix === 'mma' ? [onMatrix, ...some] : some) {
     const start = performance.now()
     if (!(await suite.check(`${title}: ${all.length} cases compile`, () => bench.compile(all)))) continue

@@ -392,7 +392,7 @@ export const prefillMatrixCases: readonly KernelCase[] = [
   { ...prompt16, name: 'window, groups of 3, C 80', H: 6, C: 80, page: 8, window: 37, requests: [range(90, 130)] },
   { ...prompt16, name: 'q bf16, kv f16, groups of 12, C 96', q: 'bf16', y: 'bf16', H: 12, Hkv: 1, C: 96 } as const,
   { ...prompt16, name: 'one head, C 8', H: 1, Hkv: 1, C: 8, page: 5, requests: [range(0, 131)] },
-].map((shape) => attentionCase(shape, 'T', 'prefill', [attentionPrefillMatrixKernel]))
+].map((shape) => attentionCase(shape, 'T', 'prefill', [attentionPrefillMatrixKernel, attentionPrefillKernel]))
 
 /** On matrix instructions, as a target with those of 16 × 8 × 16 has it: waves of 32, up to 8 heads each. */
 const onMatrix = (kernel: KernelSpec, P_BLOCK: number): KernelSpec => ({
