@@ -1,9 +1,9 @@
 // A model loaded for one batch size, with the timer between it and the runtime library.
 import { memoryNeeds } from '../../runtime/execute/device-model.ts'
 import type { WeightSource } from '../../runtime/execute/weights.ts'
-import { deviceStepper } from '../api/compile.ts'
 import type { ComputeDevice } from '../api/device.ts'
 import { ModelPlan } from '../api/plan.ts'
+import { deviceStepper } from '../api/steppers.ts'
 import type { DeviceStepper } from '../engine/device-stepper.ts'
 import { batchFor } from '../engine/programs.ts'
 import { greedy, type StepInput } from '../engine/stepper.ts'
