@@ -54,7 +54,7 @@ export async function tokenTimes(tokens = 20_000): Promise<TokenTimes[]> {
     pageSize,
     pages,
     maxBatch,
-    absorb: async () => {},
+    prefill: async () => {},
     sample: async () => text[0]!,
     decodeBatch,
   }

@@ -111,7 +111,7 @@ class Recording {
   async run(promptIds: readonly number[], service: CompileService): Promise<RecordReport> {
     const { out, target, steps } = this.#options
     for (const folder of ['kernels', 'buffers', 'expected']) makeFolder(join(out, folder))
-    const programs = (['absorb', 'sample', 'decode'] as const).map((kind) => this.#plan.program(kind))
+    const programs = (['prefill', 'sample', 'decode'] as const).map((kind) => this.#plan.program(kind))
     const sources = [
       ...new Map(programs.flatMap(({ kernels }) => kernels.map((kernel) => [kernel.id, kernel] as const))).values(),
     ]

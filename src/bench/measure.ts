@@ -172,7 +172,7 @@ export async function measurePrefill(measuring: Measuring, tokens: number, round
     sampler: greedy,
   })
   const read = async () => {
-    for (const at of starts.slice(0, -1)) await stepper.absorb(step(at))
+    for (const at of starts.slice(0, -1)) await stepper.prefill(step(at))
     signal?.throwIfAborted()
     await stepper.sample(step(starts.at(-1)!))
   }
@@ -187,7 +187,7 @@ export async function measurePrefill(measuring: Measuring, tokens: number, round
   const ms = spread(times)
   const flops = starts.reduce((sum, at) => {
     const last = at === starts.at(-1)
-    return sum + flopsOf(plan.program(last ? 'sample' : 'absorb'), step(at).tokens.length, at, plan.pageSize)
+    return sum + flopsOf(plan.program(last ? 'sample' : 'prefill'), step(at).tokens.length, at, plan.pageSize)
   }, 0)
   const spans = await bench.timer.launches(async () => {
     await read()

@@ -5,9 +5,9 @@ import { ringSlots } from '../models/step.ts'
 import type { BatchDecoding, StepInput, Stepper } from './stepper.ts'
 
 /** Tokens that nobody took: a sequence with more leaves the decoding … */
-const mostUnread = 8
+const maxUnread = 8
 /** … and one with up to so many joins it: what a device had started already may lie there of any sequence. */
-const fewUnread = ringSlots
+const minUnread = ringSlots
 
 /** One sequence while it decodes. */
 export interface Member {
@@ -101,12 +101,12 @@ export class Batch {
     this.#running ??= this.#begin()
     const { decoding, members } = this.#running
     this.#give(members, await decoding.next())
-    if (--this.#running.left === 0 || members.some(({ unread }) => unread > mostUnread)) await this.#settle()
+    if (--this.#running.left === 0 || members.some(({ unread }) => unread > maxUnread)) await this.#settle()
   }
 
   /** Where not all have room, those that wait go first, and among them who has not run for longest. */
   #begin(): Running {
-    const ready = this.#members.filter((member) => member.unread <= fewUnread && member.left > 0)
+    const ready = this.#members.filter((member) => member.unread <= minUnread && member.left > 0)
     const members = [...ready.filter(({ waits }) => waits), ...ready.filter(({ waits }) => !waits)].slice(
       0,
       this.#stepper.maxBatch,

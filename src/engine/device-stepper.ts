@@ -25,7 +25,7 @@ export interface DeviceStepperParts {
   readonly sample: Executable
   readonly decode: Executable
   /** loads a program that is not always needed, when it is first asked for */
-  readonly load: (kind: 'absorb' | 'score') => Promise<Executable>
+  readonly load: (kind: 'prefill' | 'score') => Promise<Executable>
   /** the decode program for so many sequences, likewise */
   readonly loadBatch: (batch: number) => Promise<Executable>
   readonly chunk: number
@@ -56,9 +56,9 @@ export class DeviceStepper implements Stepper {
     this.maxBatch = parts.maxBatch
   }
 
-  async absorb(step: StepInput): Promise<void> {
+  async prefill(step: StepInput): Promise<void> {
     await this.#idle()
-    this.#start(await this.#program('absorb'), step)
+    this.#start(await this.#program('prefill'), step)
   }
 
   async sample(step: StepInput): Promise<number> {
@@ -87,7 +87,7 @@ export class DeviceStepper implements Stepper {
     return this.#parts.decode.trace()
   }
 
-  #program(kind: 'absorb' | 'score'): Promise<Executable> {
+  #program(kind: 'prefill' | 'score'): Promise<Executable> {
     return this.#load(kind, () => this.#parts.load(kind))
   }
 

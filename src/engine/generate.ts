@@ -145,7 +145,7 @@ async function* tokens(
   const step = (from: number, to: number) => ({ tokens: promptIds.slice(from, to), position: from, pages, sampler })
   let at = 0
   for (; promptIds.length - at > stepper.chunk; at += stepper.chunk) {
-    await batch.exclusive(() => stepper.absorb(step(at, at + stepper.chunk)))
+    await batch.exclusive(() => stepper.prefill(step(at, at + stepper.chunk)))
     if (signal?.aborted) return
   }
   const token = drawn(await batch.exclusive(() => stepper.sample(step(at, promptIds.length))), promptIds.length, 0)

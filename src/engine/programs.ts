@@ -10,16 +10,16 @@ import { lowerStep } from '../models/index.ts'
 import type { StepOptions, StepResult } from '../models/step.ts'
 
 /**
- * - `absorb`: a chunk of a prompt that is not its last: no head
+ * - `prefill`: a chunk of a prompt that is not its last: no head
  * - `sample`: the last chunk of a prompt: logits and a token
  * - `decode`: the same for one token of each request of a batch, whose every launch is the same at each step
  * - `score`: logits of every token of a chunk
  */
-export type StepKind = 'absorb' | 'sample' | 'decode' | 'score'
+export type StepKind = 'prefill' | 'sample' | 'decode' | 'score'
 
-export const stepKinds = ['absorb', 'sample', 'decode', 'score'] as const satisfies readonly StepKind[]
+export const stepKinds = ['prefill', 'sample', 'decode', 'score'] as const satisfies readonly StepKind[]
 
-const results: Record<StepKind, StepResult> = { absorb: 'none', sample: 'token', decode: 'next', score: 'all-logits' }
+const results: Record<StepKind, StepResult> = { prefill: 'none', sample: 'token', decode: 'next', score: 'all-logits' }
 
 /** Requests of a decode program: a smaller batch runs in the next larger one, whose other rows are idle. */
 export const batchSizes = [1, 2, 4, 8, 16, 32] as const

@@ -32,8 +32,8 @@ export class ReferenceStepper implements Stepper {
     this.maxBatch = parts.maxBatch
   }
 
-  async absorb(step: StepInput): Promise<void> {
-    await this.#run(this.#parts.graph('absorb'), step)
+  async prefill(step: StepInput): Promise<void> {
+    await this.#run(this.#parts.graph('prefill'), step)
   }
 
   async sample(step: StepInput): Promise<number> {

@@ -23,7 +23,7 @@ export async function score(s: Sequencer, tokens: readonly number[], { all, sign
       const isLast = at + stepper.chunk >= tokens.length
       if (all) parts.push(await batch.exclusive(() => stepper.allLogits(step)))
       else if (isLast) parts.push(await batch.exclusive(() => stepper.logits(step)))
-      else await batch.exclusive(() => stepper.absorb(step))
+      else await batch.exclusive(() => stepper.prefill(step))
     }
   } finally {
     pages.free(held)

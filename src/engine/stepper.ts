@@ -82,8 +82,8 @@ export interface Stepper extends Disposable {
   /** most sequences of a `decodeBatch` */
   readonly maxBatch: number
   /** tokens join the cache, nothing comes back */
-  absorb(step: StepInput): Promise<void>
-  /** as absorb, and the token sampled behind the last */
+  prefill(step: StepInput): Promise<void>
+  /** as prefill, and the token sampled behind the last */
   sample(step: StepInput): Promise<number>
   /** starts behind `step.tokens`, which is the one token sampled last; at most `steps` tokens will be asked for */
   decode(step: StepInput, steps: number): Decoding

@@ -7,7 +7,7 @@ import { ringSlots } from '../models/step.ts'
 import { largestBatch } from './programs.ts'
 
 /** how long other work of this process may wait while tokens are always there already, ms */
-const patienceMs = 8
+const maxTurnMs = 8
 /** timers come up to 1 ms late: what is nearer is waited for by looking again and again */
 const nearMs = 2
 
@@ -70,7 +70,7 @@ export class TokenRing implements Disposable {
     const at = (step % ringSlots) * rows * 2
     if (this.#has(at, count, step)) {
       this.#came = Number.NaN
-      if (performance.now() - this.#lastTurn > patienceMs) await this.#turn()
+      if (performance.now() - this.#lastTurn > maxTurnMs) await this.#turn()
     } else {
       await this.#wait(at, count, step, stream, check)
       const now = performance.now()

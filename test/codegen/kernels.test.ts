@@ -43,8 +43,10 @@ function program(one: KernelCase, target: Target): Program {
   })
 }
 
-/** Matmuls in every form: weight formats, epilogues, few tokens and many. */
-const products = kernelCatalog().filter(({ graph }) => graph.order.some((id) => graph.nodes[id]!.op.includes('matmul')))
+/** Matmuls in every form, weight formats, epilogues, few tokens and many; attention likewise. */
+const products = kernelCatalog().filter(({ graph }) =>
+  graph.order.some((id) => /matmul|^attention$/.test(graph.nodes[id]!.op)),
+)
 
 describe('entries', () => {
   test.each(kernelSpecs.map((spec) => [spec.name, spec] as const))('%s has its arguments in order', (_, spec) => {

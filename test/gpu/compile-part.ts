@@ -19,7 +19,7 @@ export async function compilePart(suite: Suite, device: SuiteDevice, scratch: st
   })
   const started = performance.now()
   const plan = new ModelPlan(checkpoint, readOptions(compileOptions, {}), device.target)
-  const programs = [plan.program('sample'), plan.program('decode'), plan.program('absorb')]
+  const programs = [plan.program('sample'), plan.program('decode'), plan.program('prefill')]
   suite.figure({
     name: `graphs, passes and programs of three steps, ${shape} shape`,
     value: performance.now() - started,

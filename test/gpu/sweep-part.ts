@@ -66,7 +66,7 @@ export async function sweepPart(
     const bindings: Bindings = { P: 16, M: 16, R: 1, T: prompt ?? batch }
     const settings = readOptions(compileOptions, { context: Math.max(256, prompt ?? 0), maxBatch: batch, activations })
     const plan = new ModelPlan(randomModel(shape, weights), settings, device.target)
-    const program = prompt === undefined ? plan.program('decode', batch) : plan.program('absorb')
+    const program = prompt === undefined ? plan.program('decode', batch) : plan.program('prefill')
     const sites = new Map<string, KernelSite>()
     for (const { site } of program.kernels)
       if (site?.site.types.w && site.site.types.w.shape.length === 2) sites.set(JSON.stringify(site.site), site)

@@ -29,7 +29,7 @@ export class AheadStepper implements Stepper {
     this.maxBatch = maxBatch
     this.pages = pages
   }
-  async absorb(): Promise<void> {
+  async prefill(): Promise<void> {
     expect(this.busy.size, 'a prompt is read between decodings').toBe(0)
   }
   async sample({ tokens, position, sampler }: StepInput): Promise<number> {

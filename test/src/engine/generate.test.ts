@@ -30,8 +30,8 @@ class ScriptedStepper implements Stepper {
   #start(what: string, { position, tokens }: StepInput): void {
     this.log.push(`${what} ${position}+${tokens.length}`)
   }
-  async absorb(step: StepInput): Promise<void> {
-    this.#start('absorb', step)
+  async prefill(step: StepInput): Promise<void> {
+    this.#start('prefill', step)
   }
   async sample(step: StepInput): Promise<number> {
     this.#start('sample', step)
@@ -118,7 +118,7 @@ describe('steps', () => {
     const stepper = new ScriptedStepper(script(10, 'hello world'))
     const s = sequencer(stepper)
     const { pieces, tokenIds, reason, timings } = await all(s, { promptIds: Array(10).fill(9), maxTokens: 5 })
-    expect(stepper.log).toEqual(['absorb 0+4', 'absorb 4+4', 'sample 8+2', 'decode ≤4 10+1', 'stop 14'])
+    expect(stepper.log).toEqual(['prefill 0+4', 'prefill 4+4', 'sample 8+2', 'decode ≤4 10+1', 'stop 14'])
     expect([pieces, reason]).toEqual([['h', 'e', 'l', 'l', 'o'], 'length'])
     expect(Buffer.from(tokenIds).toString()).toBe('hello')
     expect(timings).toMatchObject({ promptTokens: 10, decodedTokens: 4 })
