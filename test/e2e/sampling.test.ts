@@ -107,9 +107,11 @@ describe.each(['reference', 'host'])('on %s', (device) => {
     expect(new Set(await draw(device, row, { temperature: 0 }, bySeed))).toEqual(new Set([1]))
   })
 
-  test('−∞ and NaN are never drawn', async () => {
-    const row = [Number.NEGATIVE_INFINITY, 1, Number.NaN, 0.5, Number.NEGATIVE_INFINITY, 1, 1, 0]
+  test('−∞ is never drawn, and a row with NaN gives no token', async () => {
+    const row = [Number.NEGATIVE_INFINITY, 1, Number.NEGATIVE_INFINITY, 0.5, Number.NEGATIVE_INFINITY, 1, 1, 0]
     expect([...new Set(await draw(device, row, { temperature: 5 }, bySeed))].sort()).toEqual([1, 3, 5, 6, 7])
+    const bad = [...row.slice(0, 2), Number.NaN, ...row.slice(3)]
+    expect(new Set(await draw(device, bad, { temperature: 5 }, bySeed))).toEqual(new Set([-(2 ** 31)]))
   })
 })
 
