@@ -29,7 +29,7 @@ import { targetDefines } from './target-defines.ts'
 import { isContiguous, type View, viewsOf, wholeView } from './view.ts'
 import { toPlanesSource } from './weight-source.ts'
 
-export interface ProgramOptions {
+interface ProgramOptions {
   readonly target: Target
   /** largest value of each symbol of the graph */
   readonly limits: Bindings

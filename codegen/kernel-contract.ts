@@ -20,7 +20,7 @@ interface Parameter {
 }
 
 /** What a template says of itself. */
-export interface Contract {
+interface Contract {
   readonly template: string
   /** P_* with a default, in the template and in the headers of its own folder */
   readonly knobs: ReadonlySet<string>

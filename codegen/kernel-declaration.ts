@@ -17,7 +17,7 @@ export type SiteOf<I extends Named, O extends Named, A, R extends string> = Omit
 type ParamsOf<P extends string> = { readonly [name in P]: number }
 
 /** Blocks, x only, and threads of a block, which the template knows as BLOCK: P_BLOCK. */
-export type LaunchOf<P extends string, S> = (params: ParamsOf<P>, site: S, target: Target) => Launch
+type LaunchOf<P extends string, S> = (params: ParamsOf<P>, site: S, target: Target) => Launch
 
 /** What `defineKernel` is given for a kernel of one's own. */
 export interface OwnKernelDeclaration<I extends Named, O extends Named, A, R extends string, P extends string> {

@@ -124,7 +124,7 @@ export function defineKernel(spec: KernelDeclaration): KernelSpec {
  * T, R and L by where they stand in the types: a symbol where the graph has one, else the number in its place. T leads the
  * first operand of rank ≥ 1; R leads a page table, or logits; L is the last dim of scores; M the last of a page table.
  */
-export function defaultScalars({ types }: Site): Record<string, Extent> {
+function defaultScalars({ types }: Site): Record<string, Extent> {
   const first = Object.entries(types).find(([name, type]) => type.shape.length > 0 && !type.state && name !== 'y')?.[1]
   const table = types.page_table
   const scores = types.x ?? types.p ?? types.y

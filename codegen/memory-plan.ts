@@ -10,7 +10,7 @@ export interface Lifetime {
   readonly to: number
 }
 
-export interface Placement {
+interface Placement {
   readonly offsets: ReadonlyMap<string, number>
   /** size of the arena */
   readonly bytes: number

@@ -36,7 +36,7 @@ export const viewOps = (): ReadonlySet<string> =>
 export const isLoad = (node: Node): boolean => opNamed(node.op).traits.includes('load')
 
 /** The site of a node: types and layouts by operand and result name. */
-export function siteOf(graph: Graph, node: Node, views: ReadonlyMap<ValueId, View>): Site {
+function siteOf(graph: Graph, node: Node, views: ReadonlyMap<ValueId, View>): Site {
   const op = opNamed(node.op)
   const types: Record<string, TensorType> = {}
   const layouts: Record<string, View> = {}

@@ -6,7 +6,7 @@ import { fail, invariant } from '../ir/diagnostic.ts'
 import { packageRoot } from '../ir/package-root.ts'
 import type { Defines } from './kernel.ts'
 
-export interface SourceRequest {
+interface SourceRequest {
   /** path inside hip-templates/, `norm/rms_norm.hip`; or the absolute path of a template of the user's own */
   readonly template: string
   readonly defines: Defines
@@ -53,7 +53,7 @@ export function ownTextOf(template: string): string {
 }
 
 /** A template without the prelude, as part of a text that has it: other headers in place, and what of the prelude it needs. */
-export interface Body {
+interface Body {
   readonly text: string
   /** `prelude/block.h`, as included, in order */
   readonly prelude: readonly string[]

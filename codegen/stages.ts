@@ -12,7 +12,7 @@ export interface StageSource {
 }
 
 /** One kernel that a call may name: the number in the table is its place in this list. */
-export interface StageEntry {
+interface StageEntry {
   readonly source: number
   readonly entry: string
   readonly args: number

@@ -179,7 +179,7 @@ export const gpuTargets: readonly Target[] = [
   ...Object.entries(nvidia).map(([name, row]) => nvidiaTarget(name, row)),
 ]
 
-export interface HostTargetOptions {
+interface HostTargetOptions {
   /** default 'fast' */
   readonly mode?: 'fast' | 'emulate'
   /** lanes of an emulated wave: 32 (default) or 64 */
@@ -284,6 +284,6 @@ function checkedFeatures(id: string, name: string, settings: readonly string[]):
 const printable = (text: string): string => JSON.stringify(text.slice(0, 80)).slice(1, -1)
 
 /** The three names nearest to a mistyped one. */
-export function nearestNames(name: string): string[] {
+function nearestNames(name: string): string[] {
   return nearest(name.trim().toLowerCase().slice(0, 40), targetNames, 3)
 }

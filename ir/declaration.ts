@@ -13,7 +13,7 @@ export function hintFor(word: string, known: readonly string[]): string {
 }
 
 /** Which fields a declaration may have, and which of them must be there. */
-export interface Fields {
+interface Fields {
   readonly required: readonly string[]
   readonly optional: readonly string[]
 }

@@ -1,7 +1,7 @@
 // The 8-bit float e4m3 of OCP (1 sign, 4 exponent, 3 mantissa bits, bias 7; no infinities, NaN = 0x7f, largest 448) as
 // JavaScript numbers. Narrowing rounds once, to nearest with ties to even; what is too large becomes ±448.
 
-export const largestF8 = 448
+const largestF8 = 448
 
 /** The value of the e4m3 whose bits are `bits`. */
 export function f8ToNumber(bits: number): number {

@@ -56,13 +56,6 @@ export function nodeOf(graph: Graph, id: ValueId): Node {
   return node
 }
 
-/** value → the node that computes it; inputs and weights have none. */
-export function producers(graph: Graph): Map<ValueId, Node> {
-  const made = new Map<ValueId, Node>()
-  for (const node of nodesOf(graph)) for (const id of node.out) made.set(id, node)
-  return made
-}
-
 /** What names of graphs, inputs, weights and outputs look like, so that their text form can be read back. */
 export const isName = (name: string): boolean => /^[A-Za-z0-9_][\w.-]*$/.test(name)
 

@@ -42,7 +42,7 @@ type Operands<I extends Docs, O extends Docs, V> = Each<I, V> & Maybe<O, V>
 type Results<R extends string, V> = [R] extends [never] ? V : { readonly [name in R]: V }
 
 /** What every op says of itself. */
-export interface Declared<I extends Docs, O extends Docs, A extends AttrSchema, R extends string> {
+interface Declared<I extends Docs, O extends Docs, A extends AttrSchema, R extends string> {
   /** the equation, with dims in capital letters: `y[t,d] = max(x[t,d], low)` */
   readonly doc: string
   /** operand name → its type and meaning, in printing order: `{ x: 'float[T, D] activations' }` */
@@ -121,7 +121,7 @@ export function opNamed(name: string): OpDefinition {
 }
 
 /** What an op without attributes takes: `{}`. */
-export interface NoAttrs extends AttrSchema {
+interface NoAttrs extends AttrSchema {
   readonly _zod: { readonly input: Record<string, never>; readonly output: Record<string, never> }
 }
 const noAttrs: NoAttrs = z.strictObject({})

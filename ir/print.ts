@@ -42,7 +42,7 @@ export function printNode(graph: Graph, node: Node): string {
   return `${results} = ${node.op}(${[...required, ...optional].join(', ')})${printAttrs(node.attrs)}${label}`
 }
 
-export function printAttrs(attrs: Attrs): string {
+function printAttrs(attrs: Attrs): string {
   const set = Object.entries(attrs).filter((entry): entry is [string, AttrValue] => entry[1] !== undefined)
   return set.length ? ` {${set.map(([name, value]) => `${name} = ${printAttr(value)}`).join(', ')}}` : ''
 }

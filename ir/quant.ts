@@ -6,7 +6,7 @@
 // q6_k, and the rest is one addition: a decoder in f32 that rounds once agrees with this one bit for bit.
 import { f16ToNumber } from './half.ts'
 
-export interface QuantFormat {
+interface QuantFormat {
   /** elements of a row that share a block */
   readonly block: number
   /** bytes of a block in memory, little-endian */

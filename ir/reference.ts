@@ -9,7 +9,7 @@ import { opNamed } from './op.ts'
 import './ops/index.ts'
 import { type Bindings, type DimSymbol, isFloat, isQuant, printType, product, type TensorType, tensor } from './type.ts'
 
-export interface ReferenceRun {
+interface ReferenceRun {
   /** by name, without sigil; states are updated in place (in exact runs unless they hold f64, a copy is) */
   readonly inputs: Readonly<Record<string, HostTensor>>
   /** a weight by its name, without sigil: decoded values */

@@ -1,7 +1,7 @@
 // What a pass, a kernel spec or the compile service may know of a GPU: a plain record, never a query. The table of
 // known targets is in codegen/targets.ts.
 
-export type Platform = 'amd' | 'nvidia' | 'host'
+type Platform = 'amd' | 'nvidia' | 'host'
 
 /** Which matrix instructions there are: prelude/matrix/ and codegen/matrix-units.ts describe them. */
 export type MatrixUnit = 'none' | 'mfma' | 'mfma950' | 'wmma11' | 'wmma12' | 'mma'

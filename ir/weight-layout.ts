@@ -9,7 +9,7 @@ import { bindShape, type TensorType } from './type.ts'
 export type WeightLayout = 'blocks' | 'planes'
 
 /** A field of a block: `bytes` of it from byte `at` on. */
-export interface BlockField {
+interface BlockField {
   readonly at: number
   readonly bytes: number
 }

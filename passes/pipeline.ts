@@ -40,7 +40,7 @@ export const pipeline: readonly (readonly [from: OptLevel, pass: Pass])[] = [
   [1, deadCode], // what fusion left behind
 ]
 
-export const passesAt = (level: OptLevel): Pass[] => pipeline.filter(([from]) => from <= level).map(([, pass]) => pass)
+const passesAt = (level: OptLevel): Pass[] => pipeline.filter(([from]) => from <= level).map(([, pass]) => pass)
 
 /**
  * Passes of a user's own. A list runs at every level, before ours that fuse: its patterns see the ops that front ends write, of

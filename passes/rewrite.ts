@@ -12,7 +12,7 @@ import { Rewriter } from './rewriter.ts'
 type About = Pick<Pass, 'name' | 'doc' | 'numerics'>
 
 /** What `rewritePass` is given. */
-export interface Rewrite extends About {
+interface Rewrite extends About {
   /** the op that the rule looks at: its name, or the op itself */
   readonly root: string | { readonly definition: { readonly name: string } }
   /**

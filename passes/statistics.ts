@@ -3,7 +3,7 @@ import { type Graph, type Node, nodesOf, typeOf, type ValueId } from '../ir/grap
 import { opNamed } from '../ir/op.ts'
 import { type Bindings, byteSize, type Dim, type TensorType } from '../ir/type.ts'
 
-export interface GraphStatistics {
+interface GraphStatistics {
   /** nodes */
   readonly ops: number
   /** nodes that need a launch if each is one kernel: no views, nothing that is evaluated when weights are loaded */

@@ -9,12 +9,10 @@ import type { ChatOptions, CompileEvents, CompileOptions, GenerateOptions, Logit
 
 export type {
   ChatOptions,
-  CompileEvents,
   CompileOptions,
   GenerateOptions,
   KernelOptions,
   LogitsOptions,
-  SamplingOptions,
 } from './option-types.ts'
 export { readOptions } from './read-options.ts'
 
@@ -207,7 +205,6 @@ const templateOptions = {
   addGenerationPrompt: z.boolean().default(true).describe('end the prompt with the opening of the assistant’s turn'),
 }
 export const chatOptions = generateOptions.omit({ addBos: true, parseSpecial: true }).extend(templateOptions)
-export type ChatSettings = z.output<typeof chatOptions>
 
 export const logitsOptions = z.strictObject({
   all: z.boolean().default(false).describe('logits behind each token, not behind the last alone'),

@@ -41,7 +41,7 @@ const synonyms: Readonly<Record<string, string>> = {
 const plain = (name: string): string => name.toLowerCase().replaceAll(/[-_ ]/g, '')
 
 /** The known name that `word` is meant to be, if one is near. */
-export function meantName(word: string, known: readonly string[]): string | undefined {
+function meantName(word: string, known: readonly string[]): string | undefined {
   const key = plain(word)
   const same = known.find((name) => plain(name) === key)
   if (same) return same

@@ -62,7 +62,7 @@ export interface CatalogEntry {
 }
 
 /** Dims of the model whose kernels these are. */
-export interface CatalogShape {
+interface CatalogShape {
   readonly hidden: number
   readonly ffn: number
   readonly heads: number
@@ -73,7 +73,7 @@ export interface CatalogShape {
 }
 
 /** Llama 3 8B. */
-export const eightBillion: CatalogShape = {
+const eightBillion: CatalogShape = {
   hidden: 4096,
   ffn: 14336,
   heads: 32,

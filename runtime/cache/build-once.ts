@@ -6,7 +6,7 @@ import { type Entry, keyOf, targetFolder } from './entry.ts'
 import type { Built, EntryStore, KeyInput } from './entry-store.ts'
 import { takeLock } from './process-lock.ts'
 
-export interface FoundEntry {
+interface FoundEntry {
   readonly entry: Entry
   readonly fromCache: boolean
 }

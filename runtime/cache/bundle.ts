@@ -16,7 +16,7 @@ import { decodeEntry, type Entry, encodeEntry, isTargetFolder, sha256, targetFol
 import { type FileLayer, realFiles, writeAtomically } from './file-layer.ts'
 import type { KernelCache } from './kernel-cache.ts'
 
-export const bundleVersion = 1
+const bundleVersion = 1
 const magic = Buffer.from('RFBUNDLE')
 const fixedBytes = 16
 const hashBytes = 32
@@ -86,7 +86,7 @@ export function exportBundle(
 const targetsOf = (entries: readonly Entry[]): string[] => [...new Set(entries.map(({ parts }) => parts.target))].sort()
 
 /** The bytes of a bundle of these entries, in an order of its own. */
-export function encodeBundle(entries: readonly Entry[]): Buffer {
+function encodeBundle(entries: readonly Entry[]): Buffer {
   const rows = entries
     .map(({ image, key, selfCheck: _, ...header }) => {
       const bytes = encodeEntry(header, image)

@@ -15,7 +15,7 @@ import { z } from 'zod'
 import { type Dtype, isDtype, symbolPattern } from '../../ir/type.ts'
 import { kernelResources } from './kernel-resources.ts'
 
-export const entrySchemaVersion = 1
+const entrySchemaVersion = 1
 const magic = Buffer.from('RFKERNEL')
 const fixedBytes = 24
 const checksumBytes = 32
@@ -25,7 +25,7 @@ const maxPayloadBytes = 1 << 30
 const count = z.number().int().nonnegative()
 
 /** Everything that decides a compiled kernel's bytes; its hash is the entry's name. */
-export const keyParts = z.object({
+const keyParts = z.object({
   schema: z.literal(entrySchemaVersion),
   /** sha256 of the source text, hex */
   source: z.string().regex(/^[0-9a-f]{64}$/),
@@ -38,7 +38,7 @@ export const keyParts = z.object({
 })
 export type KeyParts = z.infer<typeof keyParts>
 
-export const selfCheck = z.object({
+const selfCheck = z.object({
   outcome: z.enum(['passed', 'failed']),
   /** which device and driver ran it */
   device: z.string(),
@@ -47,7 +47,7 @@ export const selfCheck = z.object({
 export type SelfCheck = z.infer<typeof selfCheck>
 
 /** A use of the kernel (KernelSite of codegen/program.ts), so that whoever loads the entry can check it. */
-export const kernelSite = z.object({
+const kernelSite = z.object({
   kernel: z.string(),
   params: z.record(z.string(), z.number()),
   site: z.object({
@@ -68,7 +68,7 @@ export const kernelSite = z.object({
   }),
 })
 
-export const entryHeader = z.object({
+const entryHeader = z.object({
   parts: keyParts,
   /** template the kernel came from */
   label: z.string(),

@@ -57,7 +57,7 @@ process.on('exit', () => {
   for (const [path, lock] of held) release(lock.files, path, lock.nonce)
 })
 
-export interface LockOptions {
+interface LockOptions {
   /** called while waiting, now and then; a true answer ends the wait without the lock */
   readonly done?: () => boolean
   /** how long to wait before going on without the lock; default 5 minutes */

@@ -6,7 +6,7 @@ import type { KernelResources } from '../cache/kernel-resources.ts'
 import { type Elf, readElf } from './elf.ts'
 import { type Packed, readMessagePack } from './message-pack.ts'
 
-export interface CodeObject {
+interface CodeObject {
   readonly format: 'amd' | 'cubin' | 'host'
   /** `gfx1100`, `gfx90a:sramecc+:xnack-`, `sm_90`; undefined for host code */
   readonly target?: string

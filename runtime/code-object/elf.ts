@@ -1,7 +1,7 @@
 // The few parts of an ELF64 little-endian file that we read: sections, notes, symbols. Every offset
 // is checked, since a file may come from a bundle of unknown origin.
 
-export interface ElfSection {
+interface ElfSection {
   readonly name: string
   readonly type: number
   readonly info: number
@@ -11,12 +11,12 @@ export interface ElfSection {
   readonly size: number
   readonly content: Uint8Array
 }
-export interface ElfNote {
+interface ElfNote {
   readonly owner: string
   readonly type: number
   readonly content: Uint8Array
 }
-export interface ElfSymbol {
+interface ElfSymbol {
   readonly name: string
   readonly address: number
   readonly size: number

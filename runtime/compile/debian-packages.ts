@@ -17,7 +17,7 @@ export interface PackageSet {
 }
 
 /** A Debian archive, as a line of sources.list names it. */
-export interface DebianArchive {
+interface DebianArchive {
   readonly uri: string
   readonly suites: readonly string[]
   readonly signedBy?: string
@@ -111,7 +111,7 @@ export async function unpackPackages(
   return { archives, bytes: all }
 }
 
-export interface PackageOptions {
+interface PackageOptions {
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: PackageProgress) => void
 }

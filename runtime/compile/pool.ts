@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import type { DisassemblyJob, WorkerJob, WorkerReply } from './protocol.ts'
 
 /** How one job ended, as far as the pool can tell. */
-export type PoolOutcome =
+type PoolOutcome =
   | { readonly kind: 'reply'; readonly reply: WorkerReply }
   | { readonly kind: 'timeout' }
   /** the process ended without an answer */

@@ -42,7 +42,7 @@ export interface UnpackedToolchain {
   readonly bytes?: number
 }
 
-export interface ToolchainOptions {
+interface ToolchainOptions {
   /** folder that gets a subfolder a release; default `toolchainRoot()`, where compilers are looked for */
   readonly into?: string
   /** fetch again what is there */

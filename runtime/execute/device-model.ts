@@ -9,7 +9,7 @@ import type { DeviceBuffer, Driver, Kernel, Module, Stream } from '../platform/d
 import { Executable } from './executable.ts'
 import { DeviceWeights, type LoadProgress, type WeightSource } from './weights.ts'
 
-export interface DeviceModelOptions {
+interface DeviceModelOptions {
   readonly driver: Driver
   readonly compiler: KernelCompiler
   readonly weights: WeightSource

@@ -13,7 +13,7 @@ import type { DeviceBuffer, Driver, Graph, Kernel, PinnedBuffer, PreparedLaunch,
 import { PersistentLaunch } from './persistent-launch.ts'
 
 /** What an executable stands on; owned by whoever made it. */
-export interface Resources {
+interface Resources {
   readonly driver: Driver
   readonly stream: Stream
   /** a compiled and loaded kernel of the program */

@@ -13,7 +13,7 @@ import type { DeviceBuffer, Driver, Kernel, PinnedBuffer, PreparedLaunch, Stream
  */
 const defaultMaxSpins = { gpu: 2 ** 24, host: 2 ** 30 }
 
-export interface PersistentLaunchOptions {
+interface PersistentLaunchOptions {
   readonly driver: Driver
   readonly kernel: Kernel
   readonly address: (buffer: string) => bigint

@@ -25,7 +25,7 @@ export interface WeightSource {
 }
 
 /** Bytes of a weight on a device. */
-export interface WeightPart {
+interface WeightPart {
   readonly weight: string
   readonly type: TensorType
   /** of the first byte within the weight */
@@ -53,7 +53,7 @@ export interface WeightRead {
   fill(into: Uint8Array): Promise<void> | void
 }
 
-export interface WeightPiece {
+interface WeightPiece {
   readonly from: number
   readonly bytes: number
   readonly to: bigint

@@ -10,7 +10,7 @@ import type { DeviceBuffer, Driver, Stream } from '../platform/driver.ts'
 import { type ConversionKernel, PlanesStage } from './planes-stage.ts'
 import { partBytes, planReads, type WeightRead, type WeightSource, type WeightTarget } from './weight-reads.ts'
 
-export type { WeightFile, WeightSource } from './weight-reads.ts'
+export type { WeightSource } from './weight-reads.ts'
 
 export interface LoadProgress {
   /** of weights that have arrived; equals `totalBytes` once, when all have */

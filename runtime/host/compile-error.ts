@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import { Diagnostic, type Fact } from '../../ir/diagnostic.ts'
 import { packageRoot } from '../../ir/package-root.ts'
 
-export interface CompileFailure {
+interface CompileFailure {
   readonly template: string
   /** `gcc 12.2.0` */
   readonly compiler: string

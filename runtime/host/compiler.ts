@@ -125,7 +125,7 @@ async function probe(name: string): Promise<HostCompiler | string> {
  * Flags that shape the code of a kernel. Not -ffast-math: NaN and infinity must behave, reductions are written with
  * vectors in the templates, and linking with it would change the arithmetic of the whole process.
  */
-export function kernelFlags(compiler: HostCompiler, request: Pick<HostKernelRequest, 'mode' | 'sanitize'>): string[] {
+function kernelFlags(compiler: HostCompiler, request: Pick<HostKernelRequest, 'mode' | 'sanitize'>): string[] {
   const fast = request.mode === 'fast'
   const flags = [
     // threads of emulated waves spend their time in changing places: what optimising takes longer is not won back
@@ -172,7 +172,7 @@ export function hostOptions(compiler: HostCompiler, request: Omit<HostKernelRequ
 }
 
 /** The text that the compiler reads: the template, then one entry point a kernel. */
-export function hostSource(request: Pick<HostKernelRequest, 'source' | 'kernels'>): string {
+function hostSource(request: Pick<HostKernelRequest, 'source' | 'kernels'>): string {
   const entries = request.kernels.map((name) => `HIPHOST_ENTRY(${name})`)
   return `${request.source}\n#line 1 "host entry points"\n${entries.join('\n')}\n`
 }

@@ -12,7 +12,7 @@ export interface Finished {
   readonly stderr: string
 }
 
-export interface ProcessOptions {
+interface ProcessOptions {
   /** given on standard input */
   readonly input?: string
   readonly timeoutMs: number

@@ -15,7 +15,7 @@ export type SanitizedArg =
   | { readonly u64: bigint }
   | { readonly f32: number }
 
-export interface SanitizedLaunch {
+interface SanitizedLaunch {
   /** index into `modules` */
   readonly module: number
   readonly kernel: string
@@ -25,7 +25,7 @@ export interface SanitizedLaunch {
   readonly args: readonly SanitizedArg[]
 }
 
-export interface SanitizedRun {
+interface SanitizedRun {
   /** code objects of `compileHostKernel({ …, sanitize: true })` */
   readonly modules: readonly Uint8Array[]
   /** contents before the first launch; a number of bytes starts as 0xff */
@@ -39,7 +39,7 @@ export interface SanitizedRun {
   readonly timeoutMs?: number
 }
 
-export type SanitizedResult =
+type SanitizedResult =
   | { readonly clean: true; readonly buffers: readonly Uint8Array[] }
   /** `finding`: one line, such as `heap-buffer-overflow` or what a barrier waits for; `report`: all of it */
   | { readonly clean: false; readonly finding: string; readonly report: string }

@@ -22,9 +22,7 @@ export type CheckAnswer =
   | { readonly kind: 'unopened'; readonly message: string }
 
 /** What came of a job; `crashed`: the process ended, or did not end in time. */
-export type JobOutcome =
-  | Exclude<CheckAnswer, { kind: 'unopened' }>
-  | { readonly kind: 'crashed'; readonly message: string }
+type JobOutcome = Exclude<CheckAnswer, { kind: 'unopened' }> | { readonly kind: 'crashed'; readonly message: string }
 
 export interface JobRunner extends Disposable {
   run(job: LaunchJob): Promise<JobOutcome>

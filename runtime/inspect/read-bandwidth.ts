@@ -8,7 +8,7 @@ import type { Driver } from '../platform/driver.ts'
 const tileVectors = 8
 const rounds = 4
 
-export interface ReadBandwidth {
+interface ReadBandwidth {
   /** a second, of the best of some grids, each timed several times */
   readonly bytesPerSecond: number
   /** bytes that were read at a time */

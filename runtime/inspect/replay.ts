@@ -47,7 +47,7 @@ export function readReplay(folder: string): Replay {
 }
 
 /** The bytes of a file of the bundle, verified. */
-export function readReplayFile(folder: string, file: ReplayFile): Uint8Array {
+function readReplayFile(folder: string, file: ReplayFile): Uint8Array {
   const path = join(folder, file.path)
   let bytes: Uint8Array
   try {
@@ -74,7 +74,7 @@ export function readReplayFile(folder: string, file: ReplayFile): Uint8Array {
 }
 
 /** How far one expected buffer was missed, in units of its tolerance: up to 1 is right. */
-export interface ReplayFinding {
+interface ReplayFinding {
   readonly step: string
   readonly label: string
   readonly buffer: string
@@ -85,7 +85,7 @@ export interface ReplayFinding {
   readonly expected: number
 }
 
-export interface ReplayReport {
+interface ReplayReport {
   readonly target: string
   /** as the bundle has them, or compiled again from its sources */
   readonly code: 'bundle' | 'compiled'
@@ -96,7 +96,7 @@ export interface ReplayReport {
   readonly findings: readonly ReplayFinding[]
 }
 
-export interface ReplayOptions {
+interface ReplayOptions {
   readonly driver: Driver
   readonly target: Target
   readonly service: CompileService

@@ -190,7 +190,7 @@ function disagreement(name: string, wanted: HostTensor, got: HostTensor, toleran
 }
 
 /** What kernels are checked for: outcomes are remembered under `id`. */
-export interface CheckDevice {
+interface CheckDevice {
   readonly id: string
   readonly target: Target
 }
@@ -199,7 +199,7 @@ export interface CheckDevice {
 export const checkedOn = (driver: Driver, target: Target): string =>
   `${targetId(target)}, ${driver.properties.name}, driver ${driver.version.driver}`
 
-export interface SelfCheckOptions {
+interface SelfCheckOptions {
   readonly cache: KernelCache
   /** check again what passed or failed here before */
   readonly again?: boolean

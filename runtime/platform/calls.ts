@@ -6,9 +6,9 @@ import type { NativeFunction, NativeLibrary, NativeResult, NativeType } from './
 export type PlatformName = 'amd' | 'nvidia' | 'host'
 
 /** receives a pointer or a 64-bit count at index 0 */
-export type Out64 = BigUint64Array
+type Out64 = BigUint64Array
 /** receives an int at index 0 */
-export type Out32 = Int32Array
+type Out32 = Int32Array
 
 type Pointer = bigint
 type Status = number
@@ -126,20 +126,17 @@ export type Binder = (
 ) => NativeFunction | undefined
 
 /** A call whose shape differs from HIP's; `symbol` is what errors name. */
-export interface Adapted<F> {
+interface Adapted<F> {
   readonly symbol: string
   adapt(bind: Binder): F | undefined
 }
 
 /** This platform has no such call; the reason is for the reader. */
-export interface Absent {
+interface Absent {
   readonly absent: string
 }
 
-export type Entry<K extends CallName> =
-  | Direct
-  | Adapted<NonNullable<Calls[K]>>
-  | (K extends RequiredCall ? never : Absent)
+type Entry<K extends CallName> = Direct | Adapted<NonNullable<Calls[K]>> | (K extends RequiredCall ? never : Absent)
 
 /** One platform's names and shapes, complete by construction: a call is bound, adapted, or absent with a reason. */
 export type SymbolTable = { readonly [K in CallName]-?: Entry<K> }

@@ -15,6 +15,3 @@ export function hipCompilerIdentity(libraries: HipLibraries, view: FileView = sy
   const { compiler, comgr, builtins } = libraries
   return [compiler, comgr, builtins].flatMap((part) => (part ? [identify(view, part)] : [])).join(' ')
 }
-
-/** As above, of NVRTC. */
-export const nvrtcIdentity = (nvrtc: FoundLibrary, view: FileView = systemFiles()): string => identify(view, nvrtc)

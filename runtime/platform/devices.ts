@@ -11,7 +11,7 @@ import type { ProbeAnswer } from './probe-answer.ts'
 import { type DeviceProperties, hostProperties } from './properties.ts'
 import { type ProbeOptions, runProbe } from './run-probe.ts'
 
-export type DevicePlatform = 'amd' | 'nvidia' | 'host' | 'reference'
+type DevicePlatform = 'amd' | 'nvidia' | 'host' | 'reference'
 
 export interface DeviceReport {
   /** what `--device` takes: `amd:0`, `nvidia:1`, `host`, `reference` */
@@ -47,7 +47,7 @@ export interface DeviceSurvey {
   readonly platforms: readonly PlatformReport[]
 }
 
-export interface SurveyOptions {
+interface SurveyOptions {
   /** default both */
   readonly platforms?: readonly ('amd' | 'nvidia')[]
   /** do not start a runtime on a machine without its kernel driver: what `auto` does */
@@ -187,12 +187,8 @@ export async function surveyDevices(options: SurveyOptions = {}): Promise<Device
 const rank = ({ platform, properties }: DeviceReport): number =>
   (properties!.integrated ? 1000 : 0) + (platform === 'amd' ? 0 : 100) + properties!.ordinal
 
-/** The devices of `surveyDevices`. */
-export const listDevices = async (options: SurveyOptions = {}): Promise<readonly DeviceReport[]> =>
-  (await surveyDevices(options)).devices
-
 /** One line a device, as errors and `rocmforge devices` list them. */
-export function describeDevice({ id, properties, reason }: DeviceReport): string {
+function describeDevice({ id, properties, reason }: DeviceReport): string {
   const what =
     properties && properties.platform !== 'host' ? `${properties.name}, ${properties.targetId}` : properties?.name
   return `${id}${what ? ` (${what})` : ''}${reason ? `: ${reason}` : ''}`

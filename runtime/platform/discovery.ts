@@ -46,7 +46,7 @@ export interface HipSearch {
   readonly tried: readonly Candidate[]
 }
 
-export interface CudaSearch {
+interface CudaSearch {
   readonly found: FoundLibrary | undefined
   readonly tried: readonly Candidate[]
 }

@@ -16,7 +16,7 @@ export interface Check {
   readonly fix?: string
 }
 
-export interface DoctorInput {
+interface DoctorInput {
   readonly survey: DeviceSurvey
   readonly files?: FileView
   readonly system?: SystemView

@@ -15,8 +15,7 @@ import { nvidiaSymbols } from './symbols-nvidia.ts'
 
 export type { KernelArg, LaunchSpec } from './launch.ts'
 export { Kernel, Module, PreparedLaunch } from './launch.ts'
-export { DeviceBuffer, type MemoryInfo, PinnedBuffer } from './memory.ts'
-export type { DeviceProperties } from './properties.ts'
+export { DeviceBuffer, PinnedBuffer } from './memory.ts'
 export { Graph, Stream, TimingEvent } from './stream.ts'
 
 export const symbolTables: Readonly<Record<PlatformName, SymbolTable>> = {
@@ -34,7 +33,7 @@ export interface DriverOptions {
 }
 
 /** Bytes in JavaScript or an address in native memory. */
-export type HostMemory = NodeJS.TypedArray | bigint
+type HostMemory = NodeJS.TypedArray | bigint
 
 const bytesOf = (memory: NodeJS.TypedArray): Uint8Array =>
   new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength)

@@ -63,7 +63,7 @@ export class Module implements Disposable {
 }
 
 /** What the runtime says of a loaded kernel. */
-export interface KernelAttributes {
+interface KernelAttributes {
   readonly maxThreadsPerBlock: number
   readonly staticLdsBytes: number
   readonly scratchBytesPerThread: number

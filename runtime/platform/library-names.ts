@@ -4,7 +4,7 @@ import { type FileView, pathsOf } from './file-view.ts'
 export type Part = 'runtime' | 'compiler' | 'builtins' | 'comgr'
 
 /** A file whose name is that of a part. `major` is undefined for an unversioned name. */
-export interface NamedFile {
+interface NamedFile {
   readonly name: string
   readonly major: number | undefined
   /** orders names within a major: the newer first */

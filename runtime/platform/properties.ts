@@ -170,7 +170,7 @@ export function readProperties(
 }
 
 /** A status other than 0 from one of the queries below, handed to the caller's check. */
-export type Check = (code: number, call: keyof Calls) => void
+type Check = (code: number, call: keyof Calls) => void
 
 const physicalMultiprocessors = 10015
 

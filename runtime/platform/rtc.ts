@@ -23,7 +23,7 @@ export function openAlone(path: string): NativeLibrary {
 }
 
 /** One program to compile. */
-export interface RtcInput {
+interface RtcInput {
   readonly source: string
   /** appears in diagnostics as the file's name */
   readonly name: string
@@ -31,7 +31,7 @@ export interface RtcInput {
   readonly options: readonly string[]
 }
 
-export interface RtcResult {
+interface RtcResult {
   /** 0 is success; hipRTC and NVRTC share the numbers */
   readonly code: number
   /** `HIPRTC_ERROR_COMPILATION` */
@@ -141,7 +141,7 @@ export function openHipRtc(libraries: HipLibraries): RunTimeCompiler {
   return bindCompiler(openAlone(compiler.path), 'hiprtc')
 }
 
-export interface Nvrtc extends RunTimeCompiler {
+interface Nvrtc extends RunTimeCompiler {
   /** `13.0` */
   readonly version: string
   /** compute capabilities it has targets for: 90 is sm_90 */

@@ -23,8 +23,6 @@ import { type Device, openDevice } from './device.ts'
 import { checkSymbols, inputTensors, symbolsIn, type Values, type WeightValues, weightBytesOf } from './graph-values.ts'
 import { checkingCompiler } from './self-check.ts'
 
-export type { Values, WeightValues } from './graph-values.ts'
-
 /** Options of `compileGraph`. */
 export interface CompileGraphOptions {
   /**
@@ -64,7 +62,7 @@ export interface CompileGraphOptions {
 const isFunction = (value: unknown): boolean => typeof value === 'function'
 const isRecord = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value)
 
-export const compileGraphOptions = z.strictObject({
+const compileGraphOptions = z.strictObject({
   device: z
     .union([z.string(), z.custom<Device>(isOpenDevice, 'expected an open device')])
     .default('auto')

@@ -20,7 +20,7 @@ import { at, callSite } from '../call-site.ts'
 import { readOptions, saveTempsOption } from '../options.ts'
 import { checkBeforeLoad } from './self-check.ts'
 
-export interface ReferenceDevice extends Disposable {
+interface ReferenceDevice extends Disposable {
   readonly kind: 'reference'
   readonly id: string
   readonly name: string
@@ -46,7 +46,7 @@ export interface ComputeDevice extends Disposable {
 
 export type Device = ReferenceDevice | ComputeDevice
 
-export interface OpenDeviceOptions {
+interface OpenDeviceOptions {
   readonly onProgress?: (progress: CompileProgress) => void
   readonly onCompiled?: (kernels: readonly CompiledKernel[]) => void
   readonly saveTemps?: string
@@ -138,7 +138,7 @@ async function openChecked(spec: string, options: OpenDeviceOptions): Promise<De
 }
 
 /** Diagnostic `bad-argument`. */
-export function checkSpec(spec: unknown): void {
+function checkSpec(spec: unknown): void {
   if (typeof spec === 'string' && spec !== '') return
   fail({
     code: 'bad-argument',

@@ -22,7 +22,7 @@ import { checkable, checkEntries, entriesFor, targetOf } from './self-check.ts'
 
 export type { Check } from '../../runtime/platform/doctor.ts'
 
-export interface DoctorReport {
+interface DoctorReport {
   readonly checks: readonly Check[]
   readonly survey: DeviceSurvey
   /** the device that `--device auto` takes */
@@ -31,7 +31,7 @@ export interface DoctorReport {
   readonly healthy: boolean
 }
 
-export interface DoctorOptions {
+interface DoctorOptions {
   /** also check what the cache holds for each device; default true */
   readonly selfCheck?: boolean
   readonly survey?: DeviceSurvey

@@ -28,7 +28,7 @@ export type WeightValues = ArrayLike<number> | { readonly bytes: Uint8Array }
 /** Typed arrays for inputs and outputs; f16 and bf16 values are given and returned as f32. */
 export type Values = Float32Array | Float64Array | Int32Array | Uint32Array | Int8Array | Uint8Array | readonly number[]
 
-export const isValues = (values: unknown): values is Values =>
+const isValues = (values: unknown): values is Values =>
   Array.isArray(values) || (ArrayBuffer.isView(values) && 'length' in values && typeof values[0 as never] !== 'bigint')
 
 /** Bytes of every weight that the graph reads; `declared` is the graph before its passes, which may have dropped some. */

@@ -19,7 +19,7 @@ import { type CompileSettings, readOptions } from '../options.ts'
 import { StepGraphs } from './step-graphs.ts'
 
 /** `stepTrace`: blocks of a persistent step record when they begin and end each call, for benchmarks. */
-export interface PlanSettings extends CompileSettings {
+interface PlanSettings extends CompileSettings {
   readonly stepTrace?: boolean
 }
 

@@ -35,7 +35,7 @@ import { type CompileOptions, compileOptions, readOptions } from '../options.ts'
 import { createTokenizer } from '../tokenizer/create-tokenizer.ts'
 import { ModelPlan } from './plan.ts'
 
-export interface RecordOptions extends Omit<CompileOptions, 'device'> {
+interface RecordOptions extends Omit<CompileOptions, 'device'> {
   readonly prompt: string
   /** decode steps behind the prompt */
   readonly steps: number
@@ -46,7 +46,7 @@ export interface RecordOptions extends Omit<CompileOptions, 'device'> {
   readonly onStep?: (name: string, done: number, total: number) => void
 }
 
-export interface RecordReport {
+interface RecordReport {
   readonly replay: Replay
   readonly files: number
   readonly bytes: number

@@ -44,7 +44,7 @@ function watched(device: ComputeDevice, { onKernels, onCompiled, selfCheck, kern
   return selfCheck ? { ...seen, compiler: checkingCompiler(seen, kernels, 'all') } : seen
 }
 
-export interface StepperSettings
+interface StepperSettings
   extends Pick<CompileSettings, 'replay'>,
     Partial<Pick<CompileSettings, 'selfCheck' | 'kernels'>> {
   /** sizes of batches whose programs are loaded at once; others are when they are first needed */

@@ -27,7 +27,7 @@ import { type BenchOptions, type BenchSettings, benchOptions } from './settings.
 /** A checkpoint on disk, or a shape with random weights. */
 export type BenchModel = { readonly path: string } | { readonly shape: string; readonly weights: BenchWeights }
 
-export interface BenchEvents {
+interface BenchEvents {
   /** what is being done now */
   readonly onStatus?: (text: string) => void
   /** something was measured, and `result` holds it */

@@ -5,7 +5,7 @@ import type { SkippedCase } from './result.ts'
 /** left free for the runtime's own use, and for what a profile writes to pass time */
 export const reserveBytes = 512 * 2 ** 20
 
-export interface Fitting {
+interface Fitting {
   /** that can be measured, ascending */
   readonly contexts: readonly number[]
   /** tokens of cache that each sequence gets */

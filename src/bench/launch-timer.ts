@@ -11,7 +11,7 @@ export interface LaunchSpan {
   readonly ms: number
 }
 
-export interface StepTimes {
+interface StepTimes {
   /** between the ends of consecutive steps, by the device's clock */
   readonly deviceMs: readonly number[]
   /** when the call that enqueues each step came back, by performance.now() */

@@ -12,7 +12,7 @@ import { inputsAt } from './session.ts'
 import { stageTimes } from './stage-times.ts'
 import { mean, median, quantile, spread } from './statistics.ts'
 
-export interface Measuring {
+interface Measuring {
   readonly bench: BenchDevice
   readonly session: Session
   readonly config: ModelConfig

@@ -2,7 +2,7 @@
 import type { BenchResult, DecodeResult, LoadResult, StageTime, StepProfile } from './result.ts'
 
 /** Lines in, columns out; the command line has one. */
-export type TableOf = (head: readonly string[], rows: readonly (readonly (string | number)[])[]) => string
+type TableOf = (head: readonly string[], rows: readonly (readonly (string | number)[])[]) => string
 
 const digits = (value: number): string =>
   !Number.isFinite(value)

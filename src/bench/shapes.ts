@@ -5,7 +5,7 @@ import type { Dtype } from '../../ir/type.ts'
 import { type ConfigFindings, defineModelConfig, type ModelConfig } from '../loader/model-config.ts'
 import { type facts, factsOf } from '../models/facts.ts'
 
-export interface ModelShape {
+interface ModelShape {
   /** the model that has it */
   readonly like: string
   readonly architecture: keyof typeof facts

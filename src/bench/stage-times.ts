@@ -4,7 +4,7 @@ import type { Program } from '../../codegen/program.ts'
 import type { StageTime } from './result.ts'
 
 /** What each block took down in the launch that ran last: ticks, [call][block][begun, done, met]. */
-export interface StepTrace {
+interface StepTrace {
   readonly ticks: BigUint64Array
   readonly blocks: number
   readonly ticksPerUs: number

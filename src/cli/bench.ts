@@ -12,7 +12,7 @@ import { interruptSignal } from './report.ts'
 import { jsonText, table, writeJson, writeLine } from './table.ts'
 import { readVersion } from './version.ts'
 
-export interface BenchFlags {
+interface BenchFlags {
   readonly shape?: string
   readonly randomWeights?: boolean
   readonly weights?: string

@@ -5,7 +5,7 @@ import { bar, Progress } from './progress.ts'
 import { interruptSignal } from './report.ts'
 import { bytesText, table, writeJson, writeLine } from './table.ts'
 
-export interface BuildFlags {
+interface BuildFlags {
   readonly target: string
   readonly out?: string
   readonly optLevel: string

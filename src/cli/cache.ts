@@ -124,7 +124,7 @@ export async function importFrom(
 }
 
 /** What a self-check found on one device, in lines. */
-export function describeChecks({ device, checked, left }: DeviceChecks): string[] {
+function describeChecks({ device, checked, left }: DeviceChecks): string[] {
   const count = (outcome: string) => checked.filter((kernel) => kernel.outcome === outcome).length
   const bad = checked.filter(({ outcome }) => outcome === 'failed')
   const more = [

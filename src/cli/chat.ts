@@ -10,13 +10,13 @@ import { type LoadFlags, loadModel, type SampleFlags, sampleSettings } from './l
 import { interruptSignal } from './report.ts'
 import { summary } from './summary.ts'
 
-export interface ChatFlags extends LoadFlags, SampleFlags, TemplateFlags {
+interface ChatFlags extends LoadFlags, SampleFlags, TemplateFlags {
   readonly system?: string
   readonly prompt?: string
 }
 
 /** What is said of a model that has no chat template. */
-export const noTemplate = (path: string): DiagnosticData => ({
+const noTemplate = (path: string): DiagnosticData => ({
   code: 'no-chat-template',
   message: 'this model has no chat template',
   facts: [['model', path]],

@@ -3,7 +3,7 @@ import { gpuTargets } from '../../codegen/targets.ts'
 import { type DeviceReport, surveyDevices } from '../../runtime/platform/devices.ts'
 import { bytesText, table, writeJson, writeLine } from './table.ts'
 
-export interface DevicesFlags {
+interface DevicesFlags {
   readonly json?: boolean
   readonly targets?: boolean
 }

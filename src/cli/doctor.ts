@@ -3,7 +3,7 @@ import { type Check, examine } from '../api/doctor.ts'
 import { interruptSignal } from './report.ts'
 import { writeJson, writeLine } from './table.ts'
 
-export interface DoctorFlags {
+interface DoctorFlags {
   readonly json?: boolean
   readonly selfCheck: boolean
 }

@@ -52,12 +52,12 @@ export interface LoadReport {
 }
 
 /** `program`: our own code is read; `device`: files are opened and the device too; `model`: nothing is left to load */
-export type Stage = 'program' | 'device' | 'plan' | 'kernels' | 'weights' | 'model'
+type Stage = 'program' | 'device' | 'plan' | 'kernels' | 'weights' | 'model'
 
 const given = <T extends object>(options: T): T =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
 
-export const compileSettings = (flags: LoadFlags): CompileOptions =>
+const compileSettings = (flags: LoadFlags): CompileOptions =>
   given({
     device: flags.device,
     optLevel: Number(flags.optLevel) as 0 | 1 | 2 | 3,

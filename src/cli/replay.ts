@@ -10,7 +10,7 @@ import { bar, megabytes, Progress } from './progress.ts'
 import { interruptSignal } from './report.ts'
 import { jsonText, writeLine } from './table.ts'
 
-export interface RecordFlags {
+interface RecordFlags {
   readonly prompt: string
   readonly steps: number
   readonly target?: string
@@ -77,7 +77,7 @@ async function targetOfDevice() {
   })
 }
 
-export interface ReplayFlags {
+interface ReplayFlags {
   readonly device: string
   readonly isolated?: boolean
   readonly json?: boolean

@@ -10,7 +10,7 @@ import { interruptSignal } from './report.ts'
 import { rate, summary } from './summary.ts'
 import { jsonText, writeLine } from './table.ts'
 
-export interface RunFlags extends LoadFlags, SampleFlags {
+interface RunFlags extends LoadFlags, SampleFlags {
   readonly prompt?: string
   readonly file?: string
   readonly printGraph?: boolean

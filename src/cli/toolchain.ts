@@ -12,7 +12,7 @@ import { bar, megabytes, Progress } from './progress.ts'
 import { interruptSignal } from './report.ts'
 import { table, writeJson, writeLine } from './table.ts'
 
-export interface ToolchainFlags {
+interface ToolchainFlags {
   readonly into?: string
   readonly all?: boolean
   readonly force?: boolean

@@ -5,7 +5,7 @@ import { fail } from '../../ir/diagnostic.ts'
 import { commandAliases, flagAliases, type Meaning, takesValue } from './aliases.ts'
 import { fullName } from './manual.ts'
 
-export interface Translated {
+interface Translated {
   readonly words: readonly string[]
   /** what was passed over, for people */
   readonly notes: readonly string[]

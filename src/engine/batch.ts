@@ -10,7 +10,7 @@ const maxUnread = 8
 const minUnread = ringSlots
 
 /** One sequence while it decodes. */
-export interface Member {
+interface Member {
   /** the next token, up to the number that was asked for at `join` */
   next(): Promise<number>
   /** no more tokens; nothing writes to the sequence's pages afterwards */

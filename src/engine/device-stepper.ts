@@ -17,7 +17,7 @@ import {
 } from './stepper.ts'
 import type { TokenRing } from './token-ring.ts'
 
-export interface DeviceStepperParts {
+interface DeviceStepperParts {
   readonly driver: Driver
   readonly model: DeviceModel
   /** where decode programs of the model leave tokens */

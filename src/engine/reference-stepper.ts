@@ -7,7 +7,7 @@ import type { StepKind } from './programs.ts'
 import { samplerInputs } from './sampler-inputs.ts'
 import type { BatchDecoding, Decoding, StepInput, Stepper } from './stepper.ts'
 
-export interface ReferenceStepperParts {
+interface ReferenceStepperParts {
   readonly graph: (kind: StepKind) => Graph
   readonly weight: (name: string, type: TensorType) => HostTensor
   readonly chunk: number

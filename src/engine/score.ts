@@ -4,7 +4,7 @@ import { checkRows } from './check-tokens.ts'
 import type { Sequencer } from './generate.ts'
 import { greedy } from './stepper.ts'
 
-export interface ScoreOptions {
+interface ScoreOptions {
   /** behind each token, not behind the last alone */
   readonly all: boolean
   readonly signal?: AbortSignal | undefined

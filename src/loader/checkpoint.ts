@@ -13,7 +13,7 @@ import { locateModel } from './model-path.ts'
 import { isRegularFile, kindOfPath, namesIn, openSourceFile } from './source-file.ts'
 import type { WeightIndex } from './weight-index.ts'
 
-export type { GenerationDefaults, OpenOptions } from './checkpoint-parts.ts'
+export type { GenerationDefaults } from './checkpoint-parts.ts'
 
 /** An open model; holds its files open until it is disposed of. */
 export interface Checkpoint extends AsyncDisposable {

@@ -19,7 +19,7 @@ const limits = {
   alignment: 1 << 20,
 } as const
 
-export interface GgufTensor {
+interface GgufTensor {
   readonly name: string
   readonly dtype: Dtype
   /** row-major: the reverse of the file's order */

@@ -6,7 +6,7 @@ import { type GgufHeader, readGgufHeader } from './gguf-header.ts'
 import { ggufMetadata } from './gguf-metadata.ts'
 import { isRegularFile, openSourceFile, type SourceFile } from './source-file.ts'
 
-export interface GgufPart {
+interface GgufPart {
   readonly file: SourceFile
   readonly header: GgufHeader
 }

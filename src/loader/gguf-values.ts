@@ -12,8 +12,8 @@ const limits = {
   stringBytes: 10_000_000,
 } as const
 
-export type GgufArray = { readonly type: 'array'; readonly items: GgufValueType; readonly value: GgufItems }
-export type GgufItems =
+type GgufArray = { readonly type: 'array'; readonly items: GgufValueType; readonly value: GgufItems }
+type GgufItems =
   | Uint8Array
   | Int8Array
   | Uint16Array

@@ -10,7 +10,7 @@ import { yarnMagnitude } from './rope-scaling.ts'
 import type { JsonObject } from './strict-json.ts'
 import type { WeightIndex } from './weight-index.ts'
 
-export interface ConfigContext {
+interface ConfigContext {
   /** path of config.json */
   readonly file: string
   readonly architecture: string

@@ -6,7 +6,7 @@ import type { Dtype } from '../../ir/type.ts'
 import type { RopeStyle } from './rope-order.ts'
 import { type RopeScaling, ropeScalingSchema, type ScaledRope, scaleRope } from './rope-scaling.ts'
 
-export interface RopeConfig {
+interface RopeConfig {
   /** base of the frequencies, scaled where its rule says so */
   readonly theta: number
   /** elements of a head that rotate, from its first; even, at most headDim (fewer: partial rotary) */
@@ -106,7 +106,7 @@ export type ConfigFindings = Partial<Record<keyof z.input<typeof schema>, unknow
   readonly ropeScaling?: Record<string, unknown> | undefined
 }
 
-export interface ConfigSource {
+interface ConfigSource {
   /** path of the file that holds the keys */
   readonly file: string
   /** our name → the key in the file */

@@ -6,7 +6,7 @@ import type { DiagnosticCode } from '../../ir/diagnostic-codes.ts'
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 export type JsonObject = { [key: string]: Json }
 
-export interface JsonRules {
+interface JsonRules {
   /** code of the Diagnostic */
   readonly code: DiagnosticCode
   /** path of the file */

@@ -97,7 +97,7 @@ export function weightIndex(
  */
 export type WeightKind = 'float' | 'matrix' | Dtype
 
-export interface WeightRole {
+interface WeightRole {
   readonly name: string
   readonly kind: WeightKind
   readonly shape: readonly number[]

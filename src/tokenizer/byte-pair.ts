@@ -8,7 +8,7 @@ import type { WordModel } from './words.ts'
 /** `left right`, cut at its first space, which may not be its first character; or both apart */
 export type Merge = string | readonly [left: string, right: string]
 
-export interface BytePairModel {
+interface BytePairModel {
   /** id of a piece; pieces that only special parsing may produce are absent */
   readonly ids: Pick<ReadonlyMap<string, number>, 'get'>
   /** first merges first */

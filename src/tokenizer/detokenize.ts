@@ -3,7 +3,7 @@ import { utf8Decoder } from './bytes.ts'
 import type { StreamDecoder } from './tokenizer.ts'
 import type { Decoding } from './vocabulary.ts'
 
-export interface Pieces {
+interface Pieces {
   /** bytes of an id */
   bytesOf(id: number): Uint8Array
   isSpecial(id: number): boolean

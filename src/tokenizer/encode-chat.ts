@@ -15,7 +15,7 @@ import { type ChatMessage, type RenderChatInput, readMessages, renderChat } from
 import { messagesFor } from './message-form.ts'
 import type { Segment, Tokenizer } from './tokenizer.ts'
 
-export interface EncodeChatOptions extends Omit<RenderChatInput, 'messages' | 'bosToken' | 'eosToken'> {
+interface EncodeChatOptions extends Omit<RenderChatInput, 'messages' | 'bosToken' | 'eosToken'> {
   /** Jinja source to use instead of the model's own */
   readonly chatTemplate?: string | undefined
 }

@@ -27,7 +27,7 @@ const controlNames: ReadonlySet<string> = new Set(
 /** Is it an end by its name alone, whatever type a file gives it? */
 export const isEndName = (text: string): boolean => endNames.has(text)
 
-export interface EndTokenSources {
+interface EndTokenSources {
   readonly pieces: readonly (string | undefined)[]
   readonly special: ReadonlySet<number>
   /** what files name, the main one first */

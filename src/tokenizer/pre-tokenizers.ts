@@ -19,7 +19,7 @@ interface Known {
   readonly normalize?: 'NFC'
 }
 
-export interface PreTokenizer extends Omit<Known, 'patterns'> {
+interface PreTokenizer extends Omit<Known, 'patterns'> {
   readonly patterns: readonly Matcher[]
 }
 

@@ -5,7 +5,7 @@ import { MergeTable } from './merge.ts'
 import type { Steps } from './steps.ts'
 import type { WordModel } from './words.ts'
 
-export interface SentencePieceModel {
+interface SentencePieceModel {
   /** id of a piece that text may become: normal, user-defined and unused ones, no control, unknown or byte pieces */
   readonly ids: ReadonlyMap<string, number>
   /** one a token; higher merges first */

@@ -14,7 +14,7 @@ export const TEMPLATE_MEMORY_MB = 256
 const GRACE_MS = 10_000
 
 /** What came of a job; `killed` when the child died of it, usually for memory. */
-export type Outcome = RenderResult | { readonly kind: 'killed' }
+type Outcome = RenderResult | { readonly kind: 'killed' }
 
 let child: ChildProcess | undefined
 let queue: Promise<unknown> = Promise.resolve()

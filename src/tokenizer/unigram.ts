@@ -7,7 +7,7 @@ import { quoted } from './quoted.ts'
 import type { Steps } from './steps.ts'
 import type { WordModel } from './words.ts'
 
-export interface UnigramModel {
+interface UnigramModel {
   /** piece and score of each id */
   readonly pieces: readonly (readonly [piece: string, score: number])[]
   readonly unkId: number | undefined

@@ -4,7 +4,7 @@ import { endTokens } from './end-tokens.ts'
 import { finish, finishInSlices, type Steps } from './steps.ts'
 import type { DecodeOptions, EncodeOptions, Segment, SpecialMatch, StreamDecoder, Tokenizer } from './tokenizer.ts'
 
-export interface VocabularyData {
+interface VocabularyData {
   /** piece of each id; holes are unused ids */
   readonly pieces: readonly (string | undefined)[]
   readonly special: ReadonlySet<number>

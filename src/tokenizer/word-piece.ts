@@ -2,7 +2,7 @@
 import type { Steps } from './steps.ts'
 import type { WordModel } from './words.ts'
 
-export interface WordPieceModel {
+interface WordPieceModel {
   /** id of a piece that text may become */
   readonly ids: ReadonlyMap<string, number>
   readonly unkId: number

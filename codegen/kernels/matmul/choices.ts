@@ -1,7 +1,7 @@
 // Values of a kernel's parameters in order of preference, and the search for the best of them by a model of their time.
 import type { Params } from '../../kernel.ts'
 
-export type Choices = Readonly<Record<string, readonly number[]>>
+type Choices = Readonly<Record<string, readonly number[]>>
 
 /** `all` with `first`, if there is one, in front. */
 export const preferring = (first: number | undefined, all: readonly number[]): readonly number[] =>

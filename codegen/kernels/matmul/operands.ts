@@ -31,7 +31,7 @@ export const normedFamilies: readonly Family[] = [
 /** Above this many tokens a weight is worth decoding once for all of them. */
 export const maxFewTokens = 8
 
-export interface Shape {
+interface Shape {
   readonly T: Dim
   /** columns of y, and rows of w behind each */
   readonly N: number

@@ -106,7 +106,7 @@ const gumbel = (seed: number, position: number, token: number): number =>
   -Math.log(-Math.log(uniform(seed, position, token)))
 
 /** (h + ½) / 2³² of h = 24 high bits of a mix of three words: in (0, 1), never 0 or 1 in f32. */
-export function uniform(seed: number, position: number, token: number): number {
+function uniform(seed: number, position: number, token: number): number {
   const h = mix(mix(mix(seed ^ 0x9e3779b9) ^ position) ^ token)
   return ((h >>> 8) + 0.5) / 16777216
 }

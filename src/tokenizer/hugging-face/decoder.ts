@@ -12,7 +12,7 @@ export interface Stage {
   end(): string[]
 }
 
-export interface DecodeMode {
+interface DecodeMode {
   /** tokens were shown before: none is the first */
   readonly continues: boolean
   /** show bytes as soon as they are characters, though a malformed one may follow, for which the original would show none */
@@ -141,8 +141,7 @@ function tokenStage({ type, place, field }: Step): (mode: DecodeMode) => Stage {
   }
 }
 
-export const decoderTypes =
-  'ByteLevel, Replace, WordPiece, ByteFallback, Fuse, Strip, Metaspace, BPEDecoder, CTC, Sequence'
+const decoderTypes = 'ByteLevel, Replace, WordPiece, ByteFallback, Fuse, Strip, Metaspace, BPEDecoder, CTC, Sequence'
 
 /** A step behind a Fuse: all that comes is one token. */
 function fusedStage(step: Step): (mode: DecodeMode) => Stage {

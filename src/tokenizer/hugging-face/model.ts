@@ -7,7 +7,7 @@ import type { WordModel } from '../words.ts'
 import { badField, contradiction, type Fields, unknownStep } from './file.ts'
 import type { HuggingFaceVocabulary } from './vocabulary.ts'
 
-export interface ReadModel {
+interface ReadModel {
   readonly words: WordModel
   readonly unkId: number | undefined
 }

@@ -11,15 +11,15 @@ export interface Arguments {
 /** which output is escaped: none, all, or as the state at run time says */
 export type Escape = boolean | 'volatile'
 
-export type NameExpr = { readonly kind: 'name'; readonly line: number; readonly name: string; hops: number }
-export type NamespaceTarget = {
+type NameExpr = { readonly kind: 'name'; readonly line: number; readonly name: string; hops: number }
+type NamespaceTarget = {
   readonly kind: 'nsref'
   readonly line: number
   readonly name: string
   readonly attr: string
   hops: number
 }
-export type TupleExpr = { readonly kind: 'tuple'; readonly line: number; readonly items: readonly Expr[] }
+type TupleExpr = { readonly kind: 'tuple'; readonly line: number; readonly items: readonly Expr[] }
 export type CallExpr = { readonly kind: 'call'; readonly line: number; readonly node: Expr; readonly args: Arguments }
 export type FilterExpr = {
   readonly kind: 'filter'

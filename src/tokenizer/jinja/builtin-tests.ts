@@ -7,11 +7,7 @@ import type { Bound, Parameters } from './signature.ts'
 import { isLower, isUpper } from './text.ts'
 import { Dict, isNumber, isString, Markup, PythonObject, textOf, Undefined, type Value } from './values.ts'
 
-export type BuiltinTest = readonly [
-  name: string,
-  parameters: Parameters,
-  run: (args: Bound, services: Services) => boolean,
-]
+type BuiltinTest = readonly [name: string, parameters: Parameters, run: (args: Bound, services: Services) => boolean]
 
 const EQUAL: BuiltinTest = ['eq', '/ a b', ([a, b]) => equal(a!, b!)]
 const NOT_EQUAL: BuiltinTest = ['ne', '/ a b', ([a, b]) => !equal(a!, b!)]

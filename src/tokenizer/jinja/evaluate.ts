@@ -101,7 +101,7 @@ export function evaluate(expr: Expr, frame: Frame, state: State, blockText?: Val
   }
 }
 
-export function compare(left: Value, op: CompareOp, right: Value): boolean {
+function compare(left: Value, op: CompareOp, right: Value): boolean {
   switch (op) {
     case '==':
       return equal(left, right)

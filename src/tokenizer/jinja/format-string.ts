@@ -5,7 +5,7 @@ import { formatValue } from './format-spec.ts'
 import { asciiRepr, repr, str } from './repr.ts'
 import type { Dict, Kwargs, Value } from './values.ts'
 
-export interface FormatArguments {
+interface FormatArguments {
   readonly args: readonly Value[]
   readonly kwargs: Kwargs | Dict
   /** for Markup: what a field shows, without a specification */

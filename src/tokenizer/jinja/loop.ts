@@ -16,7 +16,7 @@ import {
 } from './values.ts'
 
 /** Renders the body of a recursive loop over other items. */
-export type Recurse = (items: Value, depth0: number) => Value
+type Recurse = (items: Value, depth0: number) => Value
 
 export class LoopContext extends Sized {
   readonly typeName = 'LoopContext'

@@ -3,7 +3,7 @@ import { raise, typeError } from './errors.ts'
 import { repr } from './repr.ts'
 import { Callable, Dict, type Kwargs, Markup, Tuple, Undefined, type Value } from './values.ts'
 
-export interface MacroParameters {
+interface MacroParameters {
   /** undefined: of a call block */
   readonly name: string | undefined
   readonly params: readonly string[]
@@ -13,7 +13,7 @@ export interface MacroParameters {
 }
 
 /** Values by parameter; undefined where none was given. */
-export type MacroArguments = ReadonlyMap<string, Value | undefined>
+type MacroArguments = ReadonlyMap<string, Value | undefined>
 
 /** `render` gives the text; it is marked as escaped where the caller escapes. */
 export function makeMacro(

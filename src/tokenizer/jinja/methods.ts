@@ -27,7 +27,7 @@ import {
   type Value,
 } from './values.ts'
 
-export type Method<T> = readonly [parameters: Parameters, run: (self: T, args: Bound) => Value]
+type Method<T> = readonly [parameters: Parameters, run: (self: T, args: Bound) => Value]
 export type Methods<T> = Readonly<Record<string, Method<T>>>
 
 const LIST_MUTATORS = ['append', 'clear', 'pop', 'reverse', 'insert', 'sort', 'extend', 'remove']

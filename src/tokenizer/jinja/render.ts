@@ -27,7 +27,7 @@ import {
   type Value,
 } from './values.ts'
 
-export interface RenderOptions {
+interface RenderOptions {
   /** what strftime_now shows */
   readonly now?: Date
   /** characters that the output may have */

@@ -12,7 +12,7 @@ const HYPHENATED = new RegExp(
 )
 const WHOLE_WORDS = new RegExp(`(${SPACE}+)`)
 
-export interface WrapOptions {
+interface WrapOptions {
   readonly width: number
   readonly breakLongWords: boolean
   readonly breakOnHyphens: boolean
