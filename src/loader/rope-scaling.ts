@@ -7,14 +7,49 @@ import { z } from 'zod'
 const above0 = z.number({ error: 'a number above 0' }).positive({ error: 'a number above 0' })
 const divisors = z.array(above0, { error: 'a list of numbers above 0' })
 
-export const ropeScalingSchema = z.discriminatedUnion('kind', [
+/** A rule, and its parameters. */
+export type RopeScaling =
+  | { readonly kind: 'linear'; readonly factor: number }
+  | {
+      readonly kind: 'llama3'
+      readonly factor: number
+      readonly lowFreqFactor: number
+      readonly highFreqFactor: number
+      /** tokens that the model was trained on before it was stretched; so below */
+      readonly originalContext: number
+    }
+  | { readonly kind: 'dynamic'; readonly factor: number; readonly originalContext: number }
+  | {
+      readonly kind: 'yarn'
+      readonly factor: number
+      readonly originalContext: number
+      /** pairs that turn more often than this within the original context keep their frequency … */
+      readonly betaFast: number
+      /** … and those that turn less often are slowed by the factor */
+      readonly betaSlow: number
+      /** the bounds are whole pairs */
+      readonly truncate: boolean
+      /** share of the blend between both that is applied; 0: all pairs are slowed alike */
+      readonly extrapolation: number
+      readonly magnitude: number
+    }
+  | {
+      readonly kind: 'longrope'
+      /** divisors for texts within the original context, and for longer ones */
+      readonly short: readonly number[]
+      readonly long: readonly number[]
+      readonly originalContext: number
+      readonly magnitude: number
+    }
+
+/** The same, checked: readers of formats fill it from their files. */
+export const ropeScalingSchema: z.ZodType<RopeScaling> = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('linear'), factor: above0 }),
   z.object({
     kind: z.literal('llama3'),
     factor: above0,
     lowFreqFactor: above0,
     highFreqFactor: above0,
-    /** tokens that the model was trained on before it was stretched; so below */
     originalContext: above0,
   }),
   z.object({
@@ -26,26 +61,20 @@ export const ropeScalingSchema = z.discriminatedUnion('kind', [
     kind: z.literal('yarn'),
     factor: above0,
     originalContext: above0,
-    /** pairs that turn more often than this within the original context keep their frequency … */
     betaFast: above0.default(32),
-    /** … and those that turn less often are slowed by the factor */
     betaSlow: above0.default(1),
-    /** the bounds are whole pairs */
     truncate: z.boolean({ error: 'true or false' }).default(true),
-    /** share of the blend between both that is applied; 0: all pairs are slowed alike */
     extrapolation: z.number({ error: 'a number from 0 to 1' }).min(0).max(1).default(1),
     magnitude: above0,
   }),
   z.object({
     kind: z.literal('longrope'),
-    /** divisors for texts within the original context, and for longer ones */
     short: divisors,
     long: divisors,
     originalContext: above0,
     magnitude: above0,
   }),
 ])
-export type RopeScaling = z.output<typeof ropeScalingSchema>
 
 export interface ScaledRope {
   readonly theta: number
