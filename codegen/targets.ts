@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os'
 import { fail } from '../ir/diagnostic.ts'
 import { nearest } from '../ir/near-match.ts'
 import type { MatrixUnit, RegisterFile, Target } from '../ir/target.ts'
+import { printable } from '../ir/visible-text.ts'
 import { matrixShapes } from './matrix-units.ts'
 
 const KiB = 1024
@@ -279,9 +280,6 @@ function checkedFeatures(id: string, name: string, settings: readonly string[]):
   }
   return [...settings].sort().join(':')
 }
-
-/** What a user typed, safe to print in an error. */
-const printable = (text: string): string => JSON.stringify(text.slice(0, 80)).slice(1, -1)
 
 /** The three names nearest to a mistyped one. */
 function nearestNames(name: string): string[] {

@@ -1,5 +1,7 @@
 // A value that a caller gave, for a message: its kind where that tells more than itself, never more than a line.
 
+import { visible } from './visible-text.ts'
+
 const longest = 60
 
 /** `null`, `-1`, `'hots'`, `an array of 3`, `a Float32Array of 8`, `an object`, `a function`. */
@@ -14,4 +16,5 @@ export function shown(value: unknown): string {
   return name === undefined || name === 'Object' ? 'an object' : `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`
 }
 
-const quoted = (text: string): string => JSON.stringify(text.length > longest ? `${text.slice(0, longest)}…` : text)
+const quoted = (text: string): string =>
+  visible(JSON.stringify(text.length > longest ? `${text.slice(0, longest)}…` : text))

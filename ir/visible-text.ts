@@ -27,3 +27,14 @@ export function cut(text: string, most: number): string {
   const end = /[\ud800-\udbff]/.test(text[most - 1]!) ? most - 1 : most // no half of a pair
   return `${text.slice(0, end)}… (${text.length} characters)`
 }
+
+const longestName = 80
+
+/** A name or piece of a file's text for a message: on one line, escaped, cut. */
+export function printable(text: string, most = longestName): string {
+  const chars = [...text.slice(0, 2 * most + 2)] // whole characters
+  return visible(chars.length > most ? `${chars.slice(0, most).join('')}…` : chars.join(''))
+}
+
+/** The same between quotes. */
+export const quoted = (text: string, most?: number): string => `'${printable(text, most)}'`

@@ -2,8 +2,8 @@
 import { z } from 'zod'
 import { type Fact, fail } from '../../ir/diagnostic.ts'
 import type { DiagnosticCode } from '../../ir/diagnostic-codes.ts'
+import { printable } from '../../ir/visible-text.ts'
 import { messagesFor } from './message-form.ts'
-import { printable } from './quoted.ts'
 import { renderInProcess, TEMPLATE_MEMORY_MB, TEMPLATE_TIMEOUT_MS } from './template-process.ts'
 import { MAX_OUTPUT } from './template-render.ts'
 

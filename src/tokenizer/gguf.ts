@@ -1,12 +1,12 @@
 // Tokenizers from the metadata of a GGUF file: byte-level BPE (`gpt2`) and SentencePiece (`llama`).
 import { fail } from '../../ir/diagnostic.ts'
+import { quoted } from '../../ir/visible-text.ts'
 import { type AddedToken, AddedTokenFinder, splitAtTokens } from './added-tokens.ts'
 import { BytePairEncoder, cutMerge } from './byte-pair.ts'
 import { byteOfPiece, bytesOfPiece, encodeUtf8 } from './bytes.ts'
 import { decodingOfPieces } from './detokenize.ts'
 import { isEndName } from './end-tokens.ts'
 import { preTokenizer, splitWords } from './pre-tokenizers.ts'
-import { quoted } from './quoted.ts'
 import { SentencePieceEncoder, SPACE } from './sentence-piece.ts'
 import type { GgufTokenizerSource } from './source.ts'
 import type { Steps } from './steps.ts'

@@ -3,8 +3,8 @@
 // those of the next, and so on; text between matches stays a word. Patterns follow the models' tokenizer.json files,
 // and the `default` entry llama.cpp, which defined it.
 import { fail } from '../../ir/diagnostic.ts'
+import { quoted } from '../../ir/visible-text.ts'
 import { compilePattern, type Matcher } from './pattern/matcher.ts'
-import { quoted } from './quoted.ts'
 import { splitAll } from './split.ts'
 import type { Steps } from './steps.ts'
 

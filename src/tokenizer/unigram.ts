@@ -1,9 +1,9 @@
 // Unigram models: the pieces that cover a word with the greatest sum of scores (Viterbi), as SentencePiece and the original
 // tokenizers library do. Source: Kudo, Subword Regularization, 2018.
 import { fail } from '../../ir/diagnostic.ts'
+import { quoted } from '../../ir/visible-text.ts'
 import { encodeUtf8 } from './bytes.ts'
 import { PairMap } from './pair-map.ts'
-import { quoted } from './quoted.ts'
 import type { Steps } from './steps.ts'
 import type { WordModel } from './words.ts'
 

@@ -2,8 +2,8 @@
 // so that a wrong one is named with its place and the file.
 import { readFileSync } from 'node:fs'
 import { fail } from '../../../ir/diagnostic.ts'
+import { quoted } from '../../../ir/visible-text.ts'
 import { compilePattern, literalMatcher, type Matcher } from '../pattern/matcher.ts'
-import { quoted } from '../quoted.ts'
 
 /** the file that is being read, for messages: reading is synchronous */
 let reading = ''

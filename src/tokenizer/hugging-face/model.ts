@@ -1,6 +1,7 @@
 // The model of tokenizer.json: BPE, Unigram, WordPiece or WordLevel.
+
+import { quoted } from '../../../ir/visible-text.ts'
 import { BytePairEncoder, cutMerge, type Merge } from '../byte-pair.ts'
-import { quoted } from '../quoted.ts'
 import { UnigramEncoder } from '../unigram.ts'
 import { WordLevelEncoder, WordPieceEncoder } from '../word-piece.ts'
 import type { WordModel } from '../words.ts'

@@ -1,6 +1,6 @@
 // The post-processor of tokenizer.json: the tokens that encoding puts around one text. What it says of pairs of texts and of
 // offsets is not needed.
-import { quoted } from '../quoted.ts'
+import { quoted } from '../../../ir/visible-text.ts'
 import { contradiction, Fields, type FilePart, type Step, stepsOf, unknownStep } from './file.ts'
 
 export interface Ends {

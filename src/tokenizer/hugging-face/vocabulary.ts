@@ -1,6 +1,7 @@
 // The vocabulary of tokenizer.json: pieces of the model and tokens that were added to it, and that they agree.
+
+import { quoted } from '../../../ir/visible-text.ts'
 import type { AddedToken } from '../added-tokens.ts'
-import { quoted } from '../quoted.ts'
 import { badField, contradiction, Fields } from './file.ts'
 
 /** more ids than any model has, so that a damaged one does not become a list of that length */

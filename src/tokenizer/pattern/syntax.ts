@@ -3,7 +3,7 @@
 // end of its group, `\w` and `[[:alpha:]]` go by Unicode properties, classes nest and intersect.
 // Source: Oniguruma's doc/RE. What cannot be carried over is refused, because a guess would give other tokens silently.
 import { fail } from '../../../ir/diagnostic.ts'
-import { quoted } from '../quoted.ts'
+import { quoted } from '../../../ir/visible-text.ts'
 import { foldSet, hexOf, propertySet, sets } from './character-set.ts'
 
 export type Pattern =

@@ -113,11 +113,11 @@ describe('mistakes of a template', () => {
   test('text of the template is shown without control characters, and cut', async () => {
     const template = `{{ raise_exception('a\\n\\x1b[2J\u202e' ~ 'b' * 600) }}`
     expect((await failure(template)).message.slice(0, 100)).toMatchInlineSnapshot(
-      `"error[template-raised]: the chat template refuses these messages: a \\u{1b}[2J\\u{202e}bbbbbbbbbbbbbbb"`,
+      `"error[template-raised]: the chat template refuses these messages: a \\u001b[2J\\u202ebbbbbbbbbbbbbbbbb"`,
     )
     expect((await failure(`{{ \x1b[2J${'x'.repeat(200)} }}`)).message).toMatchInlineSnapshot(`
       "error[template-syntax]: the chat template is malformed: unexpected char '\\x1b' at 3
-        at     line 1: {{ \\u{1b}[2Jxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…"
+        at     line 1: {{ \\u001b[2Jxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…"
     `)
   })
   test('no other templates', async () => {

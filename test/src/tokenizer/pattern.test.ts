@@ -109,7 +109,7 @@ test('says what a pattern has that cannot be carried over, without its control c
   ).toThrowErrorMatchingInlineSnapshot(`
     [Diagnostic: error[unsupported-pattern]: a pattern of the tokenizer lacks a ']'
       at      pre_tokenizer.pattern.Regex of tokenizer.json
-      pattern '(\\u{1b}[2J)\\1'
+      pattern '(\\u001b[2J)\\1'
       help: the pattern cannot be carried over to this program: load the model from a GGUF file]
   `)
 })
