@@ -2,6 +2,7 @@
 // defaults. Reads headers only; nothing of a weight is read until someone asks for it.
 import { dirname, join } from 'node:path'
 import { fail } from '../../ir/diagnostic.ts'
+import { cut, visible } from '../../ir/visible-text.ts'
 import type { TokenizerSource } from '../tokenizer/source.ts'
 import type { CheckpointParts, GenerationDefaults, OpenOptions } from './checkpoint-parts.ts'
 import { firstBytes, refuseForeignFormat } from './foreign-formats.ts'
@@ -28,6 +29,9 @@ export interface Checkpoint extends AsyncDisposable {
   readonly notes: readonly string[]
 }
 
+/** Characters of a note: it may quote what stands in a file. */
+const maxNote = 400
+
 /** What graphs and programs are made from; a model that is made up has no more. */
 export type ModelSource = Pick<Checkpoint, 'path' | 'config' | 'weights'>
 
@@ -40,7 +44,7 @@ export async function openCheckpoint(path: string, options: OpenOptions = {}): P
   return {
     path,
     ...parts,
-    notes: [...parts.notes, ...unusedLayers({ files, ...parts })],
+    notes: [...parts.notes, ...unusedLayers({ files, ...parts })].map((note) => cut(visible(note), maxNote)),
     async [Symbol.asyncDispose]() {
       for (const file of files) file.close()
     },

@@ -88,4 +88,5 @@ function readSettings(file: string, notes: string[]): JsonObject {
   }
 }
 
-const shown = (value: Json): string => JSON.stringify(value).slice(0, 60)
+/** JSON has no word for numbers beyond the finite ones. */
+const shown = (value: Json): string => (typeof value === 'number' ? `${value}` : JSON.stringify(value).slice(0, 60))

@@ -139,7 +139,8 @@ function readScaling({
   }
   const of = (key: string) => number(`rope.scaling.${key}`)
   const kind = metadata.string(`${architecture}.rope.scaling.type`)
-  const factor = of('factor') || number('rope.scale_linear') // 0: not set
+  const given = of('factor')
+  const factor = given === undefined || given === 0 ? number('rope.scale_linear') : given // 0: not set
   const originalContext = of('original_context_length') || number('context_length')
   const attention = of('attn_factor') ?? 1
   const long = readFactors(path, weights, 'rope_factors_long.weight')
@@ -155,8 +156,8 @@ function readScaling({
     case 'dynamic':
       return { kind, factor, originalContext: number('context_length') }
     case 'yarn': {
-      const given = of('yarn_ext_factor') ?? -1
-      const extrapolation = given < 0 ? 1 : given // negative: not set
+      const extFactor = of('yarn_ext_factor') ?? -1
+      const extrapolation = extFactor < 0 ? 1 : extFactor // negative: not set
       const weight = of('yarn_log_multiplier') || undefined
       return {
         kind,

@@ -261,6 +261,9 @@ function cleanUp(text: string): string {
 const replaceText = (text: string, what: string, by: string) =>
   what === '' ? [...text].map((char) => by + char).join('') + by : text.replaceAll(what, () => by)
 
+/** Characters that replacing may make of a text: steps that each multiply it would end the process. */
+const MAX_REPLACED = 2 ** 25
+
 /** `Replace` of a normalizer or decoder: a text or pattern by a text. */
 export function replacing(step: Step): (text: string) => string {
   const content = step.field.text('content')
@@ -268,6 +271,10 @@ export function replacing(step: Step): (text: string) => string {
   return (text) => {
     if (text === '') return text
     const found = allMatches(matcher, text)
+    const most = text.length + (found.length / 2) * content.length
+    if (most > Math.max(MAX_REPLACED, text.length)) {
+      badField(step.place, `makes more than ${MAX_REPLACED} characters of a text`)
+    }
     let replaced = ''
     let done = 0
     for (let at = 0; at < found.length; at += 2) {

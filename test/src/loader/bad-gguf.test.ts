@@ -144,6 +144,14 @@ const cases: [name: string, bytes: () => Uint8Array | string][] = [
     'yarn of a factor below 0',
     () => withKeys({ 'llama.rope.scaling.type': text('yarn'), 'llama.rope.scaling.factor': f32(-2) }),
   ],
+  [
+    'yarn of a factor that is no number',
+    () => withKeys({ 'llama.rope.scaling.type': text('yarn'), 'llama.rope.scaling.factor': f32(Number.NaN) }),
+  ],
+  [
+    'linear rope of a factor that is no number',
+    () => withKeys({ 'llama.rope.scaling.type': text('linear'), 'llama.rope.scaling.factor': f32(Number.NaN) }),
+  ],
   ['epsilon of infinity', () => withKeys({ 'llama.attention.layer_norm_rms_epsilon': f32(Number.POSITIVE_INFINITY) })],
   ['no feed-forward length', () => withKeys({ 'llama.feed_forward_length': undefined })],
   [

@@ -33,7 +33,7 @@ test.each<[text: string, generation: object, notes: string[]]>([
     { topP: undefined, minP: undefined, repetitionPenalty: undefined, doSample: undefined },
     [
       'do_sample "yes" is ignored, expected true or false',
-      'temperature null is ignored, expected a number from 0 to 1000',
+      'temperature NaN is ignored, expected a number from 0 to 1000',
       'top_k 0.5 is ignored, expected a whole number from 0',
       'top_p 1.5 is ignored, expected a number from 0 to 1',
       'min_p -0.1 is ignored, expected a number from 0 to 1',
@@ -45,6 +45,14 @@ test.each<[text: string, generation: object, notes: string[]]>([
   await using checkpoint = await openCheckpoint(folder)
   expect(checkpoint.generation).toMatchObject(generation)
   expect(checkpoint.notes).toEqual(notes)
+})
+
+test('a note shows hidden characters of the file as escapes, and is cut', async () => {
+  put(folder, 'generation_config.json', JSON.stringify({ temperature: `\u009b31m\u202e${'x'.repeat(1e5)}` }))
+  await using checkpoint = await openCheckpoint(folder)
+  const [note] = checkpoint.notes
+  expect(note).toMatch(/^generation_config\.json: temperature "\\u009b31m\\u202ex+ is ignored/)
+  expect(note!.length).toBeLessThan(200)
 })
 
 test('a damaged special_tokens_map.json is no loss', async () => {

@@ -212,3 +212,11 @@ describe('GGUF', () => {
     expect(renamed.encode('aba', { addBos: false })).toEqual([1, 2, 1])
   })
 })
+
+test('replacements that multiply a text again and again end in an error, not the process', () => {
+  const tenfold = { type: 'Replace', pattern: { String: 'a' }, content: 'a'.repeat(10) }
+  const normalizer = { type: 'Sequence', normalizers: Array.from({ length: 30 }, () => tenfold) }
+  writeFileSync('tokenizer.json', JSON.stringify({ ...file, normalizer }))
+  const tokenizer = createTokenizer({ kind: 'huggingface', tokenizerJson: 'tokenizer.json' })
+  expect(() => tokenizer.encode('a')).toThrow(/normalizer\S* makes more than 33554432 characters of a text/)
+})
