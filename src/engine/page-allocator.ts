@@ -4,6 +4,7 @@ import { Diagnostic, invariant } from '../../ir/diagnostic.ts'
 
 interface Waiter {
   readonly count: number
+  readonly signal: AbortSignal | undefined
   resolve(pages: number[]): void
   reject(error: unknown): void
 }
@@ -13,6 +14,7 @@ export class PageAllocator {
   readonly #free: number[]
   readonly #used = new Set<number>()
   #waiting: Waiter[] = []
+  readonly #listeners = new Map<AbortSignal, () => void>()
   #closed: Diagnostic | undefined
 
   constructor(pages: number) {
@@ -41,16 +43,13 @@ export class PageAllocator {
       if (count > this.pages) return reject(neverFits(count, this.pages))
       if (this.#waiting.length === 0 && count <= this.available) return resolve(this.#take(count))
       const done = () => {
-        signal?.removeEventListener('abort', aborted)
         this.#waiting = this.#waiting.filter((one) => one !== waiter)
+        if (signal) this.#unlisten(signal)
         if (this.#waiting.length === 0) process.off('beforeExit', this.#stuck)
-      }
-      const aborted = () => {
-        waiter.reject(signal!.reason)
-        this.#serve() // those behind it may fit
       }
       const waiter: Waiter = {
         count,
+        signal,
         resolve(pages) {
           done()
           resolve(pages)
@@ -60,10 +59,28 @@ export class PageAllocator {
           reject(error)
         },
       }
-      signal?.addEventListener('abort', aborted, { once: true })
+      if (signal) this.#listen(signal)
       if (this.#waiting.length === 0) process.on('beforeExit', this.#stuck)
       this.#waiting.push(waiter)
     })
+  }
+
+  /** One listener a signal, however many wait under it: of more than ten Node warns on standard error. */
+  #listen(signal: AbortSignal): void {
+    if (this.#listeners.has(signal)) return
+    const aborted = () => {
+      for (const waiter of this.#waiting) if (waiter.signal === signal) waiter.reject(signal.reason)
+      this.#serve() // those behind them may fit
+    }
+    this.#listeners.set(signal, aborted)
+    signal.addEventListener('abort', aborted, { once: true })
+  }
+
+  #unlisten(signal: AbortSignal): void {
+    const aborted = this.#listeners.get(signal)
+    if (!aborted || this.#waiting.some((waiter) => waiter.signal === signal)) return
+    this.#listeners.delete(signal)
+    signal.removeEventListener('abort', aborted)
   }
 
   #take(count: number): number[] {

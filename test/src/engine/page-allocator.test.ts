@@ -1,5 +1,6 @@
 // Pages: none is lost, none is allocated twice; who waits is served in order, and leaves no trace when they give up.
 import { spawn } from 'node:child_process'
+import { getEventListeners } from 'node:events'
 import { build } from 'esbuild'
 import { expect, test } from 'vitest'
 import { Diagnostic } from '../../../ir/diagnostic.ts'
@@ -120,3 +121,36 @@ test('a program in which nobody is left to free pages ends with an error, not in
   expect(code).toBe(1)
   expect(stderr).toContain('error[kv-full]: a generation waits for 2 pages of the KV cache, and nobody is left')
 })
+
+test('many wait under one signal with one listener, which is gone when nobody waits', async () => {
+  const allocator = new PageAllocator(1)
+  const { signal, ...controller } = countingSignal()
+  await allocator.allocate(1)
+  const waiting = Array.from({ length: 20 }, () => allocator.allocate(1, signal))
+  const other = allocator.allocate(1)
+  expect(controller.listeners()).toBe(1)
+  const ended = Promise.allSettled(waiting)
+  controller.abort()
+  expect((await ended).map((one) => one.status === 'rejected' && one.reason)).toEqual(Array(20).fill('enough'))
+  expect(controller.listeners()).toBe(0)
+  allocator.free([0])
+  expect(await other).toEqual([0])
+  allocator.free([0])
+
+  const served = countingSignal()
+  await allocator.allocate(1)
+  const next = allocator.allocate(1, served.signal)
+  expect(served.listeners()).toBe(1)
+  allocator.free([0])
+  await next
+  expect(served.listeners()).toBe(0)
+})
+
+function countingSignal() {
+  const controller = new AbortController()
+  return {
+    signal: controller.signal,
+    abort: () => controller.abort('enough'),
+    listeners: () => getEventListeners(controller.signal, 'abort').length,
+  }
+}
