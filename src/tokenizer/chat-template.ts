@@ -2,15 +2,17 @@
 import { z } from 'zod'
 import { type Fact, fail } from '../../ir/diagnostic.ts'
 import type { DiagnosticCode } from '../../ir/diagnostic-codes.ts'
+import { shown as shownValue } from '../../ir/shown.ts'
 import { printable } from '../../ir/visible-text.ts'
 import { messagesFor } from './message-form.ts'
 import { renderInProcess, TEMPLATE_MEMORY_MB, TEMPLATE_TIMEOUT_MS } from './template-process.ts'
 import { MAX_OUTPUT } from './template-render.ts'
 
 const textPart = z.looseObject({ type: z.literal('text'), text: z.string() })
+// Templates put the role inside of special tokens, so that it must not be free text.
+const roles = ['system', 'developer', 'user', 'assistant', 'tool', 'function', 'ipython'] as const
 const chatMessage = z.looseObject({
-  // Templates put the role inside of special tokens, so that it must not be free text.
-  role: z.enum(['system', 'developer', 'user', 'assistant', 'tool', 'function', 'ipython']),
+  role: z.enum(roles),
   content: z.union([z.string(), z.array(textPart)]).nullish(),
 })
 
@@ -109,16 +111,24 @@ const shown = (message: string) => printable(message.replaceAll('\n', ' '), 500)
 const excerpt = (template: string, line: number) =>
   `line ${line}: ${printable((template.split(/\r\n|\r|\n/)[line - 1] ?? '').trim(), 100)}`
 
+/** What stands at this path of a list of messages. */
+function expectedAt([index, field]: readonly PropertyKey[]): string {
+  if (index === undefined) return 'a list of messages'
+  if (field === undefined) return 'a message, an object with role and content'
+  return field === 'role' ? `one of ${roles.join(', ')}` : "a text, or a list of parts { type: 'text', text }"
+}
+
 /** Checks the messages, and leaves them as they are. */
 export function readMessages(messages: readonly ChatMessage[]): ChatMessage[] {
   const parsed = z.array(chatMessage).safeParse(messages)
   if (!parsed.success) {
-    const issue = parsed.error.issues[0]!
+    const path = parsed.error.issues[0]!.path
+    const got = path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], messages)
     return fail({
       code: 'bad-messages',
-      message: `messages: ${issue.message}`,
-      facts: [['at', `messages.${issue.path.join('.')}`]],
-      help: 'a message has a role (system, user, assistant, tool) and a text as content',
+      message: `messages${path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('')} is ${shownValue(got)}`,
+      facts: [['expected', expectedAt(path)]],
+      help: "model.chat([{ role: 'user', content: 'Hello' }])",
     })
   }
   return parsed.data

@@ -188,6 +188,34 @@ describe('messages', () => {
     ['a picture', [{ role: 'user', content: [{ type: 'image_url' } as never] }]],
     ['a number', [{ role: 'user', content: 7 as never }]],
   ])('%s', async (_, messages) => expect((await failure('{{ 1 }}', { messages })).code).toBe('bad-messages'))
+  test('what is wrong is said in our words, with its place', async () => {
+    const said = async (messages: unknown) => (await failure('{{ 1 }}', { messages: messages as never })).message
+    expect(await said('Hello')).toMatchInlineSnapshot(`
+      "error[bad-messages]: messages is "Hello"
+        expected a list of messages
+        help: model.chat([{ role: 'user', content: 'Hello' }])"
+    `)
+    expect(
+      await said([
+        { role: 'user', content: 'x' },
+        { role: 'usr', content: 'y' },
+      ]),
+    ).toMatchInlineSnapshot(`
+      "error[bad-messages]: messages[1].role is "usr"
+        expected one of system, developer, user, assistant, tool, function, ipython
+        help: model.chat([{ role: 'user', content: 'Hello' }])"
+    `)
+    expect(await said([{ role: 'user', content: 7 }])).toMatchInlineSnapshot(`
+      "error[bad-messages]: messages[0].content is 7
+        expected a text, or a list of parts { type: 'text', text }
+        help: model.chat([{ role: 'user', content: 'Hello' }])"
+    `)
+    expect(await said(['Hello'])).toMatchInlineSnapshot(`
+      "error[bad-messages]: messages[0] is "Hello"
+        expected a message, an object with role and content
+        help: model.chat([{ role: 'user', content: 'Hello' }])"
+    `)
+  })
 })
 
 describe('processes', () => {
