@@ -50,7 +50,8 @@ export async function chat(path: string, flags: ChatFlags, missing = noTemplate(
     }
     answering = undefined
   }
-  const lines = createInterface({ input: process.stdin, output: process.stderr, prompt: '> ' })
+  const prompt = process.stdin.isTTY ? '> ' : '' // nobody types into a pipe
+  const lines = createInterface({ input: process.stdin, output: process.stderr, prompt })
   lines.on('SIGINT', () => (answering ? answering.abort() : lines.close()))
   lines.pause() // nothing that is typed early is lost
   if (process.stdin.isTTY && !flags.quiet) process.stderr.write('chat     /reset starts again, /exit or Ctrl-D ends\n')

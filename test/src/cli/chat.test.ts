@@ -39,10 +39,10 @@ test('the template is given tools and variables; a conversation goes on behind a
 })
 
 test('it answers on standard output, from a pipe, and what is said first may be given', async () => {
-  const { code, stdout } = await rocmforge(['chat', story, '--chat-template', plain, '-p', 'Once upon', ...quick], {
-    stdin: '\n/reset\nOnce\n/exit\nnever\n',
-  })
+  const chat = ['chat', story, '--chat-template', plain, '-p', 'Once upon', ...quick]
+  const { code, stdout, stderr } = await rocmforge(chat, { stdin: '\n/reset\nOnce\n/exit\nnever\n' })
   expect(code).toBe(0)
+  expect(stderr).not.toMatch(/^> /m) // nobody types into a pipe
   expect(stdout.split('\n')).toEqual([' a', ' upon', ''])
 })
 
