@@ -77,7 +77,7 @@ export function callerFrames(above: object): string {
   Error.captureStackTrace(holder, above as () => void)
   Error.stackTraceLimit = limit
   const all = (holder.stack ?? '').split('\n').filter((line) => /^ +at /.test(line))
-  const theirs = all.filter((line) => !isOwn(line) && !line.includes('(node:') && !line.includes(' at node:'))
+  const theirs = all.filter((line) => !isOwn(line) && !/\(node:| at node:|\(<anonymous>\)$/.test(line))
   return (theirs.length > 0 ? theirs : all)
     .slice(0, limit)
     .map((line) => `\n${line}`)

@@ -13,7 +13,9 @@ export function shown(value: unknown): string {
   if (Array.isArray(value)) return `an array of ${value.length}`
   if (ArrayBuffer.isView(value) && 'length' in value) return `a ${value.constructor.name} of ${value.length}`
   const name = (Object.getPrototypeOf(value) as { constructor?: { name?: string } } | null)?.constructor?.name
-  return name === undefined || name === 'Object' ? 'an object' : `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`
+  return name === undefined || name === 'Object'
+    ? 'an object'
+    : `${/^[AEIO]|^U(?!RL|int)/.test(name) ? 'an' : 'a'} ${name}`
 }
 
 const quoted = (text: string): string =>

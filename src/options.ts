@@ -160,7 +160,7 @@ export const generateOptions = z.strictObject({
     .default(0)
     .describe('take this off the logit of every token that was generated; the prompt does not count'),
   logitBias: z
-    .record(z.string().regex(/^\d{1,9}$/, 'a key is a token id'), z.number().min(-100).max(100))
+    .record(z.string().regex(/^\d{1,9}$/, 'token ids as keys, whole numbers'), z.number().min(-100).max(100))
     .refine((biases) => Object.keys(biases).length <= biasSlots, `at most ${biasSlots} tokens`)
     .default({})
     .describe('token id → number from -100 to 100 that is added to its logit, for at most 256 tokens'),

@@ -63,8 +63,10 @@ export function readOptions<S extends z.ZodObject>(schema: S, given: unknown): z
     })
   const parsed = schema.safeParse(given ?? {})
   if (parsed.success) return parsed.data
+  // a misspelt name first: it is why the option that is meant is missing
+  const unknown = parsed.error.issues.find(({ code, path }) => code === 'unrecognized_keys' && path.length === 0)
+  if (unknown?.code === 'unrecognized_keys') return refuseUnknown(schema, unknown.keys)
   const issue = parsed.error.issues[0]!
-  if (issue.code === 'unrecognized_keys' && issue.path.length === 0) return refuseUnknown(schema, issue.keys)
   const name = issue.path.join('.')
   const value = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown>)?.[key], given)
   const option = String(issue.path[0])
@@ -102,6 +104,8 @@ function expectation(issue: z.core.$ZodIssue): string {
       return `expected ${[...new Set(issue.errors.flatMap(([first]) => (first ? [expectation(first)] : [])))]
         .map((text) => text.replace(/^expected /, ''))
         .join(' or ')}`
+    case 'invalid_key':
+      return `expected ${issue.issues[0]?.message ?? 'another key'}`
     case 'too_small':
       if (issue.origin === 'string') return 'expected a text that is not empty'
       return `expected a ${issue.origin === 'int' ? 'whole ' : ''}number ${issue.inclusive ? 'from' : 'above'} ${issue.minimum}${issue.inclusive ? ' up' : ''}`

@@ -259,7 +259,7 @@ export function selectDevice(given: string, survey: DeviceSurvey | readonly Devi
     code: 'no-device',
     message: `no device \`${spec}\` on this machine`,
     facts,
-    help: 'choose one of these with --device, or let `rocmforge doctor` say what is missing',
+    help: 'choose one of these with --device (in a script, the option device), or let `rocmforge doctor` say what is missing',
   })
 }
 

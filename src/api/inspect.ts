@@ -58,6 +58,6 @@ export function checkPath(path: unknown): asserts path is string {
     code: 'bad-argument',
     message: `path is ${path === '' ? 'empty' : shown(path)}`,
     facts: [['expected', 'the path of a Hugging Face folder or of a .gguf file, a text']],
-    help: "compile('models/story-3m')",
+    help: path instanceof URL ? "fileURLToPath(url), of 'node:url', gives its path" : "compile('models/story-3m')",
   })
 }

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { z } from 'zod'
+import { z } from 'zod'
 import type { Diagnostic } from '../../ir/diagnostic.ts'
 import { packageRoot } from '../../ir/package-root.ts'
 import { chatOptions, compileOptions, generateOptions, logitsOptions } from '../../src/options.ts'
@@ -106,3 +106,17 @@ test('a refused option: what it is for, and what was given', () =>
       option kvDtype: dtype of the KV cache (q8_0: 8 bits and a scale of 32; f8: e4m3); default: f16 on a GPU, f32 on the CPU
       help: did you mean q8_0?]
   `))
+
+test('a misspelt name is told before the option that is missing for it', () => {
+  const schema = z.strictObject({ targets: z.string(), maxBatch: z.int().optional() })
+  expect(() => readOptions(schema, { target: 'host' })).toThrow('there is no option target')
+  expect(() => readOptions(schema, {})).toThrow('option targets is not valid')
+})
+
+test('a key of logitBias that is no token id', () => {
+  expect(refused('generateOptions', { logitBias: { the: 5 } }).message).toMatchInlineSnapshot(`
+    "error[bad-option]: option logitBias.the is not valid: expected token ids as keys, whole numbers
+      got    5
+      option logitBias: token id → number from -100 to 100 that is added to its logit, for at most 256 tokens"
+  `)
+})

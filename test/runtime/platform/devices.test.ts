@@ -167,7 +167,7 @@ describe('selection', () => {
         found  host (CPU): the CPU; amd:0 is preferred
         found  reference: the reference executor: exact and slow, used when asked for
         nvidia no CUDA driver (libcuda) found
-        help: choose one of these with --device, or let \`rocmforge doctor\` say what is missing"
+        help: choose one of these with --device (in a script, the option device), or let \`rocmforge doctor\` say what is missing"
     `)
   })
 

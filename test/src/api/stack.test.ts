@@ -33,10 +33,12 @@ test('errors of every kind of call point at it', async () => {
     },
     chatsWithoutTemplate: () => model.chat([{ role: 'user', content: 'x' }]).text(),
     scores: () => model.logits([99999]),
+    decodes: () => model.tokenizer.decode([99999]),
     buildsGraph: () => ops.silu({ x: 5 } as never),
     compilesGraph: () => compileGraph(null as never),
   }
   for (const [name, caller] of Object.entries(callers)) expect(first(await failure(caller))).toBe(name)
+  expect((await failure(callers['decodes']!)).stack).not.toContain('<anonymous>') // forEach of ours
   await model.dispose()
   const late = () => model.logits([1])
   expect(first(await failure(late))).toBe('late')

@@ -170,3 +170,9 @@ test.each([
 ])('%s: what was expected, what came', async (_, call) => {
   await expect((async () => call())()).rejects.toThrowErrorMatchingSnapshot()
 })
+
+test('a URL is no path, and the function that makes one of it is named', async () => {
+  await expect(compile(new URL('file:///model') as never)).rejects.toThrow(
+    /path is a URL\n[\s\S]*help: fileURLToPath\(url\), of 'node:url', gives its path/,
+  )
+})
