@@ -23,7 +23,7 @@ DEVICE Indexed best_of_group(const float (&v)[PER_LANE], int group) {
 
 /** Of the bests of a row's groups, to all threads. */
 DEVICE Indexed best_of_row(const Indexed* bests) {
-  Indexed best = {-INF, NO_COLUMN};
+  Indexed best = {-INF, 0};  // of equal values the lower index counts: NO_COLUMN, where a group has nothing
   for (int g = thread_id(); g < GROUPS; g += BLOCK) best = ArgMax{}(best, bests[g]);
   return block_reduce(best, ArgMax{});
 }

@@ -157,7 +157,8 @@ DEVICE void list_group(float (&v)[PER_LANE], int group, float cut, x_t* logits, 
 DEVICE void survey_group(float (&v)[PER_LANE], int group, const Settings& o, const Survey& out) {
   if (group == 0 && lane_id() == 0) *out.head() = {o, {0, 0}};
   each_logit([&](int i) { v[i] = NumberOrMost{}(v[i]); });  // so that one NaN makes the row's best +∞
-  const Indexed best = best_of_group(v, group);
+  Indexed best = best_of_group(v, group);
+  if (best.value == INF) best.index = NO_COLUMN;  // not for `decide` to tell, whose scalar registers are full
   if (lane_id() == 0) out.bests()[group] = best;
   if (o.greedy()) return;
   if (!o.cuts()) {
@@ -237,8 +238,7 @@ DEVICE i32 draw_from(const Row<T>& logits, const i32* columns, Indexed best, flo
 DEVICE i32 decide(const x_t* row, const Survey& from) {
   const Settings o = from.head()->settings;
   const Indexed best = best_of_row(from.bests());
-  if (!(best.value > -INF && best.value < INF)) return NO_COLUMN;
-  if (o.greedy()) return best.index;
+  if (o.greedy() || !(best.value > -INF && best.value < INF)) return best.index;
   Row<x_t> logits = {from.logits(), WINNERS};
   const i32* columns = from.columns();
   float least = -INF;

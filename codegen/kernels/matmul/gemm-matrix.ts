@@ -105,8 +105,8 @@ function space(target: Target, site: Site): Readonly<Record<string, readonly num
     P_TILE_TOKENS: tokens(terms > 1 ? [64, 32, 128] : [128, 256, 64, 32]),
     P_WAVE_TOKENS: target.wave === 64 ? [64, 32, 16] : [32, 64, 16],
     P_BUFFERS: roomy ? [2, 1] : [1, 2],
-    // CDNA: registers of two blocks fit on a CU, so that one multiplies while the other waits
-    ...(target.wave === 64 ? { P_BLOCKS_PER_CU: [2, 1] } : {}),
+    // CDNA 2 and newer: registers of two blocks fit on a CU, so that one multiplies while the other waits
+    ...(target.wave === 64 && target.name !== 'gfx908' ? { P_BLOCKS_PER_CU: [2, 1] } : {}),
   }
 }
 
