@@ -20,10 +20,13 @@ interface DoctorInput {
   readonly survey: DeviceSurvey
   readonly files?: FileView
   readonly system?: SystemView
+  /** an NVRTC that is not installed was found among the toolchains */
+  readonly nvrtcBrought?: boolean
 }
 
 /** All checks of the platform layer, in the order in which they depend on each other. */
-export function platformChecks({ survey, files = systemFiles(), system = systemView() }: DoctorInput): Check[] {
+export function platformChecks(input: DoctorInput): Check[] {
+  const { survey, files = systemFiles(), system = systemView(), nvrtcBrought = false } = input
   const report = (platform: 'amd' | 'nvidia') => survey.platforms.find((entry) => entry.platform === platform)
   return [
     hardware(system),
@@ -32,7 +35,7 @@ export function platformChecks({ survey, files = systemFiles(), system = systemV
     ...(files.os === 'linux' ? [kfd(system), renderNodes(system)] : []),
     devices('amd-devices', report('amd'), system.gpus().includes('amd')),
     cudaDriver(files, system),
-    nvrtc(files, system),
+    nvrtc(files, system, nvrtcBrought),
     devices('nvidia-devices', report('nvidia'), system.gpus().includes('nvidia')),
     gfxOverride(files),
     visibleDevices(files),
@@ -166,15 +169,20 @@ function cudaDriver(files: FileView, system: SystemView): Check {
   }
 }
 
-function nvrtc(files: FileView, system: SystemView): Check {
+function nvrtc(files: FileView, system: SystemView, brought: boolean): Check {
   const { found } = findNvrtc(files)
   if (found) return { id: 'nvrtc', status: 'ok', detail: files.real(found.path) }
+  if (brought) return { id: 'nvrtc', status: 'ok', detail: 'none is installed; nvrtc-toolchains has one' }
   const expected = system.gpus().includes('nvidia')
   return {
     id: 'nvrtc',
     status: expected ? 'fail' : 'skip',
-    detail: 'no NVRTC found',
-    ...(expected ? { fix: 'pip install nvidia-cuda-nvrtc, or name a CUDA folder in ROCMFORGE_CUDA_PATH' } : {}),
+    detail: 'no NVRTC is installed',
+    ...(expected
+      ? {
+          fix: 'pip install nvidia-cuda-nvrtc, name a CUDA folder in ROCMFORGE_CUDA_PATH, or on Debian run `rocmforge toolchain nvrtc`',
+        }
+      : {}),
   }
 }
 

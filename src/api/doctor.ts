@@ -67,7 +67,11 @@ export async function examine(options: DoctorOptions = {}): Promise<DoctorReport
     return check
   }
   const survey = options.survey ?? (await surveyDevices({ askMemory: true }))
-  for (const check of platformChecks({ survey })) add(check)
+  for (const check of platformChecks({
+    survey,
+    nvrtcBrought: findToolchains().some(({ family }) => family === 'nvrtc'),
+  }))
+    add(check)
   for (const check of toolchains()) add(check)
   add(await hostCompiler())
   const cache = options.cache ?? openKernelCache()

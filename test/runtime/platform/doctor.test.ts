@@ -32,6 +32,14 @@ describe('doctor', () => {
     expect(check('hip-libraries', healthy)).toMatchObject({ status: 'fail', detail: 'no HIP library found' })
   })
 
+  test('an NVIDIA GPU without NVRTC is a failure, unless one was brought into the toolchains', () => {
+    const system: SystemView = { ...healthy, gpus: () => ['nvidia'] }
+    const nvrtc = (nvrtcBrought: boolean) =>
+      platformChecks({ survey, system, files: machine({}), nvrtcBrought }).find(({ id }) => id === 'nvrtc')
+    expect(nvrtc(false)).toMatchObject({ status: 'fail', fix: expect.stringContaining('`rocmforge toolchain nvrtc`') })
+    expect(nvrtc(true)).toMatchObject({ status: 'ok', detail: 'none is installed; nvrtc-toolchains has one' })
+  })
+
   test('libraries found are shown with where they were looked for', () => {
     const files = ['/opt/rocm/lib/libamdhip64.so.6', '/opt/rocm/lib/libhiprtc.so.6', '/opt/rocm/lib/libamd_comgr.so.3']
     expect(check('hip-libraries', healthy, {}, files)).toEqual({
