@@ -41,11 +41,20 @@ export function checkTokenList(tokens: unknown, name: string): asserts tokens is
   }
 }
 
+/** Refuses what JSON drops or makes something else of without a word; what has a `toJSON` is what that gives. */
+function onlyPlain(key: string, value: unknown): unknown {
+  const kind = Object.prototype.toString.call(value)
+  const isPlain = value == null || Number.isFinite(value) || /^\[object (Array|Boolean|Object|String)]$/.test(kind)
+  if (!isPlain) throw new TypeError(`${key} is ${shown(value)}`)
+  return value
+}
+
 /** What a template gets is plain data: it is rendered in another process. Diagnostic `bad-argument`. */
 export function checkPlain(values: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(values)) {
     try {
-      JSON.stringify(value)
+      // messages and tools are often objects with more in them than a template reads
+      JSON.stringify(value, name === 'chatTemplateKwargs' ? onlyPlain : undefined)
     } catch (error) {
       fail(
         {

@@ -64,10 +64,14 @@ function readSettings(path: string, options: CompileOptions): CompileSettings {
   return settings
 }
 
-function reportModel(checkpoint: Checkpoint, { onModel, onNote }: CompileSettings): ModelInfo {
+function reportModel(checkpoint: Checkpoint, { onModel, onNote, context }: CompileSettings): ModelInfo {
   const info = describeModel(checkpoint)
   onModel?.(info)
   for (const note of checkpoint.notes) onNote?.(note)
+  if (context !== undefined && context > info.contextLength)
+    onNote?.(
+      `a context of ${context} tokens: the model was made for ${info.contextLength}, and may write nonsense behind them`,
+    )
   return info
 }
 

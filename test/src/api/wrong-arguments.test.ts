@@ -176,3 +176,25 @@ test('a URL is no path, and the function that makes one of it is named', async (
     /path is a URL\n[\s\S]*help: fileURLToPath\(url\), of 'node:url', gives its path/,
   )
 })
+
+test('variables of a template that JSON would drop or change', async () => {
+  const said = async (mood: unknown) => model.chat(hi, { ...none, chatTemplateKwargs: { mood } }).result()
+  for (const mood of [() => 1, Symbol('s'), Number.NaN, 10n, new Map(), { deep: [Number.POSITIVE_INFINITY] }])
+    await expect(said(mood)).rejects.toThrow(
+      /error\[bad-argument]: chatTemplateKwargs must be plain data: (mood|0) is /,
+    )
+  for (const mood of [undefined, null, true, 1.5, 'x', [1], { a: {} }, new Date(0)]) await said(mood)
+})
+
+test('a context beyond what the model was made for is noted', async () => {
+  const notes = async (context: number) => {
+    const said: string[] = []
+    const onNote = (note: string) => void said.push(note)
+    await using _ = await compile(storyFolder('story-3m'), { device: 'reference', context, onNote })
+    return said
+  }
+  expect(await notes(512)).toEqual([])
+  expect(await notes(1024)).toEqual([
+    'a context of 1024 tokens: the model was made for 512, and may write nonsense behind them',
+  ])
+})
