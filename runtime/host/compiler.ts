@@ -1,12 +1,12 @@
 // The machine's C++ compiler as the host platform's run-time compiler: finds one that is new enough, knows its flags,
 // and turns a flattened template into a host code object (the container that libhiphost's hipModuleLoadData reads).
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Diagnostic, fail } from '../../ir/diagnostic.ts'
 import { kernelCompileError } from './compile-error.ts'
 import { runProcess } from './process.ts'
+import { makeTemporaryFolder } from './temporary-folder.ts'
 
 export interface HostCompiler {
   /** program and leading arguments: CXX may read `ccache g++` */
@@ -192,7 +192,7 @@ export async function compileHostKernel(
   options: { readonly timeoutMs?: number; readonly signal?: AbortSignal; readonly compiler?: HostCompiler } = {},
 ): Promise<Uint8Array> {
   const compiler = options.compiler ?? (await findHostCompiler())
-  const folder = mkdtempSync(join(tmpdir(), 'rocmforge-'))
+  const folder = makeTemporaryFolder()
   try {
     const output = join(folder, 'kernel.so')
     const command = hostCompileCommand(compiler, request, output)

@@ -1,8 +1,7 @@
 // libhiphost and the sanitized runner as files: compiled from runtime/host on first use, then found in the cache by what
 // they were made of. A file is used only if its checksum, kept beside it, is right.
 import { createHash } from 'node:crypto'
-import { accessSync, chmodSync, constants, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { accessSync, chmodSync, constants, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fail } from '../../ir/diagnostic.ts'
 import { packageRoot } from '../../ir/package-root.ts'
@@ -11,6 +10,7 @@ import { cacheRoot, readOnlyCacheRoots } from '../cache/root.ts'
 import { compilerErrors } from './compile-error.ts'
 import { findHostCompiler, type HostCompiler } from './compiler.ts'
 import { runProcess } from './process.ts'
+import { makeTemporaryFolder } from './temporary-folder.ts'
 
 const buildTimeoutMs = 180_000
 
@@ -103,7 +103,7 @@ function isIntact(path: string): boolean {
 }
 
 async function build(recipe: Recipe, compiler: HostCompiler): Promise<Uint8Array> {
-  const scratch = mkdtempSync(join(tmpdir(), 'rocmforge-'))
+  const scratch = makeTemporaryFolder()
   try {
     const output = join(scratch, 'output')
     const source = join(sourceFolder(), recipe.source)
@@ -135,7 +135,7 @@ function writableFolder(folder: string): string {
     accessSync(folder, constants.W_OK)
     return folder
   } catch {
-    const scratch = mkdtempSync(join(tmpdir(), 'rocmforge-host-'))
+    const scratch = makeTemporaryFolder()
     process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
     return scratch
   }

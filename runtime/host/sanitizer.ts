@@ -1,11 +1,11 @@
 // Runs kernels under the address and undefined-behaviour sanitizers, in a process of its own (Node is not built with
 // them). Buffers are exactly as large as given, so a read or write one byte beyond is found.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { invariant } from '../../ir/diagnostic.ts'
 import { hostRunnerPath } from './library.ts'
 import { type Finished, runProcess } from './process.ts'
+import { makeTemporaryFolder } from './temporary-folder.ts'
 
 export type SanitizedArg =
   /** index into `buffers`; offset in bytes */
@@ -47,7 +47,7 @@ type SanitizedResult =
 /** Throws the Diagnostics of `hostRunnerPath` when the runner cannot be built (no compiler, no sanitizer libraries). */
 export async function runSanitized(run: SanitizedRun): Promise<SanitizedResult> {
   const runner = await hostRunnerPath()
-  const folder = mkdtempSync(join(tmpdir(), 'rocmforge-'))
+  const folder = makeTemporaryFolder()
   try {
     const list = join(folder, 'list')
     writeFileSync(list, writeList(run, folder))

@@ -61,8 +61,9 @@ export function readHuggingFaceConfig(config: JsonObject, context: ConfigContext
   const given = (key: string): unknown => config[key] ?? undefined // null means: not set
   const rope = ropeOf((given('rope_parameters') ?? given('rope_scaling')) as JsonObject | undefined, file)
   const heads = given(keys.heads)
-  const part = given('partial_rotary_factor') ?? rope?.['partial_rotary_factor']
-  const theta = given(keys.ropeTheta) ?? rope?.['rope_theta'] ?? 10_000
+  // where both places say it, the rotary settings do (transformers 5)
+  const part = rope?.['partial_rotary_factor'] ?? given('partial_rotary_factor')
+  const theta = rope?.['rope_theta'] ?? given(keys.ropeTheta) ?? 10_000
   const eos = given(keys.eos)
   const { qkvBias, qkNorm } = factsOf(architecture)
 

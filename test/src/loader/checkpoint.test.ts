@@ -193,6 +193,15 @@ test('newer configs keep the rope settings in rope_parameters', async () => {
   expect(checkpoint.config.rope).toMatchObject({ theta: 1e6, freqFactors: undefined })
 })
 
+test('rope_parameters say more than the older keys beside them', async () => {
+  const path = join(folder, 'both')
+  writeRandomHf(path)
+  const rope_parameters = { rope_type: 'default', rope_theta: 1e6, partial_rotary_factor: 0.5 }
+  put(path, 'config.json', JSON.stringify({ ...tinyConfig, partial_rotary_factor: 1, rope_parameters }))
+  await using checkpoint = await openCheckpoint(path)
+  expect(checkpoint.config.rope).toMatchObject({ theta: 1e6, dims: 8 })
+})
+
 test('rotary settings for each kind of layer, if all are the same; no token written as -1', async () => {
   const path = join(folder, 'kinds')
   writeRandomHf(path)
