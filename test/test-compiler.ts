@@ -16,6 +16,7 @@ export type TestCompiler = keyof typeof levels
 
 /** For all tests of a run, who share what it compiles; nothing where there is no compiler. */
 export async function chooseQuickCompiler(folder: string): Promise<void> {
+  if (process.env[folderName]) return // a run within a run, whose compilers are the outer one's: they must not start themselves
   const found = await findHostCompiler().catch(() => undefined)
   if (!found || process.platform === 'win32') return
   mkdirSync(folder, { recursive: true })
