@@ -166,7 +166,7 @@ export const generateOptions = z.strictObject({
     .describe('token id → number from -100 to 100 that is added to its logit, for at most 256 tokens'),
   seed: z.int().min(0).max(0xffffffff).optional().describe('the same seed gives the same text; default: random'),
   stop: z
-    .union([z.string(), z.array(z.string()).max(16).readonly()])
+    .union([z.string().min(1), z.array(z.string().min(1)).max(16).readonly()])
     .default([])
     .describe('texts that end the generation'),
   ignoreEos: z.boolean().default(false).describe('go on behind tokens that end a text'),

@@ -9,17 +9,23 @@ import { renderInProcess, TEMPLATE_MEMORY_MB, TEMPLATE_TIMEOUT_MS } from './temp
 import { MAX_OUTPUT } from './template-render.ts'
 
 const textPart = z.looseObject({ type: z.literal('text'), text: z.string() })
-// Templates put the role inside of special tokens, so that it must not be free text.
-const roles = ['system', 'developer', 'user', 'assistant', 'tool', 'function', 'ipython'] as const
+/** Templates put the role inside of special tokens, so that it must not be free text; which ones there are each template says. */
+const rolePattern = /^[A-Za-z][\w.-]{0,63}$/
 const chatMessage = z.looseObject({
-  role: z.enum(roles),
-  content: z.union([z.string(), z.array(textPart)]).nullish(),
+  role: z.string().regex(rolePattern),
+  // results of tools may be objects: templates write those as JSON
+  content: z.union([z.string(), z.array(textPart), z.record(z.string(), z.unknown())]).nullish(),
 })
 
 /** One turn; further keys (name, tool_calls, tool_call_id, reasoning_content, …) go to the template as they are. */
 export interface ChatMessage {
   readonly role: string
-  readonly content?: string | readonly { readonly type: 'text'; readonly text: string }[] | null | undefined
+  readonly content?:
+    | string
+    | readonly { readonly type: 'text'; readonly text: string }[]
+    | { readonly [key: string]: unknown }
+    | null
+    | undefined
   readonly [key: string]: unknown
 }
 
@@ -115,7 +121,9 @@ const excerpt = (template: string, line: number) =>
 function expectedAt([index, field]: readonly PropertyKey[]): string {
   if (index === undefined) return 'a list of messages'
   if (field === undefined) return 'a message, an object with role and content'
-  return field === 'role' ? `one of ${roles.join(', ')}` : "a text, or a list of parts { type: 'text', text }"
+  return field === 'role'
+    ? 'a name such as system, user, assistant or tool: letters, digits, _ . -'
+    : "a text, or a list of parts { type: 'text', text }"
 }
 
 /** Checks the messages, and leaves them as they are. */

@@ -188,6 +188,16 @@ describe('messages', () => {
     ['a picture', [{ role: 'user', content: [{ type: 'image_url' } as never] }]],
     ['a number', [{ role: 'user', content: 7 as never }]],
   ])('%s', async (_, messages) => expect((await failure('{{ 1 }}', { messages })).code).toBe('bad-messages'))
+  test('any name is a role, and results of tools may be objects', async () => {
+    const template =
+      '{% for m in messages %}{{ m.role }}={{ m.content | tojson if m.content is mapping else m.content }};{% endfor %}'
+    const messages = [
+      { role: 'observation', content: { degrees: 21 } },
+      { role: 'tool_results', content: 'ok' },
+      { role: 'bot', content: 'hi' },
+    ]
+    expect(await render(template, { messages })).toBe('observation={"degrees": 21};tool_results=ok;bot=hi;')
+  })
   test('what is wrong is said in our words, with its place', async () => {
     const said = async (messages: unknown) => (await failure('{{ 1 }}', { messages: messages as never })).message
     expect(await said('Hello')).toMatchInlineSnapshot(`
@@ -198,11 +208,11 @@ describe('messages', () => {
     expect(
       await said([
         { role: 'user', content: 'x' },
-        { role: 'usr', content: 'y' },
+        { role: 'a b', content: 'y' },
       ]),
     ).toMatchInlineSnapshot(`
-      "error[bad-messages]: messages[1].role is "usr"
-        expected one of system, developer, user, assistant, tool, function, ipython
+      "error[bad-messages]: messages[1].role is "a b"
+        expected a name such as system, user, assistant or tool: letters, digits, _ . -
         help: model.chat([{ role: 'user', content: 'Hello' }])"
     `)
     expect(await said([{ role: 'user', content: 7 }])).toMatchInlineSnapshot(`
