@@ -10,7 +10,7 @@ import { decodedWeights, weightSource } from '../engine/weight-values.ts'
 import type { Checkpoint, ModelSource } from '../loader/checkpoint.ts'
 import type { CompileOptions, CompileSettings } from '../options.ts'
 import type { ComputeDevice, Device } from './device.ts'
-import { checkMemory } from './memory-check.ts'
+import { checkMemory, checkReferenceMemory } from './memory-check.ts'
 import type { ModelPlan } from './plan.ts'
 import { checkingCompiler } from './self-check.ts'
 
@@ -26,6 +26,7 @@ export async function createStepper(
 }
 
 function referenceStepper(checkpoint: Checkpoint, plan: ModelPlan): Stepper {
+  checkReferenceMemory(plan)
   const { chunk, pageSize, pages, maxBatch } = plan
   return new ReferenceStepper({
     graph: (kind) => plan.fused(kind),

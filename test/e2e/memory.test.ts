@@ -7,6 +7,7 @@ import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { packageRoot } from '../../ir/package-root.ts'
+import { compile } from '../../src/api/compile.ts'
 import { writeRandomHf } from '../hf-writer.ts'
 
 const mebi = 2 ** 20
@@ -76,4 +77,12 @@ test('peak memory beyond the weights stays under 256 MB', async () => {
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+})
+
+test('a cache that this machine has no memory for is refused by the reference executor too', async () => {
+  const loading = compile(join(packageRoot(), 'models/story-3m'), { device: 'reference', context: 1e9 })
+  await expect(loading).rejects.toMatchObject({
+    code: 'out-of-memory',
+    message: expect.stringMatching(/the cache of 1000000000 tokens takes [\d.]+ GiB/),
+  })
 })
