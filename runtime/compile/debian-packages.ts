@@ -176,7 +176,7 @@ async function sourceFiles(): Promise<string[]> {
   return [...(list && existsSync(list) ? [list] : []), ...files]
 }
 
-/** `deb [signed-by=/usr/share/keyrings/…] http://deb.debian.org/debian bookworm main` */
+/** `deb [signed-by=/usr/share/keyrings/…] http://MIRROR/debian bookworm main` */
 export function readOneLine(text: string): DebianArchive[] {
   return text.split('\n').flatMap((line) => {
     const [, options = '', uri, suite] = /^\s*deb\s+(?:\[(.*?)\]\s+)?(\S+)\s+(\S+)/.exec(line) ?? []

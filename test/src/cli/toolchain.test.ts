@@ -32,7 +32,7 @@ const aptGet = `
 echo "$*" >> ${log}
 archives=$(sed -n 's/^Dir::Cache::Archives "\\(.*\\)";/\\1/p' "$2" 2>/dev/null)
 case "$*" in
-  *--print-uris*) echo "'http://deb.example/libhiprtc6.deb' libhiprtc6_6.4.deb 7 SHA256:00" ;;
+  *--print-uris*) echo "'http://mirror.example/libhiprtc6.deb' libhiprtc6_6.4.deb 7 SHA256:00" ;;
   *--download-only*)
     [ -n "$FAKE_FAILURE" ] && { echo "E: $FAKE_FAILURE" >&2; exit 100; }
     printf package > "$archives/libhiprtc6_6.4.deb" ;;
@@ -40,7 +40,7 @@ esac`
 
 beforeAll(() => {
   mkdirSync(bin)
-  writeFileSync(sources, 'deb http://deb.example/debian bookworm main\n')
+  writeFileSync(sources, 'deb http://mirror.example/debian bookworm main\n')
   script('apt-config', `[ "$3" = Dir::Etc::sourcelist/f ] && echo "FOUND='${sources}'"; exit 0`)
   script('apt-get', aptGet)
   script(
@@ -106,7 +106,7 @@ describe.runIf(isDebianMachine)('with apt (Linux on x86-64)', () => {
   })
 
   test('a failed download is one error that says what apt said, and leaves nothing that looks complete', async () => {
-    const { code, stdout, stderr } = await bring(['7.2'], { FAKE_FAILURE: 'Failed to fetch http://deb.example' })
+    const { code, stdout, stderr } = await bring(['7.2'], { FAKE_FAILURE: 'Failed to fetch http://mirror.example' })
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr.replaceAll(folder, '')).toMatch(
       /error\[package-download\]: apt-get failed\n {2}command apt-get -c .*\n {2}said {4}E: Failed to fetch http:\/\/deb\.example\n {2}help: see that the mirror/,
@@ -143,20 +143,20 @@ test('an unknown release is refused with the nearest one', async () => {
 
 test('the Debian archive is found in both formats of apt’s sources', () => {
   const lines = `# deb http://old.example/debian stretch main
-deb [arch=amd64 signed-by=/usr/share/keyrings/debian.gpg] http://deb.example/debian/ bookworm main contrib
-deb http://security.example/debian-security bookworm-security main`
+deb [arch=amd64 signed-by=/usr/share/keyrings/debian.gpg] http://mirror.example/debian/ bookworm main contrib
+deb http://updates.example/debian-security bookworm-security main`
   expect(debianArchive(readOneLine(lines))).toEqual({
-    uri: 'http://deb.example/debian/',
+    uri: 'http://mirror.example/debian/',
     suites: ['bookworm'],
     signedBy: '/usr/share/keyrings/debian.gpg',
   })
   const stanzas = `Types: deb
-URIs: http://security.example/debian-security
+URIs: http://updates.example/debian-security
 Suites: trixie-security
 
 Types: deb
 # a comment
-URIs: http://deb.example/debian
+URIs: http://mirror.example/debian
 Suites: trixie trixie-updates
 Signed-By:
  -----BEGIN PGP PUBLIC KEY BLOCK-----
@@ -166,7 +166,7 @@ Types: deb
 URIs: http://off.example/debian
 Suites: sid`
   expect(debianArchive(readDeb822(stanzas))).toEqual({
-    uri: 'http://deb.example/debian',
+    uri: 'http://mirror.example/debian',
     suites: ['trixie', 'trixie-updates'],
   })
   expect(debianArchive(readOneLine('deb http://archive.ubuntu.com/ubuntu noble main'))).toBeUndefined()
