@@ -23,7 +23,7 @@ export async function chooseQuickCompiler(folder: string): Promise<void> {
   for (const [name, level] of Object.entries(levels)) {
     const path = join(folder, `${name}-c++`)
     const fresh = `${path}.${process.pid}`
-    writeFileSync(fresh, `#!/bin/sh\nexec ${found.command.join(' ')} "$@" ${level}\n`)
+    writeFileSync(fresh, wrapper(found.command.join(' '), level, folder))
     chmodSync(fresh, 0o755)
     renameSync(fresh, path) // another run may be starting it
   }
@@ -31,6 +31,36 @@ export async function chooseQuickCompiler(folder: string): Promise<void> {
   process.env[folderName] = folder
   process.env['ROCMFORGE_CXX'] = join(folder, 'quick-c++')
 }
+
+/**
+ * A compiler that adds `level` and keeps the objects of kernels, whose whole source comes on standard input: processes that begin
+ * with an empty kernel cache compile the same ones over and over.
+ */
+const wrapper = (command: string, level: string, folder: string): string => `#!/bin/sh
+case " $* " in
+*' -x c++ - -o '*) command -v sha256sum >/dev/null || exec ${command} "$@" ${level} ;;
+*) exec ${command} "$@" ${level} ;;
+esac
+objects='${folder}/objects'
+mkdir -p "$objects"
+source=$(mktemp "$objects/source.XXXXXX")
+trap 'rm -f "$source"' EXIT
+cat >"$source"
+words=''
+output=''
+before=''
+for word in "$@"; do
+  if [ "$before" = -o ]; then output=$word; else words="$words $word"; fi
+  before=$word
+done
+key=$({ echo '${command} ${level}' "$words"; cat "$source"; } | sha256sum | cut -d ' ' -f 1)
+if [ -f "$objects/$key" ]; then
+  cp "$objects/$key" "$output"
+  exit
+fi
+${command} "$@" ${level} <"$source" || exit
+cp "$output" "$source" && mv "$source" "$objects/$key"
+`
 
 /** What to put into the environment for a compiler of the tests'; nothing where there is none. */
 export function testCompiler(name: TestCompiler): { readonly ROCMFORGE_CXX?: string } {

@@ -21,7 +21,8 @@ const catalog = kernelCatalog()
 const main = catalog.filter((entry) => entry.main)
 
 /**
- * One target of each wave size: all main forms; they share those beside (isa.test.ts compiles all of decoding's for both).
+ * One target of each wave size: all main forms, and every second of those beside between them (isa.test.ts compiles all of
+ * decoding's for both; `npm run kernel-resources` all for all).
  */
 const thorough = ['gfx942', 'gfx1100']
 /** Sets of instructions of their own: each kernel in one form; they share the other main forms. */
@@ -35,15 +36,16 @@ const alike: readonly (readonly string[])[] = [
   ['gfx1101', 'gfx1102', 'gfx1103'],
   ['gfx1150', 'gfx1151', 'gfx1200'],
 ]
-const eachOnce = (() => {
+const onceOn = (on: string) => {
   const seen = new Set<string>()
   return main.filter(({ graph }) => {
-    const { calls } = compileProgram(graph, { target: findTargets('gfx942')[0]!, limits: catalogLimits })
+    const { calls } = compileProgram(graph, { target: findTargets(on)[0]!, limits: catalogLimits })
     const isNew = calls.some(({ kernel }) => !seen.has(kernel))
     for (const { kernel } of calls) seen.add(kernel)
     return isNew
   })
-})()
+}
+const eachOnce = onceOn('gfx942')
 const share = (targets: readonly string[], name: string) =>
   eachOnce.filter((_, i) => i % targets.length === targets.indexOf(name))
 function entriesFor(name: string): typeof catalog {
@@ -55,7 +57,7 @@ function entriesFor(name: string): typeof catalog {
     return [...eachOnce, ...others.filter((_, i) => i % distinct.length === apart)]
   }
   const turn = thorough.indexOf(name)
-  const beside = catalog.filter((entry) => !entry.main).filter((_, i) => i % thorough.length === turn)
+  const beside = catalog.filter((entry) => !entry.main).filter((_, i) => i % (2 * thorough.length) === turn)
   return [...main, ...beside]
 }
 const amdTargets =
@@ -101,7 +103,7 @@ describe.each(turns)('%s', (release, targets) => {
       const toolchain = toolchainFor(release, `kernels for ${name}`)
       if (!toolchain) return
       const entries =
-        release === '6.4' ? entriesFor(name) : release === 'nvrtc' ? main : share(targets.split(','), name)
+        release === '6.4' ? entriesFor(name) : release === 'nvrtc' ? onceOn(name) : share(targets.split(','), name)
       using service = serviceWith(toolchain)
       await expectSound(service, entries, target)
     },

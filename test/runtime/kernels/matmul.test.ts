@@ -64,7 +64,10 @@ describe.each([32, 64])('waves of %i, emulated', (wave) => {
 describe.each(emulatedUnits)('matrix unit, %s', (unit) => {
   withoutOptimising()
   test('gemm_matrix', async () => {
-    const kernels = await checkCases(unit, onMatrixUnits, 'T', [1, 70])
-    expect([...new Set(kernels)].sort()).toEqual(['gemm_matrix', 'gemm_matrix_add', 'gemm_matrix_swiglu'])
+    // every case on three of the five units
+    const some = onMatrixUnits.filter((_, i) => (i + 2 * emulatedUnits.indexOf(unit)) % 5 < 3)
+    const kernels = await checkCases(unit, some, 'T', [1, 70])
+    expect(kernels.length).toBe(some.length)
+    expect(kernels.filter((name) => !/^gemm_matrix(_add|_swiglu)?$/.test(name))).toEqual([])
   })
 })

@@ -63,7 +63,7 @@ test('a megabyte is encoded in slices between which the event loop turns', async
   setImmediate(turn)
   const ids = await story.encodeAsync(text)
   done = true
-  expect(turns).toBeGreaterThan(10)
+  expect(turns).toBeGreaterThan(4) // a slice takes milliseconds, the whole some tenths of a second
   expect(ids).toEqual(story.encode(text))
   expect(await story.encodeSegmentsAsync([text, 2, 'a'], { addBos: false })).toEqual(
     story.encodeSegments([text, 2, 'a'], { addBos: false }),
