@@ -109,7 +109,7 @@ describe.runIf(isDebianMachine)('with apt (Linux on x86-64)', () => {
     const { code, stdout, stderr } = await bring(['7.2'], { FAKE_FAILURE: 'Failed to fetch http://mirror.example' })
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr.replaceAll(folder, '')).toMatch(
-      /error\[package-download\]: apt-get failed\n {2}command apt-get -c .*\n {2}said {4}E: Failed to fetch http:\/\/deb\.example\n {2}help: see that the mirror/,
+      /error\[package-download\]: apt-get failed\n {2}command apt-get -c .*\n {2}said {4}E: Failed to fetch http:\/\/mirror\.example\n {2}help: see that the mirror/,
     )
     expect(existsSync(join(into, '7.2'))).toBe(false)
   })
