@@ -65,7 +65,8 @@ export const toolchainRoot = (env: Environment = process.env): string =>
   expandHome(env['ROCMFORGE_TOOLCHAINS'] || join(cacheRoot(env), 'toolchains'), env)
 
 /**
- * `/tmp/rocmforge-1234`, made at once and for this user alone: what others could write there would be loaded as code.
+ * `rocmforge-1234` in the folder of temporary files, made at once and for this user alone: what others could write there
+ * would be loaded as code.
  * Throws the Diagnostic `no-cache-folder` where another's folder, a link or a file has the name.
  */
 export function privateTemporaryFolder(uid = process.getuid?.() ?? 0, above = tmpdir()): string {
